@@ -1,0 +1,1 @@
+//! MiniTCP driver-sim.

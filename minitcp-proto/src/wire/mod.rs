@@ -1,0 +1,1 @@
+//! Bytes to values and back: pure functions, the only code that sees raw packets.

@@ -1,0 +1,1 @@
+//! MiniTCP sockets.
