@@ -1,3 +1,51 @@
+//! A TCP/IP host as a plain value: packets, time and a seed go in; packets, a deadline and
+//! readiness come out. No thread, no socket, no clock, and after construction no allocator.
+//!
+//! A whole exchange, with the wire being two lines in between:
+//!
+//! ```
+//! use minitcp_proto::{Config, Instant, Limits, Memory, RxMeta, Seed, Stack};
+//! use std::net::Ipv4Addr;
+//!
+//! let host = |last: u8, seed| {
+//!     let config = Config::new(Ipv4Addr::new(10, 0, 0, last), 24);
+//!     Stack::new(config, Memory::allocate(&Limits::default()), Seed::from_u64(seed))
+//! };
+//! let (mut client, mut server) = (host(1, 1), host(2, 2));
+//! let listener = server.listen("10.0.0.2:80".parse().unwrap(), 16).unwrap();
+//! let mut now = Instant::ZERO;
+//! let id = client.connect(now, "10.0.0.2:80".parse().unwrap(), None).unwrap();
+//! client.connection(id).unwrap().send(b"hello").unwrap();
+//!
+//! let mut packet = [0; 1500];
+//! let mut wire = |from: &mut Stack, to: &mut Stack, now| {
+//!     while let Some(transmit) = from.poll_transmit(now) {
+//!         let len = transmit.copy_to(&mut packet).unwrap();
+//!         to.handle_packet(now, &packet[..len], RxMeta::default());
+//!     }
+//! };
+//! for _ in 0..3 {
+//!     wire(&mut client, &mut server, now);
+//!     wire(&mut server, &mut client, now);
+//! }
+//!
+//! let accepted = server.accept(listener).unwrap();
+//! let mut text = [0; 16];
+//! let len = server.connection(accepted).unwrap().recv(&mut text).unwrap();
+//! assert_eq!(&text[..len], b"hello");
+//!
+//! // Nothing more to send now; the stack says when it next needs the time.
+//! let deadline = server.poll_timeout().expect("a delayed acknowledgment");
+//! now = deadline;
+//! server.handle_timeout(now);
+//! wire(&mut server, &mut client, now);
+//! assert_eq!(client.connection(id).unwrap().unacknowledged(), 0);
+//! ```
+//!
+//! Embedders loop: feed packets ([`Stack::handle_packet`]), feed time
+//! ([`Stack::handle_timeout`] at [`Stack::poll_timeout`]), send what comes out
+//! ([`Stack::poll_transmit`]), act on readiness ([`Stack::poll_event`]). Any order will do.
+
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -6,10 +54,29 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod config;
+pub mod driver;
+pub mod error;
+pub mod observe;
+pub mod secret;
 pub mod seq;
+pub mod stack;
+pub mod stats;
 pub mod store;
+mod tcp;
 pub mod time;
 pub mod wire;
 
+pub use config::{Config, Congestion, Offload, UnboundUdp};
+pub use driver::Driver;
+pub use error::{BindError, CloseReason, ConnectError, RecvError, SendError, UdpError};
+pub use observe::{Direction, Note, Observer, Trace};
+pub use secret::{Flow, Seed};
 pub use seq::SeqNum;
+pub use stack::{
+    Connection, ConnectionId, Event, Limits, ListenerId, Memory, Received, RxMeta, SocketId, Stack,
+    StaticMemory, Transmit, TxChecksum, UdpId, Usage,
+};
+pub use stats::{Drop, Stats};
+pub use tcp::{Cause, Info, Readiness, State};
 pub use time::Instant;

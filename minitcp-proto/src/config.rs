@@ -1,0 +1,224 @@
+//! What an embedder decides once: addresses, sizes, timeouts, policies.
+
+use core::net::{IpAddr, Ipv4Addr};
+use core::time::Duration;
+
+use bitflags::bitflags;
+
+/// Most addresses that one stack can own.
+pub const MAX_ADDRESSES: usize = 8;
+
+/// What happens to a UDP datagram for a port that nobody has bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnboundUdp {
+    /// ICMP "port unreachable" to the sender (RFC 1122 §4.1.3.1); what hosts do.
+    PortUnreachable,
+    /// Send the payload back to where it came from; what the demos use.
+    Echo,
+    /// Nothing; the drop is counted.
+    Drop,
+}
+
+/// The congestion controller of new connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Congestion {
+    /// RFC 5681 with the recovery of RFC 6582.
+    NewReno,
+}
+
+bitflags! {
+    /// What the device below does for the stack.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Offload: u8 {
+        /// The device fills in TCP and UDP checksums: `Transmit::checksum` says where.
+        const CHECKSUM = 1;
+        /// The device cuts TCP super-packets: `Transmit::segment_size` says how.
+        const SEGMENTATION = 2;
+    }
+}
+
+/// Settings of a stack. Start from [`Config::new`] and change what you need.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) addresses: heapless::Vec<(IpAddr, u8), MAX_ADDRESSES>,
+    /// Largest IP packet that the link takes, in octets; 576 to 65535 (smaller values count as
+    /// 576, the least an IPv4 host must take, RFC 1122 §3.3.2).
+    pub mtu: u16,
+    /// TTL or hop limit of packets sent.
+    pub hop_limit: u8,
+    /// Datagrams for unbound UDP ports.
+    pub unbound_udp: UnboundUdp,
+    /// What the device does for us.
+    pub offload: Offload,
+    /// Largest receive buffer of a new connection, in octets (`SO_RCVBUF`); memory is taken only
+    /// while octets are held.
+    pub receive_buffer: u32,
+    /// Largest send buffer of a new connection, in octets (`SO_SNDBUF`).
+    pub send_buffer: u32,
+    /// Largest number of payload octets queued on a UDP socket, in each direction.
+    pub udp_buffer: u32,
+    /// The controller of new connections.
+    pub congestion: Congestion,
+    /// Longest delay of an acknowledgment; under 500 ms (RFC 9293 MUST-40), longer values count
+    /// as 500 ms.
+    pub delayed_ack: Duration,
+    /// RTO before the first measurement (RFC 6298 §2.1).
+    pub initial_rto: Duration,
+    /// Least margin of the RTO above the smoothed RTT.
+    ///
+    /// Deviation: RFC 6298 §2.4 asks for an RTO of at least 1 s; every stack in wide use has a
+    /// floor near 200 ms, and 1 s makes each lost tail cost a second.
+    pub min_rto: Duration,
+    /// Greatest RTO after back-off; at least 60 s (RFC 6298 §2.5).
+    pub max_rto: Duration,
+    /// Give up when nothing was acknowledged for so long (R2, RFC 9293 §3.8.3; at least 100 s by
+    /// SHLD-11).
+    pub user_timeout: Duration,
+    /// Give up a handshake after so long (R2 of a SYN; at least 3 minutes by MUST-23).
+    pub syn_timeout: Duration,
+    /// How long a connection that the application has closed may wait in FIN-WAIT-2 for the
+    /// peer's FIN. Deviation: the RFC sets no limit, and a peer could hold the slot for ever.
+    pub fin_wait_2_timeout: Duration,
+    /// Maximum segment lifetime; TIME-WAIT lasts twice as long (RFC 9293 §3.4.2 suggests 2
+    /// minutes, 30 s is what hosts use).
+    pub msl: Duration,
+}
+
+impl Config {
+    /// A host with one address in a network of `prefix_len` bits (32 or 128 for a point-to-point
+    /// link) and defaults for everything else.
+    pub fn new(address: impl Into<IpAddr>, prefix_len: u8) -> Self {
+        let mut config = Self {
+            addresses: heapless::Vec::new(),
+            mtu: 1500,
+            hop_limit: 64,
+            unbound_udp: UnboundUdp::PortUnreachable,
+            offload: Offload::empty(),
+            receive_buffer: 256 << 10,
+            send_buffer: 256 << 10,
+            udp_buffer: 256 << 10,
+            congestion: Congestion::NewReno,
+            delayed_ack: Duration::from_millis(40),
+            initial_rto: Duration::from_secs(1),
+            min_rto: Duration::from_millis(200),
+            max_rto: Duration::from_secs(60),
+            user_timeout: Duration::from_secs(300),
+            syn_timeout: Duration::from_secs(180),
+            fin_wait_2_timeout: Duration::from_secs(60),
+            msl: Duration::from_secs(30),
+        };
+        config.add_address(address, prefix_len);
+        config
+    }
+
+    /// Adds another address of this host; `false` when [`MAX_ADDRESSES`] are there already.
+    pub fn add_address(&mut self, address: impl Into<IpAddr>, prefix_len: u8) -> bool {
+        self.addresses.push((address.into(), prefix_len)).is_ok()
+    }
+
+    /// This host's addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.addresses.iter().map(|(address, _)| *address)
+    }
+
+    pub(crate) fn owns(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|(own, _)| *own == address)
+    }
+
+    /// The address that this host uses towards `remote`: the first of the same network, else the
+    /// first of the same IP version (RFC 9293 MUST-44).
+    pub(crate) fn source_for(&self, remote: IpAddr) -> Option<IpAddr> {
+        let same_version = |own: &&(IpAddr, u8)| own.0.is_ipv4() == remote.is_ipv4();
+        let near = self.addresses.iter().filter(same_version);
+        near.clone()
+            .find(|(own, prefix_len)| same_network(*own, remote, *prefix_len))
+            .or_else(|| near.clone().next())
+            .map(|(own, _)| *own)
+    }
+
+    /// `address` can be one end of a conversation: not unspecified, multicast or broadcast
+    /// (RFC 1122 §3.2.1.3, RFC 9293 MUST-46 and MUST-63).
+    pub(crate) fn is_unicast(&self, address: IpAddr) -> bool {
+        !(address.is_unspecified() || address.is_multicast() || self.is_broadcast(address))
+    }
+
+    fn is_broadcast(&self, address: IpAddr) -> bool {
+        let IpAddr::V4(v4) = address else { return false };
+        v4.is_broadcast()
+            || self.addresses.iter().any(|(own, prefix_len)| match own {
+                IpAddr::V4(own) => directed_broadcast(*own, *prefix_len) == Some(v4),
+                IpAddr::V6(_) => false,
+            })
+    }
+
+    /// The MTU with its bounds applied.
+    pub(crate) fn mtu(&self) -> u16 {
+        self.mtu.max(576)
+    }
+}
+
+fn same_network(a: IpAddr, b: IpAddr, prefix_len: u8) -> bool {
+    let differ = |bits: u32, x: u128, y: u128| {
+        let host_bits = bits.saturating_sub(u32::from(prefix_len));
+        (x ^ y).checked_shr(host_bits).unwrap_or(0) != 0
+    };
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => {
+            !differ(32, u128::from(u32::from(a)), u128::from(u32::from(b)))
+        }
+        (IpAddr::V6(a), IpAddr::V6(b)) => !differ(128, u128::from(a), u128::from(b)),
+        _ => false,
+    }
+}
+
+/// The broadcast address of a network that is large enough to have one (RFC 3021: /31 has none).
+fn directed_broadcast(own: Ipv4Addr, prefix_len: u8) -> Option<Ipv4Addr> {
+    let host_bits = 32_u32.checked_sub(u32::from(prefix_len)).filter(|bits| *bits >= 2)?;
+    let mask = u32::MAX.checked_shr(32 - host_bits).unwrap_or(u32::MAX);
+    Some(Ipv4Addr::from(u32::from(own) | mask))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn picks_the_source_address_of_the_same_network() {
+        let mut config = Config::new(ip("10.0.0.2"), 24);
+        config.add_address(ip("10.0.1.2"), 24);
+        config.add_address(ip("fd00::2"), 64);
+        assert_eq!(config.source_for(ip("10.0.1.9")), Some(ip("10.0.1.2")));
+        assert_eq!(config.source_for(ip("192.0.2.1")), Some(ip("10.0.0.2")));
+        assert_eq!(config.source_for(ip("fd00::9")), Some(ip("fd00::2")));
+        assert_eq!(Config::new(ip("10.0.0.2"), 24).source_for(ip("::1")), None);
+    }
+
+    #[test]
+    fn knows_broadcast_addresses() {
+        let config = Config::new(ip("10.0.0.2"), 24);
+        for (address, unicast) in [
+            ("10.0.0.255", false),
+            ("255.255.255.255", false),
+            ("224.0.0.1", false),
+            ("0.0.0.0", false),
+            ("ff02::1", false),
+            ("10.0.0.1", true),
+            ("10.0.1.255", true),
+        ] {
+            assert_eq!(config.is_unicast(ip(address)), unicast, "{address}");
+        }
+        assert!(Config::new(ip("10.0.0.255"), 32).is_unicast(ip("10.0.0.255")));
+        assert!(!Config::new(ip("10.0.0.2"), 0).is_unicast(ip("255.255.255.255")));
+    }
+
+    #[test]
+    fn addresses_are_bounded() {
+        let mut config = Config::new(ip("10.0.0.1"), 32);
+        let added = (0..20).filter(|_| config.add_address(ip("10.0.0.9"), 32)).count();
+        assert_eq!(added, MAX_ADDRESSES - 1);
+    }
+}

@@ -1,0 +1,102 @@
+//! What can go wrong, by whose fault: the caller's ([`ConnectError`] and the like), the end of
+//! a connection ([`CloseReason`]). What a peer does wrong is a counted [`Drop`](crate::Drop).
+
+use core::fmt;
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// Both directions were closed in order.
+    Finished,
+    /// The peer answered our SYN with a reset: nobody listens there.
+    Refused,
+    /// The peer reset the connection (RFC 9293 §3.5.2).
+    Reset,
+    /// The peer did not answer within the user timeout (RFC 9293 §3.8.3, R2).
+    TimedOut,
+    /// The application aborted the connection.
+    Aborted,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Finished => "connection closed",
+            Self::Refused => "connection refused",
+            Self::Reset => "connection reset by peer",
+            Self::TimedOut => "connection timed out",
+            Self::Aborted => "connection aborted",
+        })
+    }
+}
+
+/// Declares a small `Copy` error enum with one sentence a variant.
+macro_rules! errors {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? })+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$variant => $text),+ })
+            }
+        }
+
+        impl core::error::Error for $name {}
+    )+};
+}
+
+errors! {
+    /// Why [`Stack::listen`](crate::Stack::listen) or [`Stack::udp_bind`](crate::Stack::udp_bind) refused.
+    BindError {
+        /// Another socket has this address and port.
+        InUse = "address already in use",
+        /// The address is not one of this host's.
+        NotOurs = "address is not one of this host's",
+        /// No slot is left for another socket of this kind.
+        NoSlot = "too many sockets of this kind",
+        /// Every ephemeral port is taken.
+        NoPort = "no ephemeral port is free",
+    }
+    /// Why [`Stack::connect`](crate::Stack::connect) refused.
+    ConnectError {
+        /// The remote address is unspecified, broadcast or multicast, or its port is 0 (RFC 9293 MUST-46).
+        InvalidRemote = "remote address cannot be connected to",
+        /// The chosen local address is not one of this host's, or none fits the remote's IP version.
+        NotOurs = "no local address fits",
+        /// The four-tuple is in use (RFC 9293 §3.9.1.1: "connection already exists").
+        InUse = "address already in use",
+        /// No connection slot is left.
+        NoSlot = "too many connections",
+        /// Every ephemeral port towards this remote is taken.
+        NoPort = "no ephemeral port is free",
+    }
+    /// Why [`Connection::send`](crate::Connection::send) refused.
+    SendError {
+        /// The write side is shut down (RFC 9293 §3.9.1.2: "connection closing").
+        Closing = "the write side is closed",
+        /// The connection has ended; [`Connection::close_reason`](crate::Connection::close_reason) says why.
+        Closed = "the connection has ended",
+    }
+    /// Why [`Connection::recv`](crate::Connection::recv) has no bytes.
+    RecvError {
+        /// Nothing to read now.
+        WouldBlock = "nothing to read yet",
+        /// The connection ended otherwise than by the peer's FIN.
+        Closed = "the connection has ended",
+    }
+    /// Why [`Stack::udp_send`](crate::Stack::udp_send) refused.
+    UdpError {
+        /// The id names no bound socket.
+        Stale = "no such socket",
+        /// The datagram exceeds what the MTU or the protocol allows.
+        TooBig = "datagram too big",
+        /// The destination cannot be reached from this host (wrong IP version, port 0, unspecified).
+        InvalidRemote = "remote address cannot be sent to",
+        /// The send queue of this socket, or the stack's memory, is full.
+        WouldBlock = "send queue full",
+    }
+}
+
+impl core::error::Error for CloseReason {}

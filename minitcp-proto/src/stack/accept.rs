@@ -1,0 +1,126 @@
+//! From a SYN to a connection in the accept queue: unfinished passive handshakes.
+
+use crate::observe::{Observer, Trace};
+use crate::secret::Flow;
+use crate::stack::Stack;
+use crate::stack::demux::Endpoint;
+use crate::stack::input::RxMeta;
+use crate::stack::schedule::{EventOwner, Owner};
+use crate::stats::Drop;
+use crate::store::slab::Key;
+use crate::tcp::handshake::Outcome;
+use crate::tcp::{Cause, HalfOpen, State, Tcb};
+use crate::wire::tcp::Segment;
+
+impl<O: Observer> Stack<'_, O> {
+    /// A SYN for `listener`: remember it, and answer with SYN,ACK.
+    pub(super) fn open_half(&mut self, flow: Flow, listener: Key, syn: &Segment<'_>) {
+        let is_full = self
+            .listeners
+            .get(listener)
+            .is_none_or(|listener| listener.accept_queue.len() >= listener.backlog);
+        if is_full {
+            return self.cx.drop(Drop::BacklogFull);
+        }
+        if self.half_open.is_full() && !self.evict_half_open() {
+            return self.cx.drop(Drop::NoSlot);
+        }
+        let half_open = HalfOpen::new(flow, listener, syn, &self.cx);
+        let Ok(key) = self.half_open.insert(half_open) else { return };
+        self.half_open_order.push_back(&mut self.half_open_links, key.index);
+        self.demux_insert(&flow, Endpoint::HalfOpen(key.index));
+        if let Some(to) = State::Listen.next(Cause::ReceiveSyn) {
+            self.cx.trace(|| Trace::State { flow, from: State::Listen, to });
+        }
+        self.schedule.wake(Owner::HalfOpen(key.index));
+    }
+
+    pub(super) fn to_half_open(&mut self, index: u32, segment: &Segment<'_>, meta: RxMeta) {
+        let Some(half_open) = self.half_open.at_mut(index) else { return };
+        let flow = half_open.flow;
+        match half_open.on_segment(segment) {
+            Outcome::Complete => self.complete_half_open(index, segment, meta),
+            Outcome::Answer => {
+                half_open.syn_due = true;
+                self.schedule.wake(Owner::HalfOpen(index));
+            }
+            Outcome::Ignore(reason) => self.cx.drop(reason),
+            Outcome::Forget(reason) => {
+                self.cx.drop(reason);
+                self.cx.trace(|| Trace::State { flow, from: State::SynRcvd, to: State::Listen });
+                self.forget_half_open(index);
+            }
+            Outcome::Reset(seq) => {
+                self.cx.drop(Drop::BadAck);
+                self.send_reset(flow, crate::tcp::input::Reset { seq, ack: None });
+            }
+        }
+    }
+
+    /// Our SYN is acknowledged: a connection takes over and processes the segment as its first.
+    /// Where there is no room for it, the handshake stays and its SYN,ACK is repeated, so that
+    /// the peer's next segment tries again.
+    fn complete_half_open(&mut self, index: u32, segment: &Segment<'_>, meta: RxMeta) {
+        let Some(half_open) = self.half_open.at(index) else { return };
+        let (flow, listener) = (half_open.flow, half_open.listener);
+        let Some(queue) = self.listeners.get(listener).map(|l| (l.accept_queue.len(), l.backlog))
+        else {
+            self.cx.drop(Drop::NoConnection);
+            self.forget_half_open(index);
+            return self.refuse(flow, segment);
+        };
+        if queue.0 >= queue.1 {
+            return self.cx.drop(Drop::BacklogFull);
+        }
+        let mut tcb = Tcb::from_handshake(half_open, &self.cx.config, &self.cx);
+        tcb.listener = Some(listener);
+        let Ok(key) = self.connections.insert(tcb) else {
+            return self.cx.drop(Drop::NoSlot);
+        };
+        self.demux_replace(&flow, Endpoint::HalfOpen(index), Endpoint::Connection(key.index));
+        self.discard_half_open(index);
+        self.cx.stats.passive_opens += 1;
+        if let Some(listener) = self.listeners.get_mut(listener) {
+            listener.accept_queue.push_back(&mut self.accept_links, key.index);
+        }
+        self.schedule.notify(EventOwner::Listener(listener.index));
+        self.to_connection(key.index, segment, meta);
+    }
+
+    /// The SYN,ACK was not answered in time: repeat it or give up.
+    pub(super) fn on_half_open_timeout(&mut self, index: u32) {
+        let (now, patience) = (self.cx.now, self.cx.config.syn_timeout);
+        let Some(half_open) = self.half_open.at_mut(index) else { return };
+        if now >= half_open.sent + patience {
+            let flow = half_open.flow;
+            self.cx.trace(|| Trace::State { flow, from: State::SynRcvd, to: State::Listen });
+            return self.forget_half_open(index);
+        }
+        half_open.retries = half_open.retries.saturating_add(1);
+        half_open.syn_due = true;
+        self.cx.stats.timeouts += 1;
+        self.schedule.wake(Owner::HalfOpen(index));
+    }
+
+    /// Makes room by forgetting the oldest unfinished handshake.
+    fn evict_half_open(&mut self) -> bool {
+        let Some(index) = self.half_open_order.front() else { return false };
+        self.cx.drop(Drop::HalfOpenEvicted);
+        self.forget_half_open(index);
+        true
+    }
+
+    fn forget_half_open(&mut self, index: u32) {
+        if let Some(flow) = self.half_open.at(index).map(|half_open| half_open.flow) {
+            self.demux_remove(&flow, Endpoint::HalfOpen(index));
+            self.discard_half_open(index);
+        }
+    }
+
+    /// As `forget`, for one that packets no longer find.
+    fn discard_half_open(&mut self, index: u32) {
+        self.half_open_order.remove(&mut self.half_open_links, index);
+        self.schedule.set_timer(Owner::HalfOpen(index), None);
+        self.half_open.remove(index);
+    }
+}

@@ -1,0 +1,86 @@
+//! Active opens (RFC 9293 §3.10.1).
+
+use core::net::SocketAddr;
+
+use crate::error::ConnectError;
+use crate::observe::Observer;
+use crate::secret::Flow;
+use crate::stack::Stack;
+use crate::stack::demux::{Endpoint, Protocol, wildcard};
+use crate::stack::event::ConnectionId;
+use crate::tcp::Tcb;
+use crate::tcp::isn;
+use crate::tcp::path::Path;
+use crate::time::Instant;
+
+impl<O: Observer> Stack<'_, O> {
+    /// Opens a connection to `remote`. `local` chooses this end: `None`, the unspecified address
+    /// or port 0 leave it to the stack. The SYN leaves with the next
+    /// [`poll_transmit`](Self::poll_transmit); [`Readiness::CONNECTED`](crate::Readiness::CONNECTED)
+    /// or [`CLOSED`](crate::Readiness::CLOSED) tells the outcome.
+    ///
+    /// # Errors
+    /// As [`ConnectError`] lists.
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+    ) -> Result<ConnectionId, ConnectError> {
+        self.advance_clock(now);
+        let flow = self.flow_towards(remote, local)?;
+        let iss = isn::initial(&self.cx.secrets, &flow, self.cx.now);
+        if self.connections.is_full() {
+            return Err(ConnectError::NoSlot);
+        }
+        let path = Path::new(flow, self.cx.config.mtu());
+        let tcb = Tcb::connect(path, iss, &mut self.cx);
+        let key = self.connections.insert(tcb).map_err(|_| ConnectError::NoSlot)?;
+        self.demux_insert(&flow, Endpoint::Connection(key.index));
+        self.cx.stats.active_opens += 1;
+        self.settle(key.index);
+        Ok(ConnectionId(key))
+    }
+
+    /// The four-tuple of a new connection.
+    fn flow_towards(
+        &mut self,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+    ) -> Result<Flow, ConnectError> {
+        // RFC 9293 MUST-46.
+        let config = &self.cx.config;
+        let is_peer = config.is_unicast(remote.ip()) && !config.owns(remote.ip());
+        if remote.port() == 0 || !is_peer {
+            return Err(ConnectError::InvalidRemote);
+        }
+        let chosen = local.map(|local| local.ip()).filter(|address| !address.is_unspecified());
+        let address = match chosen {
+            Some(address) if config.owns(address) && address.is_ipv4() == remote.is_ipv4() => {
+                address
+            }
+            Some(_) => return Err(ConnectError::NotOurs),
+            None => config.source_for(remote.ip()).ok_or(ConnectError::NotOurs)?,
+        };
+        let flow = |local_port| Flow {
+            local: address,
+            remote: remote.ip(),
+            local_port,
+            remote_port: remote.port(),
+        };
+        let is_free = |stack: &Self, port| {
+            stack.lookup(Protocol::Tcp, &flow(port)).is_none()
+                && stack.lookup_bound(Protocol::Tcp, address, port).is_none()
+        };
+        match local.map_or(0, |local| local.port()) {
+            0 => {
+                let key = Flow { local: wildcard(address), ..flow(0) };
+                let port = self.ephemeral_port(&key, is_free).ok_or(ConnectError::NoPort)?;
+                Ok(flow(port))
+            }
+            // MUST-42: a listener on the port is no obstacle to a chosen four-tuple.
+            port if self.lookup(Protocol::Tcp, &flow(port)).is_some() => Err(ConnectError::InUse),
+            port => Ok(flow(port)),
+        }
+    }
+}

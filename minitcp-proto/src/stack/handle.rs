@@ -1,0 +1,151 @@
+//! One connection in the hands of the application.
+
+use core::net::SocketAddr;
+
+use crate::error::{CloseReason, RecvError, SendError};
+use crate::observe::Observer;
+use crate::stack::Stack;
+use crate::stack::event::ConnectionId;
+use crate::tcp::{Info, State, Tcb, user};
+
+/// A connection, borrowed from its stack for a few calls.
+#[derive(Debug)]
+pub struct Connection<'a, 'm, O: Observer = ()> {
+    stack: &'a mut Stack<'m, O>,
+    index: u32,
+}
+
+impl<'m, O: Observer> Stack<'m, O> {
+    /// The connection named by `id`; `None` after it was closed or aborted by the application.
+    pub fn connection(&mut self, id: ConnectionId) -> Option<Connection<'_, 'm, O>> {
+        let tcb = self.connections.get(id.0)?;
+        tcb.is_owned_by_application().then_some(Connection { stack: self, index: id.0.index })
+    }
+
+    /// The connections that the application owns.
+    pub fn connection_ids(&self) -> impl Iterator<Item = ConnectionId> + '_ {
+        let owned = |(_, tcb): &(_, &Tcb)| tcb.is_owned_by_application();
+        self.connections.iter().filter(owned).map(|(key, _)| ConnectionId(key))
+    }
+}
+
+impl<O: Observer> Connection<'_, '_, O> {
+    /// Queues as much of `data` as there is room for and returns how much that was; it leaves
+    /// with the next `poll_transmit`. [`Readiness::WRITABLE`](crate::Readiness::WRITABLE) follows a
+    /// short count.
+    ///
+    /// # Errors
+    /// [`SendError::Closing`] after [`shutdown`](Self::shutdown), [`SendError::Closed`] when the
+    /// connection has ended.
+    pub fn send(&mut self, data: &[u8]) -> Result<usize, SendError> {
+        self.with(|tcb, cx| user::send(tcb, data, cx)).unwrap_or(Err(SendError::Closed))
+    }
+
+    /// Copies received octets to `out`; `Ok(0)` is the end of the stream (if `out` has room).
+    ///
+    /// # Errors
+    /// [`RecvError::WouldBlock`] when nothing is there yet, [`RecvError::Closed`] when the
+    /// connection has ended otherwise than by the peer's FIN.
+    pub fn recv(&mut self, out: &mut [u8]) -> Result<usize, RecvError> {
+        self.with(|tcb, cx| user::recv(tcb, out, cx)).unwrap_or(Err(RecvError::Closed))
+    }
+
+    /// The received octets in place, in two pieces where they wrap; both empty at the end of the
+    /// stream.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn peek(&self) -> Result<(&[u8], &[u8]), RecvError> {
+        let tcb = self.tcb().ok_or(RecvError::Closed)?;
+        user::may_recv(tcb)?;
+        let buffer = &tcb.receive.buffer;
+        Ok(buffer.slices(&self.stack.cx.pool, 0, buffer.len()))
+    }
+
+    /// Forgets the first `count` received octets, at most those that are there.
+    pub fn consume(&mut self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.with(|tcb, cx| tcb.receive.consume(&mut cx.pool, count));
+    }
+
+    /// Closes our direction: what is queued leaves, then a FIN. Reading goes on.
+    pub fn shutdown(&mut self) {
+        self.with(|tcb, cx| user::shutdown(tcb, cx));
+    }
+
+    /// Lets go of the connection. What is queued leaves, then a FIN, in the background; but if
+    /// received octets were not read, the peer gets a reset (RFC 9293 SHLD-3).
+    pub fn close(self) {
+        let Some(Some((reset, flow))) = self.stack.connections.at_mut(self.index).map(|tcb| {
+            let attached = tcb.attached;
+            let reset = user::close(tcb, &mut self.stack.cx).filter(|_| attached);
+            reset.map(|reset| (reset, tcb.flow()))
+        }) else {
+            return self.stack.settle(self.index);
+        };
+        self.stack.send_reset(flow, reset);
+        self.stack.settle(self.index);
+    }
+
+    /// Ends the connection with a reset and throws away what is queued (RFC 9293 §3.10.5).
+    pub fn abort(self) {
+        self.stack.abort_at(self.index);
+    }
+
+    /// Turns the Nagle algorithm off or on (`TCP_NODELAY`, RFC 9293 MUST-17).
+    pub fn set_no_delay(&mut self, no_delay: bool) {
+        self.with(|tcb, _| tcb.no_delay = no_delay);
+    }
+
+    /// The state (RFC 9293 §3.3.2).
+    pub fn state(&self) -> State {
+        self.tcb().map_or(State::Closed, Tcb::state)
+    }
+
+    /// Why the connection ended; `None` while it has not.
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.tcb().and_then(|tcb| tcb.close_reason)
+    }
+
+    /// Octets that `send` would take now, memory permitting.
+    pub fn send_room(&self) -> usize {
+        let room = self.tcb().map_or(0, |tcb| tcb.send.room());
+        usize::try_from(room).unwrap_or(usize::MAX)
+    }
+
+    /// Octets sent or queued that the peer has not acknowledged.
+    pub fn unacknowledged(&self) -> usize {
+        let queued = self.tcb().map_or(0, |tcb| tcb.send.buffer.len());
+        usize::try_from(queued).unwrap_or(usize::MAX)
+    }
+
+    /// This end.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.tcb().map(|tcb| SocketAddr::new(tcb.flow().local, tcb.flow().local_port))
+    }
+
+    /// The other end.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.tcb().map(|tcb| SocketAddr::new(tcb.flow().remote, tcb.flow().remote_port))
+    }
+
+    /// A snapshot of the connection's variables.
+    pub fn info(&self) -> Option<Info> {
+        self.tcb().map(|tcb| tcb.info(&self.stack.cx.config))
+    }
+
+    fn tcb(&self) -> Option<&Tcb> {
+        self.stack.connections.at(self.index)
+    }
+
+    /// Does something to the connection, then puts it where it belongs.
+    fn with<R>(
+        &mut self,
+        act: impl FnOnce(&mut Tcb, &mut crate::tcp::context::Context<'_, O>) -> R,
+    ) -> Option<R> {
+        let tcb = self.stack.connections.at_mut(self.index)?;
+        let result = act(tcb, &mut self.stack.cx);
+        self.stack.settle(self.index);
+        Some(result)
+    }
+}

@@ -1,0 +1,116 @@
+//! ICMP: answers to echo requests, and errors about packets that nobody here wants
+//! (RFC 792, RFC 1122 §3.2.2, RFC 4443).
+
+use core::net::IpAddr;
+
+use crate::observe::{Direction, Observer, Trace};
+use crate::secret::Flow;
+use crate::stack::Stack;
+use crate::stack::mail::Content;
+use crate::stats::Drop;
+use crate::wire::checksum::pseudo_header;
+use crate::wire::icmp::{self, Icmp, v4, v6};
+use crate::wire::ip::{self, IpPacket, protocol};
+
+/// Longest quotation: an IPv4 error stays within 576 octets (RFC 1812 §4.3.2.3).
+const MAX_QUOTE_V4: usize = 576 - 20 - icmp::HEADER_LEN;
+/// Longest quotation: an IPv6 error stays within the minimum MTU (RFC 4443 §2.4 (c)).
+const MAX_QUOTE_V6: usize = 1280 - 40 - icmp::HEADER_LEN;
+
+impl<O: Observer> Stack<'_, O> {
+    pub(super) fn handle_icmp_v4(&mut self, packet: &IpPacket<'_>) {
+        match icmp::parse_v4(packet.payload) {
+            Ok(message) => self.handle_icmp(packet, &message, v4::ECHO_REPLY),
+            Err(_) => self.cx.drop(Drop::BadIcmp),
+        }
+    }
+
+    pub(super) fn handle_icmp_v6(&mut self, packet: &IpPacket<'_>) {
+        let pseudo = pseudo_header(packet.src, packet.dst, protocol::ICMPV6);
+        match icmp::parse_v6(packet.payload, pseudo) {
+            Ok(message) => self.handle_icmp(packet, &message, v6::ECHO_REPLY),
+            Err(_) => self.cx.drop(Drop::BadIcmp),
+        }
+    }
+
+    fn handle_icmp(&mut self, packet: &IpPacket<'_>, message: &Icmp<'_>, reply_kind: u8) {
+        let body = packet.payload.len().saturating_sub(icmp::HEADER_LEN);
+        let (local, remote) = (packet.dst, packet.src);
+        if let &[kind, code, ..] = packet.payload {
+            let len = u32::try_from(body).unwrap_or(u32::MAX);
+            let direction = Direction::Received;
+            self.cx.trace(|| Trace::Icmp { direction, local, remote, kind, code, len });
+        }
+        match message {
+            Icmp::EchoRequest { id, seq, data } => {
+                // RFC 1122 §3.2.2.6: everything comes back as it came.
+                let [id_high, id_low] = id.to_be_bytes();
+                let [seq_high, seq_low] = seq.to_be_bytes();
+                let rest = [id_high, id_low, seq_high, seq_low];
+                let content = Content::Icmp { kind: reply_kind, code: 0, rest };
+                let total = ip::header_len(local) + icmp::HEADER_LEN + data.len();
+                if total > usize::from(self.cx.config.mtu()) {
+                    return self.cx.drop(Drop::IgnoredIcmp);
+                }
+                self.reply(portless(local, remote), content, data);
+            }
+            Icmp::EchoReply { .. }
+            | Icmp::Unreachable { .. }
+            | Icmp::PacketTooBig { .. }
+            | Icmp::TimeExceeded { .. }
+            | Icmp::ParameterProblem { .. }
+            | Icmp::Other { .. } => self.cx.drop(Drop::IgnoredIcmp),
+        }
+    }
+
+    /// No socket on that UDP port (RFC 1122 §4.1.3.1).
+    pub(super) fn send_port_unreachable(&mut self, packet: &IpPacket<'_>) {
+        let (kind, code) = match packet.src {
+            IpAddr::V4(_) => (v4::UNREACHABLE, v4::PORT_UNREACHABLE),
+            IpAddr::V6(_) => (v6::UNREACHABLE, v6::PORT_UNREACHABLE),
+        };
+        self.send_icmp_error(packet, kind, code, [0; 4]);
+    }
+
+    /// No such protocol here (RFC 1122 §3.2.2.1; RFC 4443 §3.4 points at the next-header octet).
+    pub(super) fn send_protocol_unreachable(&mut self, packet: &IpPacket<'_>) {
+        match packet.src {
+            IpAddr::V4(_) => {
+                self.send_icmp_error(packet, v4::UNREACHABLE, v4::PROTOCOL_UNREACHABLE, [0; 4]);
+            }
+            // With extension headers the octet would have to be searched; silence is allowed.
+            IpAddr::V6(_) if packet.header.len() == ip::header_len(packet.src) => {
+                let (kind, code) = (v6::PARAMETER_PROBLEM, v6::UNRECOGNIZED_NEXT_HEADER);
+                self.send_icmp_error(packet, kind, code, [0, 0, 0, 6]);
+            }
+            IpAddr::V6(_) => {}
+        }
+    }
+
+    /// An error that quotes `packet`, which is neither an ICMP error itself nor sent to many
+    /// (RFC 1122 §3.2.2): the callers and `dispatch` saw to that.
+    fn send_icmp_error(&mut self, packet: &IpPacket<'_>, kind: u8, code: u8, rest: [u8; 4]) {
+        if !self.icmp_errors.allow(self.cx.now) {
+            return self.cx.drop(Drop::RateLimited);
+        }
+        let limit = if packet.src.is_ipv4() { MAX_QUOTE_V4 } else { MAX_QUOTE_V6 };
+        let mut quote = [0; MAX_QUOTE_V6];
+        let mut quoted = 0;
+        for part in [packet.header, packet.payload] {
+            let room = quote.get_mut(quoted..limit).unwrap_or_default();
+            let count = part.len().min(room.len());
+            for (to, from) in room.iter_mut().zip(part) {
+                *to = *from;
+            }
+            quoted += count;
+        }
+        let flow = portless(packet.dst, packet.src);
+        let content = Content::Icmp { kind, code, rest };
+        self.reply(flow, content, quote.get(..quoted).unwrap_or_default());
+    }
+}
+
+/// Two addresses without ports.
+const fn portless(local: IpAddr, remote: IpAddr) -> Flow {
+    Flow { local, remote, local_port: 0, remote_port: 0 }
+}

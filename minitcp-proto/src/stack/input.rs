@@ -1,0 +1,72 @@
+//! A packet arrives: is it whole, is it ours, and which protocol takes it?
+
+use core::net::{IpAddr, Ipv4Addr};
+use core::num::NonZeroU16;
+
+use crate::observe::Observer;
+use crate::stack::Stack;
+use crate::stats::Drop;
+use crate::time::Instant;
+use crate::wire::ip::{self, IpError, IpPacket, protocol};
+
+/// What the device says about a received packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RxMeta {
+    /// The transport checksum was verified, or never had to be: it is not looked at again. Devices
+    /// that leave it partial must set this.
+    pub checksum_verified: bool,
+    /// The packet was merged from segments of this payload size.
+    pub segment_size: Option<NonZeroU16>,
+}
+
+impl<O: Observer> Stack<'_, O> {
+    /// Takes one IP packet, or one super-packet that the device merged from several. Whatever it
+    /// is, nothing worse happens than a counted drop.
+    pub fn handle_packet(&mut self, now: Instant, packet: &[u8], meta: RxMeta) {
+        self.advance_clock(now);
+        self.cx.stats.packets_in += 1;
+        match ip::parse(packet) {
+            Ok(packet) => self.dispatch(&packet, meta),
+            Err(error) => self.cx.drop(reason(error)),
+        }
+    }
+
+    #[inline]
+    fn dispatch(&mut self, packet: &IpPacket<'_>, meta: RxMeta) {
+        // RFC 1122 §3.2.1.3; MUST-57 and MUST-63 of RFC 9293.
+        if !self.cx.config.owns(packet.dst) {
+            return self.cx.drop(Drop::NotOurs);
+        }
+        if !self.is_possible_source(packet.src) {
+            return self.cx.drop(Drop::BadSource);
+        }
+        match packet.protocol {
+            protocol::TCP => self.handle_tcp(packet, meta),
+            protocol::UDP => self.handle_udp(packet, meta),
+            protocol::ICMP if packet.src.is_ipv4() => self.handle_icmp_v4(packet),
+            protocol::ICMPV6 if packet.src.is_ipv6() => self.handle_icmp_v6(packet),
+            _ => {
+                self.cx.drop(Drop::Protocol);
+                self.send_protocol_unreachable(packet);
+            }
+        }
+    }
+
+    fn is_possible_source(&self, src: IpAddr) -> bool {
+        let loopback = match src {
+            IpAddr::V4(v4) => v4.octets()[0] == Ipv4Addr::LOCALHOST.octets()[0],
+            IpAddr::V6(v6) => v6.is_loopback(),
+        };
+        self.cx.config.is_unicast(src) && !self.cx.config.owns(src) && !loopback
+    }
+}
+
+const fn reason(error: IpError) -> Drop {
+    match error {
+        IpError::Truncated | IpError::TotalLength => Drop::Truncated,
+        IpError::Version => Drop::IpVersion,
+        IpError::HeaderLength | IpError::ExtensionHeader => Drop::IpHeader,
+        IpError::HeaderChecksum => Drop::IpChecksum,
+        IpError::Fragment => Drop::Fragment,
+    }
+}

@@ -1,0 +1,113 @@
+//! Datagrams that wait: in the queues of UDP sockets, or as stateless replies (RST, ICMP, the
+//! acknowledgments of TIME-WAIT). All share one bounded slab.
+
+use crate::secret::Flow;
+use crate::seq::SeqNum;
+use crate::store::lent::Lent;
+use crate::store::pool::{Block, Pool};
+use crate::store::queue::{Link, Links, Queue};
+use crate::store::slab::{Slab, Slot};
+use crate::wire::tcp::Flags;
+
+/// What a datagram is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// UDP, the payload in the block.
+    Udp,
+    /// ICMP, what follows the eight-octet header in the block.
+    Icmp { kind: u8, code: u8, rest: [u8; 4] },
+    /// A bare TCP segment.
+    Tcp { seq: SeqNum, ack: SeqNum, flags: Flags, window: u16 },
+}
+
+/// One datagram that waits.
+#[derive(Debug)]
+pub(super) struct Datagram {
+    pub(super) flow: Flow,
+    pub(super) content: Content,
+    pub(super) block: Option<Block>,
+    /// Octets in the block.
+    pub(super) len: u32,
+}
+
+/// All datagrams that wait.
+#[derive(Debug)]
+pub(super) struct Mail<'m> {
+    slots: Slab<'m, Datagram>,
+    links: Links<'m>,
+    /// Stateless replies, oldest first.
+    replies: Queue,
+}
+
+impl<'m> Mail<'m> {
+    pub(super) fn new(slots: Lent<'m, Slot<Datagram>>, links: Lent<'m, Link>) -> Self {
+        Self { slots: Slab::new(slots), links: Links::new(links), replies: Queue::EMPTY }
+    }
+
+    pub(super) fn len(&self) -> u32 {
+        self.slots.len()
+    }
+
+    /// Copies `payload` into a new datagram at the end of `queue`; `false` if there is no slot or
+    /// no memory.
+    pub(super) fn put(
+        &mut self,
+        queue: &mut Queue,
+        pool: &mut Pool<'_>,
+        (flow, content): (Flow, Content),
+        payload: &[u8],
+    ) -> bool {
+        let Ok(len) = u32::try_from(payload.len()) else { return false };
+        if self.slots.is_full() {
+            return false;
+        }
+        let mut block = None;
+        if len > 0 {
+            let Some(taken) = pool.allocate(payload.len()) else { return false };
+            if let Some(room) = pool.bytes_mut(&taken).get_mut(..payload.len()) {
+                room.copy_from_slice(payload);
+            }
+            block = Some(taken);
+        }
+        let inserted = self.slots.insert(Datagram { flow, content, block, len });
+        inserted.is_ok_and(|key| queue.push_back(&mut self.links, key.index))
+    }
+
+    /// As [`put`](Self::put), for a stateless reply: these have half of the slots at most, so
+    /// that what strangers provoke cannot starve the UDP sockets.
+    pub(super) fn put_reply(
+        &mut self,
+        pool: &mut Pool<'_>,
+        addressed: (Flow, Content),
+        payload: &[u8],
+    ) -> bool {
+        let mut replies = self.replies;
+        let fits = replies.len() < self.slots.capacity().div_ceil(2);
+        let queued = fits && self.put(&mut replies, pool, addressed, payload);
+        self.replies = replies;
+        queued
+    }
+
+    /// Removes the oldest datagram of `queue`; its block is the caller's to release.
+    pub(super) fn take(&mut self, queue: &mut Queue) -> Option<Datagram> {
+        let index = queue.pop_front(&mut self.links)?;
+        self.slots.remove(index)
+    }
+
+    /// Removes the oldest stateless reply.
+    pub(super) fn take_reply(&mut self) -> Option<Datagram> {
+        let mut replies = self.replies;
+        let taken = self.take(&mut replies);
+        self.replies = replies;
+        taken
+    }
+
+    /// Throws all of `queue` away.
+    pub(super) fn clear(&mut self, queue: &mut Queue, pool: &mut Pool<'_>) {
+        while let Some(datagram) = self.take(queue) {
+            if let Some(block) = datagram.block {
+                pool.release(block);
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The memory of a stack: given once, owned or lent, never grown.
+
+use crate::stack::listener::Listener;
+use crate::stack::mail::Datagram;
+use crate::stack::schedule::ScheduleMemory;
+use crate::stack::udp::UdpSocket;
+use crate::store::heap::Entry;
+use crate::store::lent::Lent;
+use crate::store::pool::{BlockMeta, MIN_BLOCK};
+use crate::store::queue::Link;
+use crate::store::slab::Slot;
+use crate::store::table::Bucket;
+use crate::tcp::{Assembly, HalfOpen, Remnant, Tcb};
+
+/// How much of everything a stack can hold. What happens at each bound is written beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections, from the completed handshake until closed by the application and the peer.
+    /// Beyond: handshakes stay unfinished, active opens fail with `NoSlot`.
+    pub connections: usize,
+    /// Unfinished passive handshakes. Beyond: the oldest is forgotten.
+    pub half_open: usize,
+    /// TIME-WAIT remnants. Beyond: the oldest is forgotten early.
+    pub time_wait: usize,
+    /// Listeners. Beyond: `listen` fails with `NoSlot`.
+    pub listeners: usize,
+    /// UDP sockets. Beyond: `udp_bind` fails with `NoSlot`.
+    pub udp_sockets: usize,
+    /// Datagrams waiting in UDP sockets, and stateless replies waiting to be sent (at most half
+    /// of the slots). Beyond: dropped and counted, or `WouldBlock` on sending.
+    pub datagrams: usize,
+    /// Connections that may hold data ahead of a hole at the same time. Beyond: such data is
+    /// dropped and counted, and comes again.
+    pub assemblies: usize,
+    /// Octets for all send and receive buffers together, lent in blocks of a power of two of at
+    /// least 1 KiB. Beyond: sends are short, received data is dropped and counted.
+    pub buffer_bytes: usize,
+}
+
+impl Default for Limits {
+    /// A small host: 1024 connections and 16 MiB of buffers.
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            half_open: 1024,
+            time_wait: 4096,
+            listeners: 16,
+            udp_sockets: 64,
+            datagrams: 512,
+            assemblies: 256,
+            buffer_bytes: 16 << 20,
+        }
+    }
+}
+
+/// The memory that [`Limits`] asks for.
+#[derive(Debug)]
+pub struct Memory<'m> {
+    pub(super) connections: Lent<'m, Slot<Tcb>>,
+    pub(super) accept_links: Lent<'m, Link>,
+    pub(super) half_open: Lent<'m, Slot<HalfOpen>>,
+    pub(super) half_open_links: Lent<'m, Link>,
+    pub(super) time_wait: Lent<'m, Slot<Remnant>>,
+    pub(super) time_wait_links: Lent<'m, Link>,
+    pub(super) listeners: Lent<'m, Slot<Listener>>,
+    pub(super) udp_sockets: Lent<'m, Slot<UdpSocket>>,
+    pub(super) datagrams: Lent<'m, Slot<Datagram>>,
+    pub(super) datagram_links: Lent<'m, Link>,
+    pub(super) assemblies: Lent<'m, Slot<Assembly>>,
+    pub(super) demux: Lent<'m, Bucket>,
+    pub(super) schedule: ScheduleMemory<'m>,
+    pub(super) bytes: Lent<'m, u8>,
+    pub(super) blocks: Lent<'m, BlockMeta>,
+}
+
+#[cfg(feature = "alloc")]
+impl Memory<'static> {
+    /// Takes all memory from the global allocator, once.
+    pub fn allocate(limits: &Limits) -> Self {
+        use crate::store::table::buckets_for;
+
+        fn slots<T>(count: usize) -> Lent<'static, Slot<T>> {
+            Lent::Owned((0..count).map(|_| Slot::EMPTY).collect())
+        }
+        let Limits { connections, half_open, listeners, udp_sockets, .. } = *limits;
+        let timers = connections + half_open;
+        let ready = timers + udp_sockets;
+        let events = connections + listeners + udp_sockets;
+        let demuxed = ready + limits.time_wait + listeners;
+        let buffer_bytes = limits.buffer_bytes / MIN_BLOCK * MIN_BLOCK;
+        Self {
+            connections: slots(connections),
+            accept_links: Lent::allocate(connections, Link::UNLINKED),
+            half_open: slots(half_open),
+            half_open_links: Lent::allocate(half_open, Link::UNLINKED),
+            time_wait: slots(limits.time_wait),
+            time_wait_links: Lent::allocate(limits.time_wait, Link::UNLINKED),
+            listeners: slots(listeners),
+            udp_sockets: slots(udp_sockets),
+            datagrams: slots(limits.datagrams),
+            datagram_links: Lent::allocate(limits.datagrams, Link::UNLINKED),
+            assemblies: slots(limits.assemblies),
+            demux: Lent::allocate(buckets_for(demuxed), Bucket::EMPTY),
+            schedule: ScheduleMemory {
+                ready: Lent::allocate(ready, Link::UNLINKED),
+                events: Lent::allocate(events, Link::UNLINKED),
+                heap: Lent::allocate(timers, Entry::EMPTY),
+                positions: Lent::allocate(timers, 0),
+            },
+            bytes: Lent::allocate(buffer_bytes, 0),
+            blocks: Lent::allocate(buffer_bytes / MIN_BLOCK, BlockMeta::EMPTY),
+        }
+    }
+}
+
+/// Memory for a stack without an allocator: put it in a static, or anywhere that outlives the
+/// stack, and [`lend`](Self::lend) it. `SLOTS` is the bound of every kind of slot in [`Limits`],
+/// `BLOCKS` the number of 1 KiB blocks of buffer.
+#[derive(Debug)]
+pub struct StaticMemory<const SLOTS: usize, const BLOCKS: usize> {
+    connections: [Slot<Tcb>; SLOTS],
+    accept_links: [Link; SLOTS],
+    half_open: [Slot<HalfOpen>; SLOTS],
+    half_open_links: [Link; SLOTS],
+    time_wait: [Slot<Remnant>; SLOTS],
+    time_wait_links: [Link; SLOTS],
+    listeners: [Slot<Listener>; SLOTS],
+    udp_sockets: [Slot<UdpSocket>; SLOTS],
+    datagrams: [Slot<Datagram>; SLOTS],
+    datagram_links: [Link; SLOTS],
+    assemblies: [Slot<Assembly>; SLOTS],
+    /// Five kinds of values at a load of at most 5/8, whatever power of two fits.
+    demux: [[Bucket; 16]; SLOTS],
+    ready: [[Link; 3]; SLOTS],
+    events: [[Link; 3]; SLOTS],
+    heap: [[Entry; 2]; SLOTS],
+    positions: [[u32; 2]; SLOTS],
+    bytes: [[u8; MIN_BLOCK]; BLOCKS],
+    blocks: [BlockMeta; BLOCKS],
+}
+
+impl<const SLOTS: usize, const BLOCKS: usize> StaticMemory<SLOTS, BLOCKS> {
+    /// Unused memory.
+    pub const fn new() -> Self {
+        Self {
+            connections: [const { Slot::EMPTY }; SLOTS],
+            accept_links: [Link::UNLINKED; SLOTS],
+            half_open: [const { Slot::EMPTY }; SLOTS],
+            half_open_links: [Link::UNLINKED; SLOTS],
+            time_wait: [const { Slot::EMPTY }; SLOTS],
+            time_wait_links: [Link::UNLINKED; SLOTS],
+            listeners: [const { Slot::EMPTY }; SLOTS],
+            udp_sockets: [const { Slot::EMPTY }; SLOTS],
+            datagrams: [const { Slot::EMPTY }; SLOTS],
+            datagram_links: [Link::UNLINKED; SLOTS],
+            assemblies: [const { Slot::EMPTY }; SLOTS],
+            demux: [[Bucket::EMPTY; 16]; SLOTS],
+            ready: [[Link::UNLINKED; 3]; SLOTS],
+            events: [[Link::UNLINKED; 3]; SLOTS],
+            heap: [[Entry::EMPTY; 2]; SLOTS],
+            positions: [[0; 2]; SLOTS],
+            bytes: [[0; MIN_BLOCK]; BLOCKS],
+            blocks: [const { BlockMeta::EMPTY }; BLOCKS],
+        }
+    }
+
+    /// Lends all of it to one stack.
+    pub fn lend(&mut self) -> Memory<'_> {
+        Memory {
+            connections: Lent::Borrowed(&mut self.connections),
+            accept_links: Lent::Borrowed(&mut self.accept_links),
+            half_open: Lent::Borrowed(&mut self.half_open),
+            half_open_links: Lent::Borrowed(&mut self.half_open_links),
+            time_wait: Lent::Borrowed(&mut self.time_wait),
+            time_wait_links: Lent::Borrowed(&mut self.time_wait_links),
+            listeners: Lent::Borrowed(&mut self.listeners),
+            udp_sockets: Lent::Borrowed(&mut self.udp_sockets),
+            datagrams: Lent::Borrowed(&mut self.datagrams),
+            datagram_links: Lent::Borrowed(&mut self.datagram_links),
+            assemblies: Lent::Borrowed(&mut self.assemblies),
+            demux: Lent::Borrowed(self.demux.as_flattened_mut()),
+            schedule: ScheduleMemory {
+                ready: Lent::Borrowed(self.ready.as_flattened_mut()),
+                events: Lent::Borrowed(self.events.as_flattened_mut()),
+                heap: Lent::Borrowed(self.heap.as_flattened_mut()),
+                positions: Lent::Borrowed(self.positions.as_flattened_mut()),
+            },
+            bytes: Lent::Borrowed(self.bytes.as_flattened_mut()),
+            blocks: Lent::Borrowed(&mut self.blocks),
+        }
+    }
+}
+
+impl<const SLOTS: usize, const BLOCKS: usize> Default for StaticMemory<SLOTS, BLOCKS> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,146 @@
+//! Who has something to send, who has news for the application, and who needs the time when:
+//! so that work is proportional to what is active.
+
+use crate::store::heap::{Entry, Heap};
+use crate::store::lent::Lent;
+use crate::store::queue::{Link, Links, Queue};
+use crate::time::Instant;
+
+/// The memory of a [`Schedule`].
+#[derive(Debug)]
+pub(super) struct ScheduleMemory<'m> {
+    pub(super) ready: Lent<'m, Link>,
+    pub(super) events: Lent<'m, Link>,
+    pub(super) heap: Lent<'m, Entry>,
+    pub(super) positions: Lent<'m, u32>,
+}
+
+/// Who wants to send, or has a timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Connection(u32),
+    HalfOpen(u32),
+    Udp(u32),
+}
+
+/// Who has news for the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EventOwner {
+    Connection(u32),
+    Listener(u32),
+    Udp(u32),
+}
+
+/// Two FIFOs and a heap. Each owner is in each at most once, so nothing overflows.
+#[derive(Debug)]
+pub(super) struct Schedule<'m> {
+    ready_links: Links<'m>,
+    ready: Queue,
+    event_links: Links<'m>,
+    events: Queue,
+    timers: Heap<'m>,
+    /// Ids below are connections.
+    connections: u32,
+    /// Ids of unfinished handshakes come next, then UDP sockets.
+    half_open_end: u32,
+    /// For events, listeners come after connections, then UDP sockets.
+    listener_end: u32,
+}
+
+impl<'m> Schedule<'m> {
+    pub(super) fn new(
+        memory: ScheduleMemory<'m>,
+        connections: u32,
+        half_open: u32,
+        listeners: u32,
+    ) -> Self {
+        Self {
+            ready_links: Links::new(memory.ready),
+            ready: Queue::EMPTY,
+            event_links: Links::new(memory.events),
+            events: Queue::EMPTY,
+            timers: Heap::new(memory.heap, memory.positions),
+            connections,
+            half_open_end: connections + half_open,
+            listener_end: connections + listeners,
+        }
+    }
+
+    /// `owner` may have something to send: it will be asked once.
+    pub(super) fn wake(&mut self, owner: Owner) {
+        let id = self.id_of(owner);
+        self.ready.push_back(&mut self.ready_links, id);
+    }
+
+    /// The next that may have something to send.
+    pub(super) fn take_ready(&mut self) -> Option<Owner> {
+        let id = self.ready.pop_front(&mut self.ready_links)?;
+        Some(self.timer_owner(id))
+    }
+
+    pub(super) fn notify(&mut self, owner: EventOwner) {
+        let id = match owner {
+            EventOwner::Connection(index) => index,
+            EventOwner::Listener(index) => self.connections + index,
+            EventOwner::Udp(index) => self.listener_end + index,
+        };
+        self.events.push_back(&mut self.event_links, id);
+    }
+
+    /// The next that has news.
+    pub(super) fn take_event(&mut self) -> Option<EventOwner> {
+        let id = self.events.pop_front(&mut self.event_links)?;
+        Some(if id < self.connections {
+            EventOwner::Connection(id)
+        } else if id < self.listener_end {
+            EventOwner::Listener(id - self.connections)
+        } else {
+            EventOwner::Udp(id - self.listener_end)
+        })
+    }
+
+    /// Arms, moves or (with `None`) disarms the one timer of `owner`.
+    pub(super) fn set_timer(&mut self, owner: Owner, deadline: Option<Instant>) {
+        let id = self.id_of(owner);
+        match deadline {
+            Some(deadline) => self.timers.set(id, deadline.as_nanos()),
+            None => {
+                self.timers.remove(id);
+            }
+        }
+    }
+
+    /// The earliest deadline of all.
+    pub(super) fn earliest(&self) -> Option<Instant> {
+        self.timers.peek().map(|(deadline, _)| Instant::from_nanos(deadline))
+    }
+
+    /// Removes and returns the id of a timer that is due.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<u32> {
+        self.earliest().filter(|deadline| *deadline <= now)?;
+        self.timers.pop().map(|(_, id)| id)
+    }
+
+    pub(super) const fn timer_owner(&self, id: u32) -> Owner {
+        if id < self.connections {
+            Owner::Connection(id)
+        } else if id < self.half_open_end {
+            Owner::HalfOpen(id - self.connections)
+        } else {
+            Owner::Udp(id - self.half_open_end)
+        }
+    }
+
+    const fn id_of(&self, owner: Owner) -> u32 {
+        match owner {
+            Owner::Connection(index) => index,
+            Owner::HalfOpen(index) => self.connections + index,
+            Owner::Udp(index) => self.half_open_end + index,
+        }
+    }
+
+    /// How many timers are armed.
+    pub(super) fn timers(&self) -> u32 {
+        self.timers.len()
+    }
+}

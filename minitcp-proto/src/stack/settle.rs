@@ -1,0 +1,126 @@
+//! After anything has touched a connection: put it where it belongs now. It may have left the
+//! network, become a TIME-WAIT remnant, gained news, a deadline, or something to send.
+
+use crate::observe::{Observer, Trace};
+use crate::stack::Stack;
+use crate::stack::demux::Endpoint;
+use crate::stack::schedule::{EventOwner, Owner};
+use crate::stats::Drop;
+use crate::tcp::receive::ack_policy::Owed;
+use crate::tcp::{Cause, Remnant, State, timeout, user};
+
+impl<O: Observer> Stack<'_, O> {
+    pub(super) fn settle(&mut self, index: u32) {
+        let Some(tcb) = self.connections.at(index) else { return };
+        match tcb.state() {
+            State::Closed if tcb.attached => self.detach(index),
+            State::TimeWait if tcb.attached => self.retire(index),
+            _ => {}
+        }
+        let Some(tcb) = self.connections.at_mut(index) else { return };
+        let owner = Owner::Connection(index);
+        if tcb.attached {
+            self.schedule.set_timer(owner, tcb.timers.earliest());
+            self.schedule.wake(owner);
+        } else if tcb.orphan {
+            return self.free(index);
+        }
+        if tcb.is_owned_by_application() && !tcb.events.is_empty() {
+            self.schedule.notify(EventOwner::Connection(index));
+        }
+    }
+
+    pub(super) fn on_connection_timeout(&mut self, index: u32) {
+        if let Some(tcb) = self.connections.at_mut(index) {
+            timeout::on_timeout(tcb, &mut self.cx);
+            self.settle(index);
+        }
+    }
+
+    /// The connection has left the network: packets no longer find it.
+    fn detach(&mut self, index: u32) {
+        let Some(tcb) = self.connections.at_mut(index) else { return };
+        tcb.attached = false;
+        let flow = tcb.flow();
+        self.demux_remove(&flow, Endpoint::Connection(index));
+        self.schedule.set_timer(Owner::Connection(index), None);
+    }
+
+    /// The connection is in TIME-WAIT: a remnant takes its place in the network.
+    fn retire(&mut self, index: u32) {
+        let Some(tcb) = self.connections.at_mut(index) else { return };
+        tcb.attached = false;
+        let owes_ack = tcb.receive.ack.owed() != Owed::Nothing;
+        let remnant = Remnant {
+            flow: tcb.flow(),
+            snd_nxt: tcb.send.snd_nxt,
+            rcv_nxt: tcb.receive.rcv_nxt,
+            deadline: self.cx.now + 2 * self.cx.config.msl,
+        };
+        let (flow, seq, ack) = (remnant.flow, remnant.snd_nxt, remnant.rcv_nxt);
+        self.schedule.set_timer(Owner::Connection(index), None);
+        if self.time_wait.is_full()
+            && let Some(oldest) = self.time_wait_order.front()
+        {
+            self.cx.drop(Drop::TimeWaitEvicted);
+            self.forget_time_wait(oldest);
+        }
+        let old = Endpoint::Connection(index);
+        match self.time_wait.insert(remnant) {
+            Ok(key) => {
+                self.time_wait_order.push_back(&mut self.time_wait_links, key.index);
+                self.demux_replace(&flow, old, Endpoint::TimeWait(key.index));
+            }
+            Err(_) => self.demux_remove(&flow, old), // No TIME-WAIT slots at all.
+        }
+        if owes_ack {
+            self.send_bare_ack(flow, seq, ack);
+        }
+    }
+
+    /// Gives the slot of a connection back that neither the network nor the application knows.
+    fn free(&mut self, index: u32) {
+        if let Some(mut tcb) = self.connections.remove(index) {
+            tcb.release(&mut self.cx);
+        }
+    }
+
+    pub(super) fn abort_at(&mut self, index: u32) {
+        let Some(tcb) = self.connections.at_mut(index) else { return };
+        let (flow, attached) = (tcb.flow(), tcb.attached);
+        let reset = user::abort(tcb, &mut self.cx);
+        if let Some(reset) = reset.filter(|_| attached) {
+            self.send_reset(flow, reset);
+        }
+        self.settle(index);
+    }
+
+    /// RFC 9293 §3.10.8: the TIME-WAIT timeout.
+    pub(super) fn expire_time_wait(&mut self) {
+        while let Some(index) = self.time_wait_order.front() {
+            if self.time_wait.at(index).is_some_and(|remnant| remnant.deadline > self.cx.now) {
+                return;
+            }
+            self.forget_time_wait(index);
+        }
+    }
+
+    pub(super) fn forget_time_wait(&mut self, index: u32) {
+        self.time_wait_order.remove(&mut self.time_wait_links, index);
+        let Some(remnant) = self.time_wait.remove(index) else { return };
+        self.demux_remove(&remnant.flow, Endpoint::TimeWait(index));
+        if let Some(to) = State::TimeWait.next(Cause::TimeWaitExpired) {
+            self.cx.trace(|| Trace::State { flow: remnant.flow, from: State::TimeWait, to });
+        }
+    }
+
+    /// The peer's FIN came again: twice the MSL starts anew (RFC 9293 §3.10.7.4).
+    pub(super) fn restart_time_wait(&mut self, index: u32) {
+        let deadline = self.cx.now + 2 * self.cx.config.msl;
+        if let Some(remnant) = self.time_wait.at_mut(index) {
+            remnant.deadline = deadline;
+            self.time_wait_order.remove(&mut self.time_wait_links, index);
+            self.time_wait_order.push_back(&mut self.time_wait_links, index);
+        }
+    }
+}

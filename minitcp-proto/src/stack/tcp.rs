@@ -1,0 +1,163 @@
+//! A TCP segment arrives: which of the four shapes takes it (RFC 9293 §3.10.7)?
+
+use crate::observe::{Direction, Observer, Trace};
+use crate::secret::Flow;
+use crate::seq::SeqNum;
+use crate::stack::Stack;
+use crate::stack::demux::{Endpoint, Protocol};
+use crate::stack::input::RxMeta;
+use crate::stack::mail::Content;
+use crate::stats::Drop;
+use crate::tcp::input::{Reset, handle_segment};
+use crate::tcp::{State, time_wait};
+use crate::wire::checksum::pseudo_header;
+use crate::wire::ip::{IpPacket, protocol};
+use crate::wire::tcp::{Flags, Segment};
+
+impl<O: Observer> Stack<'_, O> {
+    pub(super) fn handle_tcp(&mut self, packet: &IpPacket<'_>, meta: RxMeta) {
+        if !meta.checksum_verified && !has_valid_checksum(packet) {
+            return self.cx.drop(Drop::TcpChecksum); // RFC 9293 MUST-3
+        }
+        let Ok(segment) = Segment::parse(packet.payload) else {
+            return self.cx.drop(Drop::BadTcp);
+        };
+        self.cx.stats.segments_in += 1;
+        let flow = Flow {
+            local: packet.dst,
+            remote: packet.src,
+            local_port: segment.dst_port,
+            remote_port: segment.src_port,
+        };
+        let endpoint = self.lookup(Protocol::Tcp, &flow);
+        self.trace_received(&flow, &segment, endpoint);
+        match endpoint {
+            Some(Endpoint::Connection(index)) => self.to_connection(index, &segment, meta),
+            Some(Endpoint::HalfOpen(index)) => self.to_half_open(index, &segment, meta),
+            Some(Endpoint::TimeWait(index)) => self.to_time_wait(index, &segment),
+            Some(Endpoint::Listener(_) | Endpoint::Udp(_)) | None => {
+                self.to_listener(&flow, &segment);
+            }
+        }
+    }
+
+    pub(super) fn to_connection(&mut self, index: u32, segment: &Segment<'_>, meta: RxMeta) {
+        let Some(tcb) = self.connections.at_mut(index) else { return };
+        let flow = tcb.flow();
+        let payload = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
+        let segment_size = meta.segment_size.map_or(payload, |size| u32::from(size.get()));
+        if let Some(reset) = handle_segment(tcb, segment, segment_size, &mut self.cx) {
+            self.send_reset(flow, reset);
+        }
+        self.settle(index);
+    }
+
+    /// RFC 9293 §3.10.7.2 where somebody listens, §3.10.7.1 where nobody does.
+    pub(super) fn to_listener(&mut self, flow: &Flow, segment: &Segment<'_>) {
+        let listener = match self.lookup_bound(Protocol::Tcp, flow.local, flow.local_port) {
+            Some(Endpoint::Listener(index)) => self.listeners.key_at(index),
+            _ => None,
+        };
+        let Some(listener) = listener else {
+            self.cx.drop(Drop::NoConnection);
+            return self.refuse(*flow, segment);
+        };
+        // First, a reset; second, an ACK; third, a SYN; fourth, anything else.
+        if segment.flags.contains(Flags::RST) {
+            self.cx.drop(Drop::NoConnection);
+        } else if segment.flags.contains(Flags::ACK) {
+            self.cx.drop(Drop::NoConnection);
+            self.refuse(*flow, segment);
+        } else if segment.flags.contains(Flags::SYN) {
+            self.open_half(*flow, listener, segment);
+        } else {
+            self.cx.drop(Drop::BadFlags);
+        }
+    }
+
+    fn to_time_wait(&mut self, index: u32, segment: &Segment<'_>) {
+        let Some(remnant) = self.time_wait.at(index) else { return };
+        let (flow, snd_nxt, rcv_nxt) = (remnant.flow, remnant.snd_nxt, remnant.rcv_nxt);
+        match remnant.on_segment(segment) {
+            time_wait::Outcome::Reopen => {
+                // The clock of the ISN has moved beyond snd_nxt by now unless more than 250 kB/s
+                // were sent; the peer's SYN proves that it has forgotten the old incarnation.
+                self.forget_time_wait(index);
+                self.to_listener(&flow, segment);
+            }
+            time_wait::Outcome::AckAndRestart => {
+                self.restart_time_wait(index);
+                self.send_bare_ack(flow, snd_nxt, rcv_nxt);
+            }
+            time_wait::Outcome::Ack => {
+                self.cx.drop(Drop::OutOfWindow);
+                self.send_bare_ack(flow, snd_nxt, rcv_nxt);
+            }
+            time_wait::Outcome::Ignore(reason) => self.cx.drop(reason),
+        }
+    }
+
+    /// Answers a segment that belongs to no connection with a reset, unless it is one
+    /// (RFC 9293 §3.10.7.1).
+    pub(super) fn refuse(&mut self, flow: Flow, segment: &Segment<'_>) {
+        if !segment.flags.contains(Flags::RST) {
+            self.send_reset(flow, Reset::answering(segment));
+        }
+    }
+
+    pub(super) fn send_reset(&mut self, flow: Flow, reset: Reset) {
+        let flags = if reset.ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
+        let ack = reset.ack.unwrap_or_default();
+        let content = Content::Tcp { seq: reset.seq, ack, flags, window: 0 };
+        self.reply(flow, content, &[]);
+    }
+
+    /// <SEQ=snd_nxt><ACK=rcv_nxt><CTL=ACK> on behalf of a connection that is gone.
+    pub(super) fn send_bare_ack(&mut self, flow: Flow, seq: SeqNum, ack: SeqNum) {
+        let content = Content::Tcp { seq, ack, flags: Flags::ACK, window: 0 };
+        self.reply(flow, content, &[]);
+    }
+
+    /// Queues a stateless reply; when the queue is full it is dropped and counted.
+    pub(super) fn reply(&mut self, flow: Flow, content: Content, payload: &[u8]) -> bool {
+        let queued = self.mail.put_reply(&mut self.cx.pool, (flow, content), payload);
+        if !queued {
+            self.cx.drop(Drop::ReplyQueueFull);
+        }
+        queued
+    }
+
+    fn trace_received(&mut self, flow: &Flow, segment: &Segment<'_>, endpoint: Option<Endpoint>) {
+        if !O::ENABLED {
+            return;
+        }
+        let state = match endpoint {
+            Some(Endpoint::Connection(index)) => {
+                self.connections.at(index).map_or(State::Closed, |tcb| tcb.state())
+            }
+            Some(Endpoint::HalfOpen(_)) => State::SynRcvd,
+            Some(Endpoint::TimeWait(_)) => State::TimeWait,
+            Some(Endpoint::Listener(_) | Endpoint::Udp(_)) | None => {
+                let bound = self.lookup_bound(Protocol::Tcp, flow.local, flow.local_port);
+                if bound.is_some() { State::Listen } else { State::Closed }
+            }
+        };
+        self.cx.trace(|| Trace::Tcp {
+            direction: Direction::Received,
+            flow: *flow,
+            flags: segment.flags,
+            seq: segment.seq,
+            ack: segment.ack,
+            window: segment.window,
+            len: u32::try_from(segment.payload.len()).unwrap_or(u32::MAX),
+            state,
+        });
+    }
+}
+
+fn has_valid_checksum(packet: &IpPacket<'_>) -> bool {
+    let mut sum = pseudo_header(packet.src, packet.dst, protocol::TCP);
+    sum.add_u32(u32::try_from(packet.payload.len()).unwrap_or(u32::MAX));
+    sum.add(packet.payload);
+    sum.is_valid()
+}

@@ -1,0 +1,165 @@
+//! Counters: every packet that is dropped has a named reason and is counted under it.
+
+use core::fmt;
+
+/// Declares [`Drop`] with its names, so that the list stands once.
+macro_rules! drops {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
+        /// Why a packet, or a part of it, was thrown away.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Drop { $($(#[$doc])* $variant),+ }
+
+        impl Drop {
+            /// Every reason, in the order of the counters.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The reason in a few words, as traces print it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+    };
+}
+
+drops! {
+    /// Shorter than its own headers say.
+    Truncated = "truncated packet",
+    /// Neither IPv4 nor IPv6.
+    IpVersion = "unknown IP version",
+    /// IHL or an extension header out of range.
+    IpHeader = "bad IP header length",
+    /// IPv4 header checksum wrong.
+    IpChecksum = "bad IPv4 header checksum",
+    /// A fragment; reassembly is not built yet.
+    Fragment = "IP fragment",
+    /// Destination is none of this host's addresses.
+    NotOurs = "not addressed to this host",
+    /// Source address cannot be a peer: multicast, broadcast, unspecified, loopback, ourselves.
+    BadSource = "impossible source address",
+    /// No handler for this IP protocol.
+    Protocol = "unknown IP protocol",
+    /// ICMP truncated or checksum wrong.
+    BadIcmp = "bad ICMP message",
+    /// An ICMP message that asks nothing of this host.
+    IgnoredIcmp = "ICMP message ignored",
+    /// UDP length field out of range.
+    BadUdp = "bad UDP length",
+    /// UDP checksum wrong.
+    UdpChecksum = "bad UDP checksum",
+    /// No UDP socket is bound there.
+    UdpUnbound = "no UDP socket on this port",
+    /// The UDP socket's receive queue is full.
+    UdpQueueFull = "UDP receive queue full",
+    /// Data offset out of range (RFC 9293 §3.1).
+    BadTcp = "bad TCP header length",
+    /// TCP checksum wrong.
+    TcpChecksum = "bad TCP checksum",
+    /// No connection and no listener; answered with a reset unless it was one.
+    NoConnection = "no connection for this segment",
+    /// Sequence number outside the receive window (RFC 9293 §3.10.7.4, first step).
+    OutOfWindow = "segment outside the window",
+    /// Acknowledges what was never sent.
+    BadAck = "acknowledges what was never sent",
+    /// Flags that the state does not allow.
+    BadFlags = "flags not allowed in this state",
+    /// A reset that does not name exactly `rcv_nxt` (RFC 5961 §3.2).
+    BlindReset = "reset not exactly at rcv_nxt",
+    /// A SYN in a synchronized state (RFC 5961 §4.2).
+    UnexpectedSyn = "SYN on an open connection",
+    /// Listener's accept queue is full.
+    BacklogFull = "listen backlog full",
+    /// No slot for another connection or handshake.
+    NoSlot = "no connection slot left",
+    /// The oldest unfinished handshake gave way to a newer one.
+    HalfOpenEvicted = "unfinished handshake evicted",
+    /// The oldest TIME-WAIT remnant gave way to a newer one.
+    TimeWaitEvicted = "TIME-WAIT evicted",
+    /// No buffer memory for received data.
+    NoBuffer = "no buffer for received data",
+    /// More holes in the receive window than can be remembered.
+    TooManyHoles = "too many holes in the received data",
+    /// The bounded queue of stateless replies is full.
+    ReplyQueueFull = "reply queue full",
+    /// A reply or challenge ACK was left out by its rate limit (RFC 5961 §7).
+    RateLimited = "reply rate limit reached",
+    /// Data for a connection whose reader is gone.
+    ReaderGone = "data after close",
+}
+
+impl fmt::Display for Drop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Counters of one stack since it was made. They wrap after 2⁶⁴ events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// IP packets handed to `handle_packet`.
+    pub packets_in: u64,
+    /// IP packets fetched with `poll_transmit`.
+    pub packets_out: u64,
+    /// TCP segments that passed their checks.
+    pub segments_in: u64,
+    /// TCP segments sent, retransmissions included.
+    pub segments_out: u64,
+    /// TCP segments that carried octets sent before.
+    pub retransmitted_segments: u64,
+    /// Octets sent again.
+    pub retransmitted_bytes: u64,
+    /// Times a retransmission timer fired (RFC 6298).
+    pub timeouts: u64,
+    /// Times fast retransmit was entered (RFC 5681 §3.2).
+    pub fast_retransmits: u64,
+    /// Zero-window probes sent (RFC 9293 §3.8.6.1).
+    pub window_probes: u64,
+    /// Segments that arrived ahead of a hole and were kept.
+    pub out_of_order: u64,
+    /// Resets sent.
+    pub resets_out: u64,
+    /// Resets accepted.
+    pub resets_in: u64,
+    /// Challenge ACKs sent (RFC 5961).
+    pub challenge_acks: u64,
+    /// Active opens.
+    pub active_opens: u64,
+    /// Passive opens that reached ESTABLISHED.
+    pub passive_opens: u64,
+    /// UDP datagrams delivered to a socket or echoed.
+    pub datagrams_in: u64,
+    /// UDP datagrams sent.
+    pub datagrams_out: u64,
+    /// ICMP messages sent.
+    pub icmp_out: u64,
+    drops: [u64; Drop::ALL.len()],
+}
+
+impl Stats {
+    /// How many packets were dropped for `reason`.
+    pub const fn dropped(&self, reason: Drop) -> u64 {
+        self.drops[reason as usize]
+    }
+
+    /// Every reason with its count.
+    pub fn drops(&self) -> impl Iterator<Item = (Drop, u64)> + '_ {
+        Drop::ALL.iter().copied().zip(self.drops.iter().copied())
+    }
+
+    pub(crate) const fn count_drop(&mut self, reason: Drop) {
+        let counter = &mut self.drops[reason as usize];
+        *counter = counter.wrapping_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_numbered_in_order() {
+        for (index, reason) in Drop::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+        }
+    }
+}

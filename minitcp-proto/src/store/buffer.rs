@@ -1,0 +1,344 @@
+//! How does a connection hold bytes only while there are any? In a ring on a block that a pool
+//! lends it.
+
+use super::{Block, Pool, Ring, count};
+
+/// A stream of bytes that grows at the end and shrinks at the front.
+///
+/// All calls must be given the same pool. It must be [released](Self::release), not dropped, or
+/// the pool loses the block. Offsets count from the first byte held.
+#[derive(Debug)]
+pub struct Buffer {
+    block: Option<Block>,
+    ring: Ring,
+}
+
+impl Buffer {
+    /// Holds neither bytes nor a block.
+    pub const EMPTY: Self = Self { block: None, ring: Ring::EMPTY };
+
+    /// The number of bytes held.
+    #[inline]
+    pub const fn len(&self) -> u32 {
+        self.ring.len()
+    }
+
+    /// No byte is held, though perhaps a block.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+
+    /// The size of the block held in bytes; 0 without one.
+    #[inline]
+    pub fn capacity(&self) -> u32 {
+        count(self.storage_len())
+    }
+
+    /// Sees to it that the block has room for `extent` bytes from the first byte held.
+    ///
+    /// Moves to a larger block if need be, with all bytes written, in order or not. Does nothing
+    /// and returns false when the pool has no such block.
+    #[inline]
+    pub fn reserve(&mut self, pool: &mut Pool<'_>, extent: u32) -> bool {
+        extent <= self.capacity() || self.promote(pool, extent)
+    }
+
+    /// Adds `data` at the end, and returns how many bytes of it the buffer took.
+    ///
+    /// Reserves for all of it; failing that, for half as many bytes and so on; failing that, fills
+    /// the block held.
+    #[inline]
+    pub fn append(&mut self, pool: &mut Pool<'_>, data: &[u8]) -> usize {
+        let mut extent = self.len().saturating_add(count(data.len()));
+        while !self.reserve(pool, extent) {
+            extent /= 2;
+        }
+        match &self.block {
+            Some(block) => self.ring.append(pool.bytes_mut(block), data),
+            None => 0,
+        }
+    }
+
+    /// Writes `data` at `offset`, which may lie beyond the bytes held, and holds no more than
+    /// before: see [`extend`](Self::extend).
+    ///
+    /// Reserves for it; does nothing and returns false when that fails.
+    #[inline]
+    pub fn write_at(&mut self, pool: &mut Pool<'_>, offset: u32, data: &[u8]) -> bool {
+        let end = u32::try_from(data.len()).ok().and_then(|len| offset.checked_add(len));
+        if !end.is_some_and(|end| self.reserve(pool, end)) {
+            return false;
+        }
+        match &self.block {
+            Some(block) => self.ring.write_at(pool.bytes_mut(block), offset, data),
+            None => data.is_empty(),
+        }
+    }
+
+    /// Holds `n` bytes more, that are in place already; fewer if the block ends before.
+    #[inline]
+    pub fn extend(&mut self, n: u32) {
+        self.ring.extend(self.storage_len(), n);
+    }
+
+    /// The bytes held from `offset` on, `len` of them or as many as there are. They may go round
+    /// the end of the block, hence two slices.
+    #[inline]
+    pub fn slices<'a>(&self, pool: &'a Pool<'_>, offset: u32, len: u32) -> (&'a [u8], &'a [u8]) {
+        match &self.block {
+            Some(block) => self.ring.slices(pool.bytes(block), offset, len),
+            None => (&[], &[]),
+        }
+    }
+
+    /// The room that the block has behind the bytes held, to write into and then
+    /// [`extend`](Self::extend). [`reserve`](Self::reserve) first.
+    #[inline]
+    pub fn vacant<'a>(&self, pool: &'a mut Pool<'_>) -> (&'a mut [u8], &'a mut [u8]) {
+        match &self.block {
+            Some(block) => self.ring.vacant(pool.bytes_mut(block)),
+            None => (&mut [], &mut []),
+        }
+    }
+
+    /// Moves bytes from the front to `out`, and returns how many. Keeps the block, as there may
+    /// be bytes out of order in it.
+    #[inline]
+    pub fn read(&mut self, pool: &Pool<'_>, out: &mut [u8]) -> usize {
+        let (a, b) = self.slices(pool, 0, count(out.len()));
+        let read = a.len() + b.len();
+        let (out_a, out_b) = out[..read].split_at_mut(a.len());
+        out_a.copy_from_slice(a);
+        out_b.copy_from_slice(b);
+        self.consume(count(read));
+        read
+    }
+
+    /// Lets go of the first `n` bytes, or of all if there are fewer. Keeps the block.
+    #[inline]
+    pub fn consume(&mut self, n: u32) {
+        self.ring.consume(self.storage_len(), n);
+    }
+
+    /// Gives the block back to the pool, and holds nothing from then on.
+    #[inline]
+    pub fn release(&mut self, pool: &mut Pool<'_>) {
+        self.ring = Ring::EMPTY;
+        if let Some(block) = self.block.take() {
+            pool.release(block);
+        }
+    }
+
+    #[inline]
+    fn storage_len(&self) -> usize {
+        self.block.as_ref().map_or(0, Block::size)
+    }
+
+    #[cold]
+    fn promote(&mut self, pool: &mut Pool<'_>, extent: u32) -> bool {
+        let Some(larger) = pool.allocate(extent as usize) else { return false };
+        if let Some(old) = self.block.take() {
+            // Bytes beyond the end may have come out of order, so the whole ring moves.
+            let start = self.ring.index(old.size(), 0);
+            let first = old.size() - start;
+            pool.copy(&old, start, first, &larger, 0);
+            pool.copy(&old, 0, start, &larger, first);
+            pool.release(old);
+        }
+        self.ring = self.ring.linearised();
+        self.block = Some(larger);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::BlockMeta;
+    use super::super::pool::MIN_BLOCK;
+    use super::*;
+    use crate::store::Lent;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+    use std::vec;
+    use std::vec::Vec;
+
+    const UNIT: u32 = 1024;
+
+    fn pool(units: usize) -> Pool<'static> {
+        let meta = Lent::allocate(units, BlockMeta::EMPTY);
+        Pool::new(Lent::allocate(units * MIN_BLOCK, 0), meta)
+    }
+
+    fn held(buffer: &Buffer, pool: &Pool<'_>) -> Vec<u8> {
+        let (a, b) = buffer.slices(pool, 0, u32::MAX);
+        [a, b].concat()
+    }
+
+    #[test]
+    fn it_is_small_and_needs_no_block_for_nothing() {
+        assert!(size_of::<Buffer>() <= 16);
+        let (mut pool, mut buffer) = (pool(1), Buffer::EMPTY);
+        assert_eq!((buffer.append(&mut pool, b""), buffer.capacity()), (0, 0));
+        assert!(buffer.write_at(&mut pool, 0, b"") && buffer.reserve(&mut pool, 0));
+        buffer.extend(1);
+        buffer.consume(1);
+        buffer.release(&mut pool);
+        assert_eq!(buffer.read(&pool, &mut [0; 4]), 0);
+        assert!(buffer.vacant(&mut pool).0.is_empty() && held(&buffer, &pool).is_empty());
+        assert_eq!(pool.free_bytes(), MIN_BLOCK);
+    }
+
+    #[test]
+    fn reserves_the_next_power_of_two_or_nothing() {
+        for (extent, capacity) in [
+            (1, UNIT),
+            (UNIT, UNIT),
+            (UNIT + 1, 2 * UNIT),
+            (4 * UNIT, 4 * UNIT),
+            (4 * UNIT + 1, 0),
+            (u32::MAX, 0),
+        ] {
+            let (mut pool, mut buffer) = (pool(4), Buffer::EMPTY);
+            assert_eq!(buffer.reserve(&mut pool, extent), capacity > 0, "{extent}");
+            assert_eq!(buffer.capacity(), capacity, "{extent}");
+        }
+    }
+
+    #[test]
+    fn promotion_keeps_bytes_that_came_out_of_order() {
+        let (mut pool, mut buffer) = (pool(3), Buffer::EMPTY);
+        assert_eq!(buffer.append(&mut pool, &[1; 1000]), 1000);
+        buffer.consume(990);
+        assert!(buffer.write_at(&mut pool, 1000, &[3; 24]));
+        assert_eq!(buffer.capacity(), UNIT);
+        assert!(buffer.write_at(&mut pool, 1024, &[4; 6]));
+        assert_eq!((buffer.capacity(), buffer.len()), (2 * UNIT, 10));
+        assert_eq!(pool.free_bytes(), MIN_BLOCK);
+        assert!(buffer.write_at(&mut pool, 10, &[2; 990]));
+        buffer.extend(1020);
+        let expected = [&[1; 10][..], &[2; 990], &[3; 24], &[4; 6]].concat();
+        assert_eq!(held(&buffer, &pool), expected);
+    }
+
+    #[test]
+    fn under_pressure_it_takes_what_it_can() {
+        let (mut pool, mut buffer) = (pool(3), Buffer::EMPTY);
+        assert_eq!(buffer.append(&mut pool, &[1; 5000]), 2048);
+        assert_eq!(buffer.append(&mut pool, &[2; 1]), 0);
+        assert!(!buffer.write_at(&mut pool, 2048, &[2; 1]));
+        buffer.consume(5);
+        assert_eq!(buffer.append(&mut pool, &[2; 5000]), 5);
+        assert_eq!(held(&buffer, &pool), [[1; 2043].as_slice(), &[2; 5]].concat());
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Append(usize),
+        Fill(u32),
+        OutOfOrder(u32, usize),
+        Read(usize),
+        Consume(u32),
+        Release,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (0usize..3000).prop_map(Step::Append),
+            2 => (0u32..3000).prop_map(Step::Fill),
+            3 => (0u32..2000, 0usize..2000).prop_map(|(gap, len)| Step::OutOfOrder(gap, len)),
+            3 => (0usize..3000).prop_map(Step::Read),
+            2 => (0u32..3000).prop_map(Step::Consume),
+            1 => Just(Step::Release),
+        ]
+    }
+
+    /// Two buffers on one pool, each beside its model; bytes count up, so that none looks like
+    /// its neighbour.
+    struct Pair {
+        buffer: Buffer,
+        model: VecDeque<u8>,
+        next: u8,
+    }
+
+    impl Pair {
+        fn bytes(&mut self, len: usize) -> Vec<u8> {
+            let bytes = (0..len).map(|_| {
+                self.next = (self.next + 1) % 251;
+                self.next
+            });
+            bytes.collect()
+        }
+
+        fn take(&mut self, pool: &mut Pool<'_>, step: &Step) {
+            match *step {
+                Step::Append(len) => {
+                    let data = self.bytes(len);
+                    let fits = self.buffer.reserve(pool, self.buffer.len() + count(len));
+                    let taken = self.buffer.append(pool, &data);
+                    assert!(if fits { taken == len } else { taken < len });
+                    self.model.extend(&data[..taken]);
+                }
+                Step::Fill(len) if self.buffer.reserve(pool, self.buffer.len() + len) => {
+                    let data = self.bytes(len as usize);
+                    let (a, b) = self.buffer.vacant(pool);
+                    a.iter_mut().chain(b).zip(&data).for_each(|(place, byte)| *place = *byte);
+                    self.buffer.extend(len);
+                    self.model.extend(&data);
+                }
+                Step::OutOfOrder(gap, len) => {
+                    let (before, data) = (self.bytes(gap as usize), self.bytes(len));
+                    let end = self.buffer.len();
+                    if self.buffer.write_at(pool, end + gap, &data) {
+                        // A promotion in between must not lose what was written.
+                        self.buffer.reserve(pool, 2 * self.buffer.capacity());
+                        assert!(self.buffer.write_at(pool, end, &before));
+                        self.buffer.extend(gap + count(len));
+                        self.model.extend(before.iter().chain(&data));
+                    }
+                }
+                Step::Read(len) => {
+                    let mut out = vec![0; len];
+                    let read = self.buffer.read(pool, &mut out);
+                    let expected: Vec<u8> = self.model.drain(..len.min(self.model.len())).collect();
+                    assert_eq!(out[..read], expected);
+                }
+                Step::Consume(n) => {
+                    self.buffer.consume(n);
+                    self.model.drain(..self.model.len().min(n as usize));
+                }
+                Step::Release => {
+                    self.buffer.release(pool);
+                    self.model.clear();
+                }
+                Step::Fill(_) => {}
+            }
+            assert_eq!(self.buffer.len() as usize, self.model.len());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_two_deques(
+            units in 1usize..20,
+            steps in proptest::collection::vec((0usize..2, step()), 0..60),
+        ) {
+            let mut pool = pool(units);
+            let mut pairs = [0u8, 125].map(|next| {
+                Pair { buffer: Buffer::EMPTY, model: VecDeque::new(), next }
+            });
+            for (which, step) in steps {
+                pairs[which].take(&mut pool, &step);
+                for Pair { buffer, model, .. } in &pairs {
+                    prop_assert_eq!(model, &held(buffer, &pool));
+                }
+                let taken: u32 = pairs.iter().map(|pair| pair.buffer.capacity()).sum();
+                prop_assert_eq!(pool.free_bytes() + taken as usize, pool.capacity_bytes());
+            }
+            for pair in &mut pairs {
+                pair.buffer.release(&mut pool);
+            }
+            prop_assert_eq!(pool.free_bytes(), pool.capacity_bytes());
+        }
+    }
+}

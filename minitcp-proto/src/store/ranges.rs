@@ -1,0 +1,249 @@
+//! Which parts of the stream are there? A short sorted list of offset ranges.
+
+use heapless::Vec;
+
+/// At most `N` half-open ranges `start..end`: sorted, not empty, and neither overlapping nor
+/// touching.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RangeSet<const N: usize> {
+    ranges: Vec<(u32, u32), N>,
+}
+
+/// There is no room for one more range.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl<const N: usize> RangeSet<N> {
+    /// No range.
+    pub const fn new() -> Self {
+        Self { ranges: Vec::new() }
+    }
+
+    /// Adds `start..end`, merged with all that it overlaps or touches; nothing if it is empty.
+    ///
+    /// # Errors
+    /// [`Full`], and no change, if it would be a range of its own and there are `N`.
+    #[inline]
+    pub fn insert(&mut self, start: u32, end: u32) -> Result<(), Full> {
+        if start >= end {
+            return Ok(());
+        }
+        let first = self.ranges.iter().take_while(|range| range.1 < start).count();
+        let merged = self.ranges[first..].iter().take_while(|range| range.0 <= end).count();
+        let Some(last) = merged.checked_sub(1).map(|more| first + more) else {
+            return self.ranges.insert(first, (start, end)).map_err(|_| Full);
+        };
+        self.ranges[first] = (start.min(self.ranges[first].0), end.max(self.ranges[last].1));
+        self.remove(first + 1, last - first);
+        Ok(())
+    }
+
+    /// If the first range starts at 0, takes it out, lets all offsets count from its end, and
+    /// returns its length; otherwise returns 0.
+    #[inline]
+    pub fn take_prefix(&mut self) -> u32 {
+        match self.ranges.first() {
+            Some(&(0, end)) => {
+                self.shift(end);
+                end
+            }
+            _ => 0,
+        }
+    }
+
+    /// Lets all offsets count from `n`; what lies below is lost.
+    #[inline]
+    pub fn shift(&mut self, n: u32) {
+        let below = self.ranges.iter().take_while(|range| range.1 <= n).count();
+        self.remove(0, below);
+        for (start, end) in &mut self.ranges {
+            *start = start.saturating_sub(n);
+            *end -= n;
+        }
+    }
+
+    /// All of `start..end` is there; so it is if that is empty.
+    #[inline]
+    pub fn covers(&self, start: u32, end: u32) -> bool {
+        start >= end || self.ranges.iter().any(|range| range.0 <= start && end <= range.1)
+    }
+
+    /// The end of the last range, or 0.
+    #[inline]
+    pub fn end(&self) -> u32 {
+        self.ranges.last().map_or(0, |range| range.1)
+    }
+
+    /// The ranges as `(start, end)`, in order.
+    #[inline]
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u32, u32)> + ExactSizeIterator {
+        self.ranges.iter().copied()
+    }
+
+    /// There is no range.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// The number of ranges.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// Removes all ranges.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.ranges.clear();
+    }
+
+    /// Removes `count` ranges from position `at` on.
+    #[inline]
+    fn remove(&mut self, at: usize, count: usize) {
+        if count > 0 {
+            self.ranges.copy_within(at + count.., at);
+            self.ranges.truncate(self.ranges.len() - count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type Ranges = std::vec::Vec<(u32, u32)>;
+
+    fn list<const N: usize>(set: &RangeSet<N>) -> Ranges {
+        set.iter().collect()
+    }
+
+    #[test]
+    fn merges_what_overlaps_or_touches() {
+        for (start, end, expected) in [
+            (0, 0, &[(10, 20), (30, 40), (50, 60)][..]),
+            (5, 3, &[(10, 20), (30, 40), (50, 60)]),
+            (0, 9, &[(0, 9), (10, 20), (30, 40), (50, 60)]),
+            (0, 10, &[(0, 20), (30, 40), (50, 60)]),
+            (12, 18, &[(10, 20), (30, 40), (50, 60)]),
+            (20, 30, &[(10, 40), (50, 60)]),
+            (21, 29, &[(10, 20), (21, 29), (30, 40), (50, 60)]),
+            (20, 29, &[(10, 29), (30, 40), (50, 60)]),
+            (35, 50, &[(10, 20), (30, 60)]),
+            (0, 49, &[(0, 49), (50, 60)]),
+            (0, u32::MAX, &[(0, u32::MAX)]),
+            (60, 61, &[(10, 20), (30, 40), (50, 61)]),
+            (61, u32::MAX, &[(10, 20), (30, 40), (50, 60), (61, u32::MAX)]),
+        ] {
+            let mut set = RangeSet::<4>::new();
+            for start in [50, 10, 30] {
+                set.insert(start, start + 10).unwrap();
+            }
+            assert_eq!(set.insert(start, end), Ok(()));
+            assert_eq!(list(&set), expected, "{start}..{end}");
+        }
+    }
+
+    #[test]
+    fn a_full_set_merges_but_takes_no_new_range() {
+        let mut set = RangeSet::<2>::new();
+        assert_eq!((set.insert(10, 20), set.insert(30, 40)), (Ok(()), Ok(())));
+        for (start, end) in [(0, 9), (21, 29), (41, 42)] {
+            assert_eq!(set.insert(start, end), Err(Full));
+            assert_eq!(list(&set), [(10, 20), (30, 40)]);
+        }
+        assert_eq!(set.insert(40, 42), Ok(()));
+        assert_eq!(set.insert(20, 30), Ok(()));
+        assert_eq!(list(&set), [(10, 42)]);
+        assert_eq!(RangeSet::<0>::new().insert(0, 1), Err(Full));
+    }
+
+    #[test]
+    fn the_prefix_is_taken_only_from_offset_0() {
+        let mut set = RangeSet::<4>::new();
+        assert_eq!(set.take_prefix(), 0);
+        set.insert(1, 5).unwrap();
+        set.insert(8, 9).unwrap();
+        assert_eq!(set.take_prefix(), 0);
+        set.insert(0, 1).unwrap();
+        assert_eq!(set.take_prefix(), 5);
+        assert_eq!((list(&set), set.end(), set.len()), (std::vec![(3, 4)], 4, 1));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(u32, u32),
+        TakePrefix,
+        Shift(u32),
+        Clear,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            20 => (0u32..90, 0u32..12).prop_map(|(start, len)| Step::Insert(start, start + len)),
+            2 => Just(Step::TakePrefix),
+            3 => (0u32..20).prop_map(Step::Shift),
+            1 => Just(Step::Clear),
+        ]
+    }
+
+    /// Which offsets are there; the runs of ones are the ranges.
+    #[derive(Clone, Copy, PartialEq)]
+    struct Bitmap(u128);
+
+    impl Bitmap {
+        fn span(start: u32, end: u32) -> u128 {
+            (start..end).fold(0, |bits, offset| bits | 1 << offset)
+        }
+
+        fn ranges(self) -> Ranges {
+            let bit = |offset: u32| self.0 >> offset & 1 == 1;
+            let starts = (0..127).filter(|&at| bit(at) && (at == 0 || !bit(at - 1)));
+            let ends = (1..128).filter(|&at| bit(at - 1) && !bit(at));
+            starts.zip(ends).collect()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_bitmap(steps in proptest::collection::vec(step(), 0..200)) {
+            let mut set = RangeSet::<5>::new();
+            let mut model = Bitmap(0);
+            for step in steps {
+                match step {
+                    Step::Insert(start, end) => {
+                        let wanted = Bitmap(model.0 | Bitmap::span(start, end));
+                        let fits = wanted.ranges().len() <= 5;
+                        prop_assert_eq!(set.insert(start, end).is_ok(), fits);
+                        if fits {
+                            model = wanted;
+                        }
+                    }
+                    Step::TakePrefix => {
+                        let prefix = model.0.trailing_ones();
+                        prop_assert_eq!(set.take_prefix(), prefix);
+                        model.0 >>= prefix;
+                    }
+                    Step::Shift(n) => {
+                        set.shift(n);
+                        model.0 >>= n;
+                    }
+                    Step::Clear => {
+                        set.clear();
+                        model.0 = 0;
+                    }
+                }
+                prop_assert_eq!(list(&set), model.ranges());
+                prop_assert_eq!(set.end(), 128 - model.0.leading_zeros());
+                prop_assert_eq!(set.is_empty(), model.0 == 0);
+                for start in 0..40 {
+                    for end in [start, start + 1, start + 5] {
+                        let span = Bitmap::span(start, end);
+                        prop_assert_eq!(set.covers(start, end), model.0 & span == span);
+                    }
+                }
+            }
+        }
+    }
+}

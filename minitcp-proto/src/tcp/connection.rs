@@ -1,0 +1,263 @@
+//! The transmission control block (RFC 9293 §3.3.1): one connection as plain data.
+
+use bitflags::bitflags;
+
+use crate::config::{Config, Congestion};
+use crate::error::CloseReason;
+use crate::observe::{Observer, Trace};
+use crate::secret::Flow;
+use crate::seq::SeqNum;
+use crate::store::slab::Key;
+use crate::tcp::congestion::{AnyController, Controller as _};
+use crate::tcp::context::Context;
+use crate::tcp::handshake::HalfOpen;
+use crate::tcp::path::Path;
+use crate::tcp::receive::receiver::Receiver;
+use crate::tcp::receive::window::shift_for;
+use crate::tcp::send::recovery::Recovery;
+use crate::tcp::send::rtt::RttEstimator;
+use crate::tcp::send::sender::Sender;
+use crate::tcp::state::{Cause, State};
+use crate::tcp::timers::Timers;
+use crate::time::Instant;
+use crate::wire::options::Options;
+
+bitflags! {
+    /// What a socket is ready for. Bits are merged until the event is fetched.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Readiness: u8 {
+        /// There are octets, a datagram or an end of stream to read.
+        const READABLE = 1;
+        /// There is room to send again after a short count.
+        const WRITABLE = 2;
+        /// A connection waits to be accepted.
+        const ACCEPTABLE = 4;
+        /// The handshake of an active open is complete.
+        const CONNECTED = 8;
+        /// The peer has sent its FIN and all octets before it have arrived.
+        const PEER_CLOSED = 16;
+        /// The connection has ended; its close reason is known.
+        const CLOSED = 32;
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Tcb {
+    pub(crate) path: Path,
+    state: State,
+    pub(crate) send: Sender,
+    pub(crate) receive: Receiver,
+    pub(crate) timers: Timers,
+    pub(crate) rtt: RttEstimator,
+    pub(crate) recovery: Recovery,
+    pub(crate) congestion: AnyController,
+    /// Our SYN, or SYN,ACK, is to be sent (again).
+    pub(crate) syn_due: bool,
+    /// How often our SYN was sent again.
+    pub(crate) syn_retries: u8,
+    /// The persist timer fired: probe the window, or override silly-window avoidance.
+    pub(crate) probe_due: bool,
+    /// How often the persist timer fired in a row.
+    pub(crate) persist_backoff: u8,
+    /// Nagle is off (`TCP_NODELAY`).
+    pub(crate) no_delay: bool,
+    /// The application has closed its handle; nobody will read.
+    pub(crate) orphan: bool,
+    /// The listener in whose queue this connection waits to be accepted.
+    pub(crate) listener: Option<Key>,
+    /// Packets still find this connection. Not so once it has ended: then it only keeps unread
+    /// octets and the reason for the application.
+    pub(crate) attached: bool,
+    /// Opened by us (RFC 9293 MUST-11).
+    pub(crate) active_open: bool,
+    /// The application was told that the send buffer is full.
+    pub(crate) write_blocked: bool,
+    /// Bits that the next event of this connection carries.
+    pub(crate) events: Readiness,
+    pub(crate) close_reason: Option<CloseReason>,
+    /// When data, a SYN or a FIN last left.
+    pub(crate) last_sent: Instant,
+    /// Since when the peer owes an answer (R2 of RFC 9293 §3.8.3 counts from here).
+    pub(crate) unanswered_since: Instant,
+}
+
+impl Tcb {
+    /// A connection of which nothing has been sent: `Closed` until the caller advances it.
+    fn new(path: Path, iss: SeqNum, state: State, config: &Config, now: Instant) -> Self {
+        let smss = path.send_mss(None);
+        let rcv_wscale = shift_for(config.receive_buffer);
+        Self {
+            path,
+            state,
+            send: Sender::new(iss, config.send_buffer, smss),
+            receive: Receiver::new(config.receive_buffer, rcv_wscale),
+            timers: Timers::NONE,
+            rtt: RttEstimator::new(config),
+            recovery: Recovery::new(iss),
+            congestion: AnyController::new(config.congestion, u32::from(smss), false),
+            syn_due: false,
+            syn_retries: 0,
+            probe_due: false,
+            persist_backoff: 0,
+            no_delay: false,
+            orphan: false,
+            listener: None,
+            attached: true,
+            active_open: false,
+            write_blocked: false,
+            events: Readiness::empty(),
+            close_reason: None,
+            last_sent: now,
+            unanswered_since: now,
+        }
+    }
+
+    /// OPEN, active (RFC 9293 §3.10.1).
+    pub(crate) fn connect<O: Observer>(path: Path, iss: SeqNum, cx: &mut Context<'_, O>) -> Self {
+        let mut tcb = Self::new(path, iss, State::Closed, &cx.config, cx.now);
+        tcb.active_open = true;
+        tcb.syn_due = true;
+        tcb.advance(Cause::ActiveOpen, cx);
+        tcb
+    }
+
+    /// A passive handshake whose SYN,ACK is being acknowledged: still in SYN_RCVD, with our SYN
+    /// in flight, so that the acknowledgment takes the ordinary path.
+    pub(crate) fn from_handshake<O: Observer>(
+        half_open: &HalfOpen,
+        config: &Config,
+        cx: &Context<'_, O>,
+    ) -> Self {
+        let mut tcb = Self::new(
+            Path::new(half_open.flow, cx.config.mtu()),
+            half_open.iss,
+            State::SynRcvd,
+            config,
+            cx.now,
+        );
+        tcb.receive.on_syn(half_open.irs, half_open.advertised);
+        tcb.negotiate(&half_open.options, half_open.retries > 0, config.congestion);
+        tcb.send.snd_nxt = half_open.iss.plus(1);
+        if half_open.retries == 0 {
+            tcb.rtt.on_first_transmission(tcb.send.snd_nxt, half_open.sent);
+        } else {
+            tcb.rtt.on_lost_syn();
+        }
+        tcb
+    }
+
+    /// Takes over what both sides said in their SYNs (RFC 9293 §3.7.1, RFC 7323 §2.2).
+    pub(crate) fn negotiate(&mut self, theirs: &Options, lost_syn: bool, algorithm: Congestion) {
+        self.send.smss = self.path.send_mss(theirs.mss);
+        match theirs.window_scale {
+            // RFC 7323 §2.3: a shift above 14 counts as 14.
+            Some(shift) => self.send.snd_wscale = shift.min(14),
+            None => self.receive.window.rcv_wscale = 0,
+        }
+        self.congestion = AnyController::new(algorithm, u32::from(self.send.smss), lost_syn);
+    }
+
+    /// The application knows this connection and has not let go of it.
+    pub(crate) const fn is_owned_by_application(&self) -> bool {
+        self.listener.is_none() && !self.orphan
+    }
+
+    pub(crate) const fn state(&self) -> State {
+        self.state
+    }
+
+    pub(crate) const fn flow(&self) -> Flow {
+        self.path.flow
+    }
+
+    /// Moves along the table of states, and nowhere else; `false` where the table has no step.
+    pub(crate) fn advance<O: Observer>(&mut self, cause: Cause, cx: &mut Context<'_, O>) -> bool {
+        let Some(to) = self.state.next(cause) else { return false };
+        let (flow, from) = (self.path.flow, self.state);
+        cx.trace(|| Trace::State { flow, from, to });
+        self.state = to;
+        true
+    }
+
+    /// Ends the connection for `reason` and gives its send memory back. Unread octets stay
+    /// readable only after an orderly end; a reset flushes them (RFC 9293 §3.10.7.4).
+    pub(crate) fn end<O: Observer>(&mut self, reason: CloseReason, cx: &mut Context<'_, O>) {
+        if self.state != State::Closed {
+            self.advance(Cause::Abort, cx);
+        }
+        if self.close_reason.is_none() {
+            self.close_reason = Some(reason);
+        }
+        self.timers = Timers::NONE;
+        self.send.buffer.release(&mut cx.pool);
+        self.receive.assembler.release(&mut cx.assemblies);
+        if reason != CloseReason::Finished || self.receive.buffer.is_empty() {
+            self.receive.buffer.release(&mut cx.pool);
+        }
+        self.events |= Readiness::CLOSED | Readiness::READABLE | Readiness::WRITABLE;
+    }
+
+    /// Gives all memory back; the slot is about to go.
+    pub(crate) fn release<O>(&mut self, cx: &mut Context<'_, O>) {
+        self.send.buffer.release(&mut cx.pool);
+        self.receive.buffer.release(&mut cx.pool);
+        self.receive.assembler.release(&mut cx.assemblies);
+    }
+
+    /// What an observer of the connection would ask (compare Linux's `tcp_info`).
+    pub(crate) fn info(&self, config: &Config) -> Info {
+        Info {
+            state: self.state,
+            snd_una: self.send.snd_una,
+            snd_nxt: self.send.snd_nxt,
+            snd_wnd: self.send.snd_wnd,
+            rcv_nxt: self.receive.rcv_nxt,
+            rcv_wnd: self.receive.rcv_wnd(),
+            cwnd: self.congestion.cwnd(),
+            ssthresh: self.congestion.ssthresh(),
+            mss: self.send.smss,
+            srtt_micros: self.rtt.srtt_micros(),
+            rttvar_micros: self.rtt.rttvar_micros(),
+            rto_micros: self.rtt.rto_micros(config),
+            timeouts: self.recovery.timeouts,
+            unsent: self.send.unsent(),
+            unread: self.receive.buffer.len(),
+        }
+    }
+}
+
+/// A snapshot of one connection. Octets and microseconds; RFC 9293 §3.9.1 STATUS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Connection state.
+    pub state: State,
+    /// Oldest unacknowledged sequence number.
+    pub snd_una: SeqNum,
+    /// Next sequence number to send.
+    pub snd_nxt: SeqNum,
+    /// The peer's window, in octets.
+    pub snd_wnd: u32,
+    /// Next sequence number expected.
+    pub rcv_nxt: SeqNum,
+    /// Our window, in octets.
+    pub rcv_wnd: u32,
+    /// Congestion window, in octets.
+    pub cwnd: u32,
+    /// Slow-start threshold, in octets; `u32::MAX` before the first loss.
+    pub ssthresh: u32,
+    /// Octets of payload in a full-sized segment.
+    pub mss: u16,
+    /// Smoothed round-trip time; `None` before the first sample.
+    pub srtt_micros: Option<u32>,
+    /// Variation of the round-trip time.
+    pub rttvar_micros: u32,
+    /// Retransmission timeout, with back-off.
+    pub rto_micros: u32,
+    /// Timeouts in a row without progress.
+    pub timeouts: u8,
+    /// Octets queued and never sent.
+    pub unsent: u32,
+    /// Octets received and not read.
+    pub unread: u32,
+}

@@ -1,0 +1,423 @@
+//! A segment arrives: RFC 9293 §3.10.7.3 for SYN-SENT and the eight steps of §3.10.7.4 for every
+//! later state, in the order of the text.
+
+use crate::error::CloseReason;
+use crate::observe::{Note, Observer};
+use crate::seq::SeqNum;
+use crate::stats::Drop;
+use crate::tcp::congestion::AckSample;
+use crate::tcp::connection::{Readiness, Tcb};
+use crate::tcp::context::Context;
+use crate::tcp::receive::ack_policy::Owed;
+use crate::tcp::receive::receiver::Accepted;
+use crate::tcp::send::recovery::Progress;
+use crate::tcp::send::sender::Acked;
+use crate::tcp::state::{Cause, State};
+use crate::tcp::timers::Timer;
+use crate::wire::tcp::{Flags, Segment};
+
+/// A reset that the stack is to send for the connection, which it may no longer have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reset {
+    pub(crate) seq: SeqNum,
+    pub(crate) ack: Option<SeqNum>,
+}
+
+impl Reset {
+    /// The reset for a segment that belongs to no connection (RFC 9293 §3.10.7.1): its ACK says
+    /// where we would be, else the reset acknowledges the segment.
+    pub(crate) fn answering(segment: &Segment<'_>) -> Self {
+        if segment.flags.contains(Flags::ACK) {
+            Self { seq: segment.ack, ack: None }
+        } else {
+            Self { seq: SeqNum(0), ack: Some(segment.end()) }
+        }
+    }
+}
+
+/// Stop processing this segment; perhaps answer it with a reset.
+type Stop = Option<Reset>;
+
+const DONE: Result<(), Stop> = Err(None);
+
+/// Processes `segment`, whose payload came in segments of `segment_size` octets each. The caller
+/// looks at the state afterwards: CLOSED and TIME-WAIT have left the network.
+pub(crate) fn handle_segment<O: Observer>(
+    tcb: &mut Tcb,
+    segment: &Segment<'_>,
+    segment_size: u32,
+    cx: &mut Context<'_, O>,
+) -> Stop {
+    let outcome = match tcb.state() {
+        State::SynSent => syn_sent(tcb, segment, cx),
+        State::Closed | State::Listen | State::TimeWait => DONE,
+        State::SynRcvd
+        | State::Established
+        | State::FinWait1
+        | State::FinWait2
+        | State::CloseWait
+        | State::Closing
+        | State::LastAck => synchronized(tcb, segment, segment_size, cx),
+    };
+    outcome.err().flatten()
+}
+
+/// RFC 9293 §3.10.7.3.
+fn syn_sent<O: Observer>(
+    tcb: &mut Tcb,
+    segment: &Segment<'_>,
+    cx: &mut Context<'_, O>,
+) -> Result<(), Stop> {
+    let flags = segment.flags;
+    // First: the ACK must cover our SYN, and not more than we sent.
+    let has_ack = flags.contains(Flags::ACK);
+    let acceptable = segment.ack.after(tcb.send.iss) && segment.ack.at_or_before(tcb.send.snd_nxt);
+    if has_ack && !acceptable {
+        cx.drop(Drop::BadAck);
+        return if flags.contains(Flags::RST) {
+            DONE
+        } else {
+            Err(Some(Reset { seq: segment.ack, ack: None }))
+        };
+    }
+    // Second: a reset counts only with an acceptable ACK.
+    if flags.contains(Flags::RST) {
+        if has_ack {
+            cx.stats.resets_in += 1;
+            tcb.end(CloseReason::Refused, cx);
+        } else {
+            cx.drop(Drop::BlindReset);
+        }
+        return DONE;
+    }
+    // Fourth: the SYN. (Third, security and compartment, is not implemented anywhere.)
+    if !flags.contains(Flags::SYN) {
+        cx.drop(Drop::BadFlags);
+        return DONE;
+    }
+    tcb.receive.on_syn(segment.seq, tcb.receive.cap.min(u32::from(u16::MAX)));
+    let (lost_syn, algorithm) = (tcb.syn_retries > 0, cx.config.congestion);
+    tcb.negotiate(&segment.options, lost_syn, algorithm);
+    let window = tcb.send.scaled_window(segment);
+    tcb.send.set_window(window, segment);
+    if !has_ack {
+        // Simultaneous open (RFC 9293 MUST-10): answer with SYN,ACK.
+        tcb.advance(Cause::ReceiveSyn, cx);
+        tcb.syn_due = true;
+        return DONE;
+    }
+    acknowledge(tcb, segment.ack, cx);
+    tcb.advance(Cause::ReceiveSynAck, cx);
+    opened(tcb);
+    tcb.receive.ack.require_now();
+    // Data and FIN in the SYN,ACK are not taken before our ACK is out; the peer repeats them.
+    DONE
+}
+
+/// RFC 9293 §3.10.7.4, for all states with a known peer.
+fn synchronized<O: Observer>(
+    tcb: &mut Tcb,
+    segment: &Segment<'_>,
+    segment_size: u32,
+    cx: &mut Context<'_, O>,
+) -> Result<(), Stop> {
+    check_sequence(tcb, segment, cx)?;
+    check_reset(tcb, segment, cx)?;
+    check_syn(tcb, segment, cx)?;
+    check_ack(tcb, segment, cx)?;
+    // Sixth, the urgent pointer: the octets are delivered in line, as the sockets option
+    // SO_OOBINLINE does (RFC 6093 §6 advises no other use).
+    take_text(tcb, segment, segment_size, cx)?;
+    take_fin(tcb, segment, cx);
+    Ok(())
+}
+
+/// First step: is any part of the segment inside the window?
+fn check_sequence<O: Observer>(
+    tcb: &mut Tcb,
+    segment: &Segment<'_>,
+    cx: &mut Context<'_, O>,
+) -> Result<(), Stop> {
+    let (rcv_nxt, rcv_wnd) = (tcb.receive.rcv_nxt, tcb.receive.rcv_wnd());
+    let len = segment.seq_len();
+    let acceptable = match (len, rcv_wnd) {
+        (0, 0) => segment.seq == rcv_nxt,
+        (0, _) => segment.seq.in_window(rcv_nxt, rcv_wnd),
+        // MUST-66: with a shut window the ACK, RST and URG of the next segment still count; its
+        // text is cut off later.
+        (_, 0) => segment.seq == rcv_nxt,
+        (_, _) => {
+            segment.seq.in_window(rcv_nxt, rcv_wnd)
+                || segment.end().minus(1).in_window(rcv_nxt, rcv_wnd)
+        }
+    };
+    if acceptable {
+        return Ok(());
+    }
+    cx.drop(Drop::OutOfWindow);
+    if !segment.flags.contains(Flags::RST) {
+        tcb.receive.ack.require_now();
+    }
+    DONE
+}
+
+/// Second step, with RFC 5961 §3.2: only a reset exactly at `rcv_nxt` counts.
+fn check_reset<O: Observer>(
+    tcb: &mut Tcb,
+    segment: &Segment<'_>,
+    cx: &mut Context<'_, O>,
+) -> Result<(), Stop> {
+    if !segment.flags.contains(Flags::RST) {
+        return Ok(());
+    }
+    if segment.seq != tcb.receive.rcv_nxt {
+        cx.drop(Drop::BlindReset);
+        challenge(tcb, cx);
+        return DONE;
+    }
+    cx.stats.resets_in += 1;
+    let reason = match tcb.state() {
+        // The peer has everything and wants no more: nothing was lost.
+        State::Closing | State::LastAck => CloseReason::Finished,
+        State::SynRcvd if tcb.active_open => CloseReason::Refused,
+        _ => CloseReason::Reset,
+    };
+    tcb.end(reason, cx);
+    DONE
+}
+
+/// Fourth step, with RFC 5961 §4.2: a SYN in a synchronized state is challenged. (The third step,
+/// security and compartment, is not implemented anywhere.)
+fn check_syn<O: Observer>(
+    tcb: &mut Tcb,
+    segment: &Segment<'_>,
+    cx: &mut Context<'_, O>,
+) -> Result<(), Stop> {
+    if !segment.flags.contains(Flags::SYN) {
+        return Ok(());
+    }
+    cx.drop(Drop::UnexpectedSyn);
+    challenge(tcb, cx);
+    DONE
+}
+
+/// RFC 5961 §7: at most so many challenges in a second, over all connections.
+fn challenge<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
+    if cx.challenges.allow(cx.now) {
+        cx.stats.challenge_acks += 1;
+        tcb.receive.ack.require_now();
+    } else {
+        cx.drop(Drop::RateLimited);
+    }
+}
+
+/// Fifth step: the acknowledgment, the window, and the states that wait for an ACK.
+fn check_ack<O: Observer>(
+    tcb: &mut Tcb,
+    segment: &Segment<'_>,
+    cx: &mut Context<'_, O>,
+) -> Result<(), Stop> {
+    if !segment.flags.contains(Flags::ACK) {
+        cx.drop(Drop::BadFlags);
+        return DONE;
+    }
+    let ack = segment.ack;
+    if tcb.state() == State::SynRcvd {
+        if !(ack.after(tcb.send.snd_una) && ack.at_or_before(tcb.send.snd_nxt)) {
+            cx.drop(Drop::BadAck);
+            return Err(Some(Reset { seq: ack, ack: None }));
+        }
+        tcb.advance(Cause::ReceiveAckOfSyn, cx);
+        opened(tcb);
+        let window = tcb.send.scaled_window(segment);
+        tcb.send.set_window(window, segment);
+    }
+    // RFC 5961 §5.2 (RFC 9293 MAY-12): an ACK this old, or of what was never sent, is an attack
+    // or a ghost.
+    let oldest = tcb.send.snd_una.minus(tcb.send.max_snd_wnd);
+    if ack.after(tcb.send.snd_nxt) || ack.before(oldest) {
+        cx.drop(Drop::BadAck);
+        challenge(tcb, cx);
+        return DONE;
+    }
+    let old_window = tcb.send.snd_wnd;
+    let in_order = ack.at_or_after(tcb.send.snd_una);
+    let window_changed = in_order && tcb.send.update_window(segment);
+    if ack.after(tcb.send.snd_una) {
+        acknowledge(tcb, ack, cx);
+    } else if is_duplicate(tcb, segment, window_changed) {
+        let (recovery, now) = (&mut tcb.recovery, cx.now);
+        if recovery.on_duplicate_ack(&tcb.send, &mut tcb.congestion, now) {
+            cx.stats.fast_retransmits += 1;
+            tcb.rtt.on_retransmission();
+            cx.note(tcb.path.flow, Note::FastRetransmit { seq: tcb.send.snd_una });
+        }
+    }
+    if in_order {
+        on_window(tcb, old_window, cx);
+    }
+    if matches!(tcb.state(), State::Closed | State::TimeWait) { DONE } else { Ok(()) }
+}
+
+/// RFC 5681 §2, the five conditions of a duplicate ACK.
+fn is_duplicate(tcb: &Tcb, segment: &Segment<'_>, window_changed: bool) -> bool {
+    tcb.send.flight() > 0
+        && segment.seq_len() == 0
+        && segment.ack == tcb.send.snd_una
+        && !window_changed
+        && tcb.send.snd_wnd > 0
+}
+
+/// `ack` covers something new.
+fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>) {
+    let flight = tcb.send.flight();
+    let Acked { octets, syn, fin } = tcb.send.acknowledge(ack, &mut cx.pool);
+    tcb.unanswered_since = cx.now;
+    tcb.rtt.on_ack(ack, cx.now, &cx.config);
+    let smss = u32::from(tcb.send.smss);
+    let acked = octets - u32::from(syn);
+    if acked > 0 {
+        let sample = AckSample { acked, flight, smss, after_timeout: false };
+        let (recovery, congestion) = (&mut tcb.recovery, &mut tcb.congestion);
+        match recovery.on_new_ack(&tcb.send, &sample, congestion, cx.now) {
+            Progress::Advanced => restart_timer(tcb, cx),
+            Progress::Partial => {}
+            Progress::Recovered => {
+                cx.note(tcb.path.flow, Note::Recovered);
+                restart_timer(tcb, cx);
+            }
+        }
+    }
+    if tcb.send.flight() == 0 {
+        // RFC 6298 §5.2.
+        tcb.timers.disarm(Timer::Retransmit);
+    }
+    if tcb.write_blocked && tcb.send.room() >= tcb.send.cap / 3 {
+        tcb.write_blocked = false;
+        tcb.events |= Readiness::WRITABLE;
+    }
+    if fin && tcb.advance(Cause::ReceiveAckOfFin, cx) {
+        match tcb.state() {
+            State::Closed => tcb.end(CloseReason::Finished, cx),
+            State::TimeWait => tcb.close_reason = Some(CloseReason::Finished),
+            _ if tcb.orphan => {
+                tcb.timers.arm(Timer::FinWait2, cx.now + cx.config.fin_wait_2_timeout);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// RFC 6298 §5.3.
+fn restart_timer<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
+    let rto = u64::from(tcb.rtt.rto_micros(&cx.config));
+    tcb.timers.arm(Timer::Retransmit, cx.now.after_micros(rto));
+}
+
+/// The peer's window was `old_window` before this segment. A shut window is the persist timer's
+/// business, an open one the retransmission timer's.
+fn on_window<O: Observer>(tcb: &mut Tcb, old_window: u32, cx: &mut Context<'_, O>) {
+    let in_flight = tcb.send.flight() > 0;
+    if tcb.send.snd_wnd == 0 {
+        // MUST-37: the peer answers, so the connection lives, however long its window is shut.
+        tcb.unanswered_since = cx.now;
+        tcb.timers.disarm(Timer::Retransmit);
+        if in_flight && !tcb.timers.is_armed(Timer::Persist) {
+            crate::tcp::timeout::arm_persist(tcb, cx);
+        }
+    } else if old_window == 0 {
+        tcb.timers.disarm(Timer::Persist);
+        tcb.persist_backoff = 0;
+        tcb.probe_due = false;
+        if in_flight {
+            // What was sent into the shut window was dropped there.
+            tcb.recovery.send_all_again(&tcb.send);
+            tcb.rtt.on_retransmission();
+            restart_timer(tcb, cx);
+        }
+    }
+}
+
+/// The handshake is complete.
+fn opened(tcb: &mut Tcb) {
+    tcb.timers.disarm(Timer::Retransmit);
+    tcb.syn_due = false;
+    if tcb.syn_retries > 0 {
+        tcb.rtt.on_lost_syn();
+    }
+    tcb.events |= Readiness::WRITABLE;
+    if tcb.active_open {
+        tcb.events |= Readiness::CONNECTED;
+    }
+}
+
+/// Seventh step: the text.
+fn take_text<O: Observer>(
+    tcb: &mut Tcb,
+    segment: &Segment<'_>,
+    segment_size: u32,
+    cx: &mut Context<'_, O>,
+) -> Result<(), Stop> {
+    if segment.payload.is_empty() || !tcb.state().may_receive() {
+        return Ok(());
+    }
+    if tcb.orphan && segment.end().after(tcb.receive.rcv_nxt) {
+        // SHLD-3: nobody will read this, and the peer should know.
+        cx.drop(Drop::ReaderGone);
+        let reset = Reset { seq: tcb.send.snd_nxt, ack: Some(tcb.receive.rcv_nxt) };
+        tcb.end(CloseReason::Aborted, cx);
+        return Err(Some(reset));
+    }
+    let (pool, assemblies) = (&mut cx.pool, &mut cx.assemblies);
+    match tcb.receive.accept(segment.seq, segment.payload, pool, assemblies) {
+        Accepted::InOrder { octets, filled } => {
+            tcb.events |= Readiness::READABLE;
+            tcb.receive.ack.on_advance();
+            tcb.receive.ack.on_data(octets, segment_size);
+            if filled {
+                // RFC 5681 §4.2: a segment that fills a hole is acknowledged at once.
+                tcb.receive.ack.require_now();
+            }
+        }
+        Accepted::Early => {
+            cx.stats.out_of_order += 1;
+            tcb.receive.ack.on_out_of_order();
+        }
+        Accepted::Duplicate => tcb.receive.ack.require_now(),
+        Accepted::Refused(reason) => {
+            cx.drop(reason);
+            tcb.receive.ack.require_now();
+        }
+    }
+    arm_delayed_ack(tcb, cx);
+    Ok(())
+}
+
+fn arm_delayed_ack<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
+    let waiting = tcb.receive.ack.owed() == Owed::Delayed;
+    if waiting && !tcb.timers.is_armed(Timer::DelayedAck) {
+        // MUST-40: under half a second.
+        let delay = cx.config.delayed_ack.min(core::time::Duration::from_millis(499));
+        tcb.timers.arm(Timer::DelayedAck, cx.now + delay);
+    }
+}
+
+/// Eighth step: the FIN, once everything before it is here (RFC 9293 §3.10.7.4).
+fn take_fin<O: Observer>(tcb: &mut Tcb, segment: &Segment<'_>, cx: &mut Context<'_, O>) {
+    if !tcb.state().may_receive() {
+        return;
+    }
+    if segment.flags.contains(Flags::FIN) {
+        tcb.receive.on_fin(segment.end().minus(1));
+        tcb.receive.ack.require_now();
+    }
+    if !tcb.receive.take_fin() {
+        return;
+    }
+    tcb.receive.ack.require_now();
+    tcb.advance(Cause::ReceiveFin, cx);
+    tcb.events |= Readiness::READABLE | Readiness::PEER_CLOSED;
+    if tcb.state() == State::TimeWait {
+        tcb.close_reason = Some(CloseReason::Finished);
+    }
+}

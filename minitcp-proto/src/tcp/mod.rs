@@ -1,0 +1,27 @@
+//! One connection: RFC 9293, composed from small units.
+//!
+//! `input` and `output` are the only places that know both halves; `send`, `receive` and
+//! `congestion` do not know each other.
+
+pub(crate) mod congestion;
+pub(crate) mod connection;
+pub(crate) mod context;
+pub(crate) mod handshake;
+pub(crate) mod input;
+pub(crate) mod isn;
+pub(crate) mod output;
+pub(crate) mod path;
+pub(crate) mod receive;
+pub(crate) mod send;
+pub(crate) mod state;
+pub(crate) mod time_wait;
+pub(crate) mod timeout;
+pub(crate) mod timers;
+pub(crate) mod user;
+
+pub(crate) use connection::Tcb;
+pub use connection::{Info, Readiness};
+pub(crate) use handshake::HalfOpen;
+pub(crate) use receive::assembler::Assembly;
+pub use state::{Cause, State};
+pub(crate) use time_wait::Remnant;

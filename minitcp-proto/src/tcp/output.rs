@@ -1,0 +1,307 @@
+//! What would this connection send now? At most one segment (or one burst that the device cuts)
+//! for each call, in the order: control, lost, new, probe, acknowledgment.
+
+use core::num::NonZeroU16;
+
+use crate::config::Offload;
+use crate::observe::{Direction, Note, Observer, Trace};
+use crate::seq::SeqNum;
+use crate::tcp::congestion::Controller as _;
+use crate::tcp::connection::Tcb;
+use crate::tcp::context::Context;
+use crate::tcp::receive::ack_policy::Owed;
+use crate::tcp::receive::window::shift_for;
+use crate::tcp::send::segmenting::{Decision, Offer, decide};
+use crate::tcp::send::sender::Fin;
+use crate::tcp::state::State;
+use crate::tcp::timeout::arm_persist;
+use crate::tcp::timers::Timer;
+use crate::wire::options::Options;
+use crate::wire::tcp::Flags;
+
+/// One segment to build: header fields, and which octets of the send buffer it carries.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) seq: SeqNum,
+    pub(crate) ack: SeqNum,
+    pub(crate) flags: Flags,
+    pub(crate) window: u16,
+    pub(crate) options: Options,
+    /// Where the payload starts in the send buffer.
+    pub(crate) offset: u32,
+    /// Octets of payload.
+    pub(crate) len: u32,
+    /// The device is to cut the payload into segments of this size.
+    pub(crate) segment_size: Option<NonZeroU16>,
+}
+
+impl Outgoing {
+    pub(crate) const EMPTY: Self = Self {
+        seq: SeqNum(0),
+        ack: SeqNum(0),
+        flags: Flags::empty(),
+        window: 0,
+        options: Options::NONE,
+        offset: 0,
+        len: 0,
+        segment_size: None,
+    };
+}
+
+/// The part of the sequence space that a segment carries.
+#[derive(Clone, Copy, Debug)]
+struct Text {
+    seq: SeqNum,
+    len: u32,
+    fin: bool,
+    /// Why these octets go out.
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    New,
+    Lost,
+    Probe,
+    PureAck,
+}
+
+/// Largest super-packet: the total must fit the 16-bit length of an IP header.
+const MAX_BURST: u32 = 65_535 - 120;
+
+/// The next segment, or `None` when there is nothing to send until the next input, timeout or
+/// user call.
+pub(crate) fn poll<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Outgoing> {
+    let text = match tcb.state() {
+        State::Closed | State::Listen | State::TimeWait => return None,
+        State::SynSent | State::SynRcvd if tcb.syn_due => return Some(syn(tcb, cx)),
+        State::SynSent => return None,
+        State::SynRcvd => pure_ack(tcb)?,
+        _ => next_text(tcb, cx)?,
+    };
+    Some(segment(tcb, text, cx))
+}
+
+fn next_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text> {
+    if tcb.receive.ack.owes_duplicates() {
+        return pure_ack(tcb);
+    }
+    lost_text(tcb)
+        .or_else(|| new_text(tcb, cx))
+        .or_else(|| probe_text(tcb, cx))
+        .or_else(|| pure_ack(tcb))
+}
+
+/// Our SYN, with the ACK of the peer's in a simultaneous open.
+fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
+    tcb.syn_due = false;
+    let answering = tcb.state() == State::SynRcvd;
+    let again = tcb.send.snd_nxt != tcb.send.iss;
+    tcb.send.snd_nxt = tcb.send.iss.plus(1);
+    if again {
+        cx.stats.retransmitted_segments += u64::from(tcb.syn_retries > 0);
+        tcb.rtt.on_retransmission();
+    } else {
+        tcb.unanswered_since = cx.now;
+        tcb.rtt.on_first_transmission(tcb.send.snd_nxt, cx.now);
+    }
+    crate::tcp::timeout::arm_syn(tcb, cx);
+    let scale = if answering {
+        // RFC 7323 §2.2: only if the peer's SYN had the option; else negotiation left no shift.
+        (tcb.receive.window.rcv_wscale > 0).then_some(tcb.receive.window.rcv_wscale)
+    } else {
+        Some(shift_for(tcb.receive.cap))
+    };
+    let outgoing = Outgoing {
+        seq: tcb.send.iss,
+        ack: if answering { tcb.receive.rcv_nxt } else { SeqNum(0) },
+        flags: if answering { Flags::SYN | Flags::ACK } else { Flags::SYN },
+        window: u16::try_from(tcb.receive.cap).unwrap_or(u16::MAX),
+        options: Options { mss: Some(tcb.path.local_mss()), window_scale: scale, ..Options::NONE },
+        ..Outgoing::EMPTY
+    };
+    count(tcb, &outgoing, cx);
+    outgoing
+}
+
+/// Octets taken for lost, one segment at a time.
+fn lost_text(tcb: &Tcb) -> Option<Text> {
+    let (seq, count) = tcb.recovery.lost()?;
+    let smss = u32::from(tcb.send.smss);
+    let window = tcb.recovery.window(&tcb.congestion, smss);
+    // RFC 5681 §3.2 step 3: the first retransmission of a recovery does not ask the window.
+    let is_head = seq == tcb.send.snd_una;
+    if !is_head && tcb.recovery.pipe(&tcb.send) >= window {
+        return None;
+    }
+    // With a shut window only the persist timer sends.
+    if tcb.send.snd_wnd == 0 && !tcb.probe_due {
+        return None;
+    }
+    Some(clip(tcb, seq, count.min(smss), Kind::Lost))
+}
+
+/// Splits `count` sequence numbers from `seq` on into octets of data and a FIN.
+fn clip(tcb: &Tcb, seq: SeqNum, count: u32, kind: Kind) -> Text {
+    let end = tcb.send.data_end();
+    let data = if seq.before(end) { end.since(seq) } else { 0 };
+    let len = count.min(data);
+    let reaches_fin = seq.plus(len) == end && tcb.send.fin == Fin::Queued;
+    // The FIN rides on the last octets: no segment of its own.
+    let fin = reaches_fin && (count > data || (kind != Kind::Probe && count >= data));
+    Text { seq, len, fin, kind }
+}
+
+/// Octets never sent, as far as windows, Nagle and silly-window avoidance allow.
+fn new_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text> {
+    if !tcb.send.has_unsent() {
+        return None;
+    }
+    let smss = u32::from(tcb.send.smss);
+    let idle = tcb.send.flight() == 0;
+    if idle && is_stale(tcb, cx) {
+        tcb.congestion.on_idle(smss);
+    }
+    let unsent = tcb.send.unsent();
+    let usable_window = tcb.send.usable_window();
+    let window = tcb.recovery.window(&tcb.congestion, smss);
+    let usable_cwnd = window.saturating_sub(tcb.recovery.pipe(&tcb.send));
+    if unsent == 0 {
+        // Only the FIN is left. It takes one octet of the peer's window.
+        if usable_window > 0 {
+            return Some(Text { seq: tcb.send.snd_nxt, len: 0, fin: true, kind: Kind::New });
+        }
+        if idle && !tcb.probe_due && !tcb.timers.is_armed(Timer::Persist) {
+            arm_persist(tcb, cx);
+        }
+        return None;
+    }
+    let bursts = cx.config.offload.contains(Offload::SEGMENTATION);
+    let offer = Offer {
+        unsent,
+        usable_window,
+        usable_cwnd,
+        smss,
+        max_snd_wnd: tcb.send.max_snd_wnd,
+        idle,
+        no_delay: tcb.no_delay || tcb.send.fin == Fin::Queued,
+        overridden: tcb.probe_due,
+        burst: if bursts { MAX_BURST / smss * smss } else { smss },
+    };
+    match decide(&offer) {
+        Decision::Send(len) => {
+            let last = len == unsent && tcb.send.fin == Fin::Queued && usable_window > len;
+            Some(Text { seq: tcb.send.snd_nxt, len, fin: last, kind: Kind::New })
+        }
+        Decision::WaitForTimer => {
+            if !tcb.probe_due && !tcb.timers.is_armed(Timer::Persist) {
+                arm_persist(tcb, cx);
+            }
+            None
+        }
+        Decision::Wait => None,
+    }
+}
+
+/// Nothing was sent for longer than an RTO: the window may no longer fit the path
+/// (RFC 5681 §4.1).
+fn is_stale<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> bool {
+    cx.now.micros_since(tcb.last_sent) > tcb.rtt.rto_micros(&cx.config)
+}
+
+/// RFC 9293 §3.8.6.1: one octet, or the FIN, into a window that is shut; or again what is in
+/// flight already.
+fn probe_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text> {
+    if !core::mem::take(&mut tcb.probe_due) || tcb.send.snd_wnd > 0 {
+        return None;
+    }
+    cx.stats.window_probes += 1;
+    cx.note(tcb.path.flow, Note::WindowProbe);
+    let in_flight = tcb.send.flight();
+    let count = if in_flight > 0 { in_flight.min(u32::from(tcb.send.smss)) } else { 1 };
+    Some(clip(tcb, tcb.send.snd_una, count, Kind::Probe))
+}
+
+fn pure_ack(tcb: &Tcb) -> Option<Text> {
+    let ack = &tcb.receive.ack;
+    let cap = tcb.receive.cap;
+    let (rcv_nxt, limit) = (tcb.receive.rcv_nxt, tcb.receive.limit());
+    let due = ack.owed() == Owed::Now
+        || (tcb.state().may_receive()
+            && tcb.receive.window.wants_update(rcv_nxt, limit, cap, u32::from(tcb.send.smss)));
+    due.then_some(Text { seq: tcb.send.snd_nxt, len: 0, fin: false, kind: Kind::PureAck })
+}
+
+/// Turns `text` into a segment and does the bookkeeping of sending it.
+fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> Outgoing {
+    let smss = u32::from(tcb.send.smss);
+    let offset = text.seq.since(tcb.send.data_start());
+    let mut flags = Flags::ACK;
+    flags.set(Flags::FIN, text.fin);
+    // MUST-61: PSH when nothing is left to follow.
+    flags.set(Flags::PSH, text.len > 0 && offset + text.len == tcb.send.buffer.len());
+    let (rcv_nxt, limit) = (tcb.receive.rcv_nxt, tcb.receive.limit());
+    let window = tcb.receive.window.update(rcv_nxt, limit, tcb.receive.cap, smss);
+    let outgoing = Outgoing {
+        seq: text.seq,
+        ack: rcv_nxt,
+        flags,
+        window,
+        options: Options::NONE,
+        offset: if text.len > 0 { offset } else { 0 },
+        len: text.len,
+        segment_size: if text.len > smss { NonZeroU16::new(tcb.send.smss) } else { None },
+    };
+    tcb.receive.ack.on_sent(text.kind == Kind::PureAck);
+    tcb.timers.disarm(Timer::DelayedAck);
+    if text.kind != Kind::PureAck {
+        on_text_sent(tcb, text, cx);
+    }
+    count(tcb, &outgoing, cx);
+    outgoing
+}
+
+fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) {
+    let end = text.seq.plus(text.len + u32::from(text.fin));
+    if tcb.send.flight() == 0 {
+        tcb.unanswered_since = cx.now;
+    }
+    let sent_before = text.seq.before(tcb.send.snd_nxt);
+    if sent_before {
+        cx.stats.retransmitted_segments += 1;
+        cx.stats.retransmitted_bytes += u64::from(text.len);
+        tcb.rtt.on_retransmission();
+        if text.kind == Kind::Lost {
+            tcb.recovery.on_retransmitted(end.since(text.seq));
+        }
+    } else {
+        tcb.rtt.on_first_transmission(end, cx.now);
+    }
+    tcb.send.snd_nxt = tcb.send.snd_nxt.latest(end);
+    tcb.last_sent = cx.now;
+    if tcb.send.snd_wnd == 0 {
+        return; // The persist timer is in charge; it was armed when it fired.
+    }
+    tcb.probe_due = false;
+    tcb.timers.disarm(Timer::Persist);
+    if !tcb.timers.is_armed(Timer::Retransmit) {
+        // RFC 6298 §5.1.
+        let rto = u64::from(tcb.rtt.rto_micros(&cx.config));
+        tcb.timers.arm(Timer::Retransmit, cx.now.after_micros(rto));
+    }
+}
+
+fn count<O: Observer>(tcb: &Tcb, outgoing: &Outgoing, cx: &mut Context<'_, O>) {
+    cx.stats.segments_out += 1;
+    let (flow, state) = (tcb.path.flow, tcb.state());
+    cx.trace(|| Trace::Tcp {
+        direction: Direction::Sent,
+        flow,
+        flags: outgoing.flags,
+        seq: outgoing.seq,
+        ack: outgoing.ack,
+        window: outgoing.window,
+        len: outgoing.len,
+        state,
+    });
+}

@@ -1,0 +1,114 @@
+//! When to acknowledge (RFC 9293 §3.8.6.3, RFC 5681 §4.2): at once for anything unusual, else
+//! after two full-sized segments or a short delay.
+
+/// What the peer is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owed {
+    /// Nothing.
+    Nothing,
+    /// An acknowledgment before the delay ends.
+    Delayed,
+    /// An acknowledgment now.
+    Now,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct AckPolicy {
+    owed: Owed,
+    /// Octets received in order since the last acknowledgment went out.
+    unacked: u32,
+    /// Duplicate ACKs owed: one for each segment that arrived ahead of a hole, so that many
+    /// packets fed before polling hide none from a peer without SACK.
+    duplicates: u8,
+    /// The largest payload seen: the peer's idea of a full-sized segment (RMSS).
+    rmss: u16,
+}
+
+impl AckPolicy {
+    pub(crate) const fn new() -> Self {
+        Self { owed: Owed::Nothing, unacked: 0, duplicates: 0, rmss: 536 }
+    }
+
+    /// In-order data arrived; `segment_size` is the payload of one segment on the wire.
+    pub(crate) fn on_data(&mut self, octets: u32, segment_size: u32) {
+        self.rmss = self.rmss.max(u16::try_from(segment_size).unwrap_or(u16::MAX));
+        self.unacked = self.unacked.saturating_add(octets);
+        // SHLD-19: at least every second full-sized segment.
+        if self.unacked >= 2 * u32::from(self.rmss) {
+            self.owed = Owed::Now;
+        } else if self.owed == Owed::Nothing {
+            self.owed = Owed::Delayed;
+        }
+    }
+
+    /// A segment arrived ahead of a hole (RFC 5681 §4.2: an immediate duplicate ACK).
+    pub(crate) const fn on_out_of_order(&mut self) {
+        self.owed = Owed::Now;
+        self.duplicates = self.duplicates.saturating_add(1);
+    }
+
+    /// A hole was filled, a FIN came, an unacceptable segment came, the delay ended, the window
+    /// opened: acknowledge at once.
+    pub(crate) const fn require_now(&mut self) {
+        self.owed = Owed::Now;
+    }
+
+    /// A segment that carries the current acknowledgment left.
+    pub(crate) const fn on_sent(&mut self, pure_ack: bool) {
+        if pure_ack {
+            self.duplicates = self.duplicates.saturating_sub(1);
+        }
+        self.unacked = 0;
+        self.owed = if self.duplicates > 0 { Owed::Now } else { Owed::Nothing };
+    }
+
+    /// New in-order data makes the duplicates moot: the peer will see an advance instead.
+    pub(crate) const fn on_advance(&mut self) {
+        self.duplicates = 0;
+    }
+
+    pub(crate) const fn owed(&self) -> Owed {
+        self.owed
+    }
+
+    /// Duplicate ACKs must go out as segments of their own: data segments do not count as such.
+    pub(crate) const fn owes_duplicates(&self) -> bool {
+        self.duplicates > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_second_full_segment_at_once() {
+        let mut policy = AckPolicy::new();
+        policy.on_data(1460, 1460);
+        assert_eq!(policy.owed(), Owed::Delayed);
+        policy.on_data(1459, 1459);
+        assert_eq!(policy.owed(), Owed::Delayed);
+        policy.on_data(1, 1);
+        assert_eq!(policy.owed(), Owed::Now);
+        policy.on_sent(true);
+        assert_eq!(policy.owed(), Owed::Nothing);
+        policy.on_data(1, 1);
+        assert_eq!(policy.owed(), Owed::Delayed);
+    }
+
+    #[test]
+    fn duplicates_are_counted_and_each_needs_a_pure_ack() {
+        let mut policy = AckPolicy::new();
+        for _ in 0..3 {
+            policy.on_out_of_order();
+        }
+        policy.on_sent(false);
+        assert!(policy.owes_duplicates());
+        for left in [2, 1, 0] {
+            assert_eq!(policy.owed(), Owed::Now);
+            policy.on_sent(true);
+            assert_eq!(policy.duplicates, left);
+        }
+        assert_eq!(policy.owed(), Owed::Nothing);
+    }
+}

@@ -1,0 +1,6 @@
+//! The receiving half of a connection.
+
+pub(crate) mod ack_policy;
+pub(crate) mod assembler;
+pub(crate) mod receiver;
+pub(crate) mod window;

@@ -1,0 +1,206 @@
+//! The receive sequence space (RFC 9293 §3.3.1) and the octets that belong to it.
+//!
+//! ```text
+//!              rcv_nxt                    rcv_adv
+//!      | unread  |   hole  | early |  hole   |
+//!      |<-buffer>|<-------- rcv_wnd -------->|  not offered
+//! ```
+
+use crate::seq::SeqNum;
+use crate::stats::Drop;
+use crate::store::buffer::Buffer;
+use crate::store::pool::Pool;
+use crate::store::slab::Slab;
+use crate::tcp::receive::ack_policy::AckPolicy;
+use crate::tcp::receive::assembler::{Assembler, Assembly};
+use crate::tcp::receive::window::Advertised;
+
+/// What became of the text of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accepted {
+    /// `rcv_nxt` moved on by so many octets; `filled` if a hole was filled with it.
+    InOrder {
+        /// Octets that became readable.
+        octets: u32,
+        /// A hole was filled, or another remains ahead.
+        filled: bool,
+    },
+    /// Kept for later, ahead of a hole.
+    Early,
+    /// Nothing new in it.
+    Duplicate,
+    /// It could not be kept.
+    Refused(Drop),
+}
+
+/// Receive sequence variables by their RFC names, and the receive buffer.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    pub(crate) irs: SeqNum,
+    pub(crate) rcv_nxt: SeqNum,
+    pub(crate) window: Advertised,
+    pub(crate) buffer: Buffer,
+    /// Most octets held (`SO_RCVBUF`).
+    pub(crate) cap: u32,
+    pub(crate) assembler: Assembler,
+    /// Sequence number of the peer's FIN, once it was seen in the window.
+    pub(crate) fin_at: Option<SeqNum>,
+    pub(crate) ack: AckPolicy,
+}
+
+impl Receiver {
+    /// Before the peer's SYN is known.
+    pub(crate) fn new(cap: u32, rcv_wscale: u8) -> Self {
+        Self {
+            irs: SeqNum(0),
+            rcv_nxt: SeqNum(0),
+            window: Advertised { rcv_adv: SeqNum(0), rcv_wscale },
+            buffer: Buffer::EMPTY,
+            cap,
+            assembler: Assembler::default(),
+            fin_at: None,
+            ack: AckPolicy::new(),
+        }
+    }
+
+    /// The peer's SYN has sequence number `irs`; we told it a window of `advertised` octets.
+    pub(crate) fn on_syn(&mut self, irs: SeqNum, advertised: u32) {
+        self.irs = irs;
+        self.rcv_nxt = irs.plus(1);
+        self.window.rcv_adv = self.rcv_nxt.plus(advertised);
+    }
+
+    /// RCV.WND: octets that the peer may still send.
+    pub(crate) fn rcv_wnd(&self) -> u32 {
+        let right_edge = self.window.rcv_adv;
+        if right_edge.after(self.rcv_nxt) { right_edge.since(self.rcv_nxt) } else { 0 }
+    }
+
+    /// How far the right edge could go: all free room offered.
+    pub(crate) fn limit(&self) -> SeqNum {
+        self.rcv_nxt.plus(self.cap.saturating_sub(self.buffer.len()))
+    }
+
+    /// The peer's FIN has been reached: nothing more will come.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.fin_at.is_some_and(|fin| self.rcv_nxt.after(fin))
+    }
+
+    /// Takes `payload`, which starts at `seq`: cuts off what was received before and what lies
+    /// beyond the window, the memory or the FIN, and keeps the rest (RFC 9293 §3.10.7.4, first and
+    /// seventh step).
+    pub(crate) fn accept(
+        &mut self,
+        seq: SeqNum,
+        payload: &[u8],
+        pool: &mut Pool<'_>,
+        assemblies: &mut Slab<'_, Assembly>,
+    ) -> Accepted {
+        let Some((start, payload)) = self.trim(seq, payload) else {
+            return Accepted::Duplicate;
+        };
+        if payload.is_empty() {
+            return Accepted::Duplicate;
+        }
+        let Ok(octets) = u32::try_from(payload.len()) else { return Accepted::Duplicate };
+        let unread = self.buffer.len();
+        let room = self.cap.saturating_sub(unread);
+        if start + octets > room {
+            return Accepted::Refused(Drop::NoBuffer);
+        }
+        if start == 0 && self.assembler.is_empty() {
+            return self.append(payload, octets, pool);
+        }
+        self.insert(start, payload, octets, pool, assemblies)
+    }
+
+    /// The hot path: in order, and no holes.
+    fn append(&mut self, payload: &[u8], octets: u32, pool: &mut Pool<'_>) -> Accepted {
+        if !self.buffer.reserve(pool, self.buffer.len() + octets) {
+            return Accepted::Refused(Drop::NoBuffer);
+        }
+        self.buffer.append(pool, payload);
+        self.rcv_nxt = self.rcv_nxt.plus(octets);
+        Accepted::InOrder { octets, filled: false }
+    }
+
+    fn insert(
+        &mut self,
+        start: u32,
+        payload: &[u8],
+        octets: u32,
+        pool: &mut Pool<'_>,
+        assemblies: &mut Slab<'_, Assembly>,
+    ) -> Accepted {
+        if !self.buffer.reserve(pool, self.buffer.len() + start + octets) {
+            return Accepted::Refused(Drop::NoBuffer);
+        }
+        if start > 0 && !self.assembler.insert(assemblies, start, start + octets) {
+            self.release_if_unused(pool);
+            return Accepted::Refused(Drop::TooManyHoles);
+        }
+        if !self.buffer.write_at(pool, self.buffer.len() + start, payload) {
+            debug_assert!(false, "reserved above");
+            return Accepted::Refused(Drop::NoBuffer);
+        }
+        if start > 0 {
+            return Accepted::Early;
+        }
+        let octets = octets + self.assembler.advance(assemblies, octets);
+        self.buffer.extend(octets);
+        self.rcv_nxt = self.rcv_nxt.plus(octets);
+        Accepted::InOrder { octets, filled: true }
+    }
+
+    /// The part of `payload` that is new and allowed, and its offset from `rcv_nxt`.
+    fn trim<'a>(&self, seq: SeqNum, payload: &'a [u8]) -> Option<(u32, &'a [u8])> {
+        let (start, payload) = if seq.before(self.rcv_nxt) {
+            let old = usize::try_from(self.rcv_nxt.since(seq)).ok()?;
+            (0, payload.get(old..)?)
+        } else {
+            (seq.since(self.rcv_nxt), payload)
+        };
+        let mut right_edge = self.rcv_wnd();
+        if let Some(fin) = self.fin_at {
+            right_edge = right_edge.min(fin.since(self.rcv_nxt));
+        }
+        let allowed = usize::try_from(right_edge.checked_sub(start)?).ok()?;
+        Some((start, payload.get(..allowed).unwrap_or(payload)))
+    }
+
+    /// Remembers a FIN at `seq` if it lies in the window and none is known.
+    pub(crate) fn on_fin(&mut self, seq: SeqNum) {
+        let in_window = seq.since(self.rcv_nxt) <= self.rcv_wnd();
+        if self.fin_at.is_none() && in_window {
+            self.fin_at = Some(seq);
+        }
+    }
+
+    /// Steps over the FIN if everything before it has arrived; `true` the one time it does.
+    pub(crate) fn take_fin(&mut self) -> bool {
+        let reached = self.fin_at == Some(self.rcv_nxt);
+        if reached {
+            self.rcv_nxt = self.rcv_nxt.plus(1);
+        }
+        reached
+    }
+
+    /// Copies unread octets out and gives the memory back when none are left.
+    pub(crate) fn read(&mut self, pool: &mut Pool<'_>, out: &mut [u8]) -> usize {
+        let count = self.buffer.read(pool, out);
+        self.release_if_unused(pool);
+        count
+    }
+
+    /// Forgets `count` unread octets that the application has used in place.
+    pub(crate) fn consume(&mut self, pool: &mut Pool<'_>, count: u32) {
+        self.buffer.consume(count.min(self.buffer.len()));
+        self.release_if_unused(pool);
+    }
+
+    fn release_if_unused(&mut self, pool: &mut Pool<'_>) {
+        if self.buffer.is_empty() && self.assembler.is_empty() {
+            self.buffer.release(pool);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What window to advertise (RFC 9293 §3.8.6, RFC 7323 §2): never withdraw the right edge, open
+//! it in useful steps only.
+
+use crate::seq::SeqNum;
+
+/// The greatest shift of RFC 7323 §2.3.
+pub(crate) const MAX_SHIFT: u8 = 14;
+
+/// The smallest shift that lets the 16-bit field express `cap` octets.
+pub(crate) fn shift_for(cap: u32) -> u8 {
+    (0..MAX_SHIFT).find(|shift| cap >> shift <= u32::from(u16::MAX)).unwrap_or(MAX_SHIFT)
+}
+
+/// The receive window as it is advertised.
+///
+/// ```text
+///   rcv_nxt               rcv_adv                  limit
+///      | the peer may send it | free, not offered yet |
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Advertised {
+    /// The right edge: one beyond the last sequence number the peer may use.
+    pub(crate) rcv_adv: SeqNum,
+    /// Shift of the windows that we send.
+    pub(crate) rcv_wscale: u8,
+}
+
+impl Advertised {
+    /// The window field of the next segment, moving the right edge to `limit` if that is a step
+    /// worth making: silly-window avoidance in the receiver (RFC 9293 §3.8.6.2.2).
+    ///
+    /// The field is rounded up, so that the edge as the peer computes it never moves left; the
+    /// few octets that this may offer too much (under `1 << rcv_wscale`) are dropped if they come
+    /// and do not fit.
+    pub(crate) fn update(&mut self, rcv_nxt: SeqNum, limit: SeqNum, cap: u32, mss: u32) -> u16 {
+        if limit.after(self.rcv_adv) && self.is_useful(limit, cap, mss) {
+            self.rcv_adv = limit;
+        }
+        let window = if self.rcv_adv.after(rcv_nxt) { self.rcv_adv.since(rcv_nxt) } else { 0 };
+        let field = window.div_ceil(1 << self.rcv_wscale).min(u32::from(u16::MAX));
+        self.rcv_adv = self.rcv_adv.latest(rcv_nxt.plus(field << self.rcv_wscale));
+        u16::try_from(field).unwrap_or(u16::MAX)
+    }
+
+    /// min(Fr * RCV.BUFF, Eff.snd.MSS) with Fr = 1/2.
+    fn is_useful(&self, limit: SeqNum, cap: u32, mss: u32) -> bool {
+        limit.since(self.rcv_adv) >= (cap / 2).min(mss)
+    }
+
+    /// The application has read so much that the peer should hear of it at once: the window at
+    /// least doubles. Smaller steps ride on the acknowledgments of data.
+    pub(crate) fn wants_update(&self, rcv_nxt: SeqNum, limit: SeqNum, cap: u32, mss: u32) -> bool {
+        if !limit.after(self.rcv_adv) || !self.is_useful(limit, cap, mss) {
+            return false;
+        }
+        let open = if self.rcv_adv.after(rcv_nxt) { self.rcv_adv.since(rcv_nxt) } else { 0 };
+        limit.since(rcv_nxt) >= open.saturating_mul(2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn shift_covers_the_buffer() {
+        for (cap, shift) in
+            [(0, 0), (65_535, 0), (65_536, 1), (1 << 20, 5), (1 << 30, 14), (u32::MAX, 14)]
+        {
+            assert_eq!(shift_for(cap), shift, "{cap}");
+        }
+    }
+
+    #[test]
+    fn opens_in_useful_steps_only() {
+        let mut adv = Advertised { rcv_adv: SeqNum(1000), rcv_wscale: 0 };
+        assert_eq!(adv.update(SeqNum(1000), SeqNum(1100), 65_535, 1460), 0, "silly");
+        assert_eq!(adv.update(SeqNum(1000), SeqNum(2460), 65_535, 1460), 1460);
+        let mut small = Advertised { rcv_adv: SeqNum(1000), rcv_wscale: 0 };
+        assert_eq!(small.update(SeqNum(1000), SeqNum(1100), 200, 1460), 100, "half the buffer");
+    }
+
+    #[test]
+    fn an_update_is_worth_a_segment_when_the_window_doubles() {
+        let adv = Advertised { rcv_adv: SeqNum(10_000), rcv_wscale: 0 };
+        assert!(!adv.wants_update(SeqNum(1000), SeqNum(12_000), 65_535, 1460));
+        assert!(adv.wants_update(SeqNum(9_000), SeqNum(12_000), 65_535, 1460));
+        assert!(!adv.wants_update(SeqNum(9_500), SeqNum(10_100), 65_535, 1460), "silly");
+    }
+
+    proptest! {
+        /// The edge as the peer computes it never moves left, whatever happens on our side.
+        #[test]
+        fn right_edge_is_never_withdrawn(
+            shift in 0u8..=14,
+            steps in proptest::collection::vec((0u32..5000, 0u32..5000), 1..50),
+        ) {
+            let mut nxt = SeqNum(u32::MAX - 20_000);
+            let mut unread = 0u32;
+            let cap = 60_000;
+            let mut adv = Advertised { rcv_adv: nxt, rcv_wscale: shift };
+            let mut edge = nxt;
+            for (arrive, read) in steps {
+                let open = if adv.rcv_adv.after(nxt) { adv.rcv_adv.since(nxt) } else { 0 };
+                let arrive = arrive.min(open).min(cap - unread);
+                nxt = nxt.plus(arrive);
+                unread += arrive;
+                unread -= read.min(unread);
+                let field = adv.update(nxt, nxt.plus(cap - unread), cap, 1460);
+                let seen = nxt.plus(u32::from(field) << shift);
+                prop_assert!(seen.at_or_after(edge), "withdrawn from {edge} to {seen}");
+                edge = seen;
+            }
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The sending half of a connection.
+
+pub(crate) mod recovery;
+pub(crate) mod rtt;
+pub(crate) mod segmenting;
+pub(crate) mod sender;

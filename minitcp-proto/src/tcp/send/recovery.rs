@@ -1,0 +1,193 @@
+//! Which octets to send again, without SACK: fast retransmit and fast recovery (RFC 5681 §3.2,
+//! RFC 6582), and going back to `snd_una` after a timeout (RFC 6298 §5).
+//!
+//! ```text
+//!  snd_una      lost_next        lost_end         snd_nxt
+//!     | sent again  |  taken for lost |  still in flight |
+//! ```
+
+use crate::seq::SeqNum;
+use crate::tcp::congestion::{AckSample, AnyController, Controller, Signal};
+use crate::tcp::send::sender::Sender;
+use crate::time::Instant;
+
+/// RFC 5681 §3.2: so many duplicate ACKs mean that a segment was lost.
+const DUP_THRESHOLD: u8 = 3;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nothing is known to be lost.
+    Open,
+    /// From the third duplicate ACK until `recover` is acknowledged.
+    FastRecovery,
+    /// From a timeout until `recover` is acknowledged.
+    AfterTimeout,
+}
+
+/// What an acknowledgment changed, for the caller's timer and trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Restart the retransmission timer.
+    Advanced,
+    /// As `Advanced`, and a recovery ended.
+    Recovered,
+    /// A later partial acknowledgment: the timer keeps running (RFC 6582 §4, "Impatient").
+    Partial,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Recovery {
+    pub(crate) phase: Phase,
+    dup_acks: u8,
+    partial_ack_seen: bool,
+    /// Timeouts in a row without progress.
+    pub(crate) timeouts: u8,
+    /// `snd_nxt` when the last recovery began (RFC 6582: one beyond its `recover`).
+    recover: SeqNum,
+    /// What duplicate ACKs add to the window in fast recovery (RFC 5681 §3.2 steps 3 and 4).
+    inflation: u32,
+    lost_next: SeqNum,
+    lost_end: SeqNum,
+}
+
+impl Recovery {
+    pub(crate) const fn new(iss: SeqNum) -> Self {
+        Self {
+            phase: Phase::Open,
+            dup_acks: 0,
+            partial_ack_seen: false,
+            timeouts: 0,
+            recover: iss,
+            inflation: 0,
+            lost_next: iss,
+            lost_end: iss,
+        }
+    }
+
+    /// Octets that are taken for lost and not sent again yet, as (first, count).
+    pub(crate) fn lost(&self) -> Option<(SeqNum, u32)> {
+        let first = self.lost_next;
+        first.before(self.lost_end).then(|| (first, self.lost_end.since(first)))
+    }
+
+    /// `count` lost octets from `lost_next` on were sent again.
+    pub(crate) const fn on_retransmitted(&mut self, count: u32) {
+        self.lost_next = self.lost_next.plus(count);
+    }
+
+    /// Octets believed to be in the network.
+    pub(crate) fn pipe(&self, sender: &Sender) -> u32 {
+        sender.flight().saturating_sub(self.lost().map_or(0, |(_, count)| count))
+    }
+
+    /// How many octets may be in the network.
+    pub(crate) fn window(&self, congestion: &AnyController, smss: u32) -> u32 {
+        // RFC 3042 §2: each of the first two duplicate ACKs lets one new segment out.
+        let limited_transmit = match self.phase {
+            Phase::Open => u32::from(self.dup_acks.min(DUP_THRESHOLD - 1)) * smss,
+            Phase::FastRecovery | Phase::AfterTimeout => 0,
+        };
+        congestion.cwnd().saturating_add(self.inflation).saturating_add(limited_transmit)
+    }
+
+    /// A duplicate ACK as RFC 5681 §2 defines it; `true` if fast retransmit begins with it.
+    pub(crate) fn on_duplicate_ack(
+        &mut self,
+        sender: &Sender,
+        congestion: &mut AnyController,
+        now: Instant,
+    ) -> bool {
+        let smss = u32::from(sender.smss);
+        self.dup_acks = self.dup_acks.saturating_add(1);
+        if self.phase == Phase::FastRecovery {
+            // RFC 5681 §3.2 step 4: a segment has left the network.
+            self.inflation = self.inflation.saturating_add(smss);
+            return false;
+        }
+        // RFC 6582 §3.2 step 2: these may be the echo of our own retransmissions.
+        if self.dup_acks != DUP_THRESHOLD || !sender.snd_una.after(self.recover) {
+            return false;
+        }
+        // RFC 5681 §3.2 step 2: what limited transmit let out does not count as in flight.
+        let flight = sender.flight().saturating_sub(2 * smss).max(smss);
+        congestion.on_congestion(Signal::Loss, flight, smss, now);
+        self.phase = Phase::FastRecovery;
+        self.partial_ack_seen = false;
+        self.recover = sender.snd_nxt;
+        self.inflation = u32::from(DUP_THRESHOLD) * smss;
+        self.mark_head_lost(sender);
+        true
+    }
+
+    /// `snd_una` moved on by `sample.acked`.
+    pub(crate) fn on_new_ack(
+        &mut self,
+        sender: &Sender,
+        sample: &AckSample,
+        congestion: &mut AnyController,
+        now: Instant,
+    ) -> Progress {
+        self.dup_acks = 0;
+        self.timeouts = 0;
+        self.lost_next = self.lost_next.latest(sender.snd_una);
+        self.lost_end = self.lost_end.latest(sender.snd_una);
+        let done = sender.snd_una.at_or_after(self.recover);
+        match self.phase {
+            Phase::FastRecovery if !done => {
+                // RFC 6582 §3.2 step 3, partial acknowledgment: the next hole is known; deflate by
+                // what was acknowledged, and let one segment out for the one that left.
+                self.inflation = self.inflation.saturating_sub(sample.acked);
+                if sample.acked >= sample.smss {
+                    self.inflation = self.inflation.saturating_add(sample.smss);
+                }
+                self.mark_head_lost(sender);
+                let first = !core::mem::replace(&mut self.partial_ack_seen, true);
+                if first { Progress::Advanced } else { Progress::Partial }
+            }
+            Phase::FastRecovery => {
+                // RFC 6582 §3.2 step 3, full acknowledgment: deflate to ssthresh.
+                self.phase = Phase::Open;
+                self.inflation = 0;
+                Progress::Recovered
+            }
+            Phase::AfterTimeout | Phase::Open => {
+                let after_timeout = self.phase == Phase::AfterTimeout;
+                congestion.on_ack(&AckSample { after_timeout, ..*sample }, now);
+                if after_timeout && done {
+                    self.phase = Phase::Open;
+                    return Progress::Recovered;
+                }
+                Progress::Advanced
+            }
+        }
+    }
+
+    /// The retransmission timer fired: everything in flight counts as lost (RFC 6298 §5.4).
+    pub(crate) fn on_timeout(
+        &mut self,
+        sender: &Sender,
+        congestion: &mut AnyController,
+        now: Instant,
+    ) {
+        let signal = if self.timeouts == 0 { Signal::Timeout } else { Signal::RepeatedTimeout };
+        congestion.on_congestion(signal, sender.flight(), u32::from(sender.smss), now);
+        self.timeouts = self.timeouts.saturating_add(1);
+        self.phase = Phase::AfterTimeout;
+        self.recover = sender.snd_nxt;
+        self.send_all_again(sender);
+    }
+
+    /// Everything in flight is to be sent again, though nothing says that the path lost it: a
+    /// shut window has opened, or a probe is due.
+    pub(crate) const fn send_all_again(&mut self, sender: &Sender) {
+        self.dup_acks = 0;
+        self.inflation = 0;
+        self.lost_next = sender.snd_una;
+        self.lost_end = sender.snd_nxt;
+    }
+
+    fn mark_head_lost(&mut self, sender: &Sender) {
+        self.lost_next = sender.snd_una;
+        self.lost_end = sender.snd_una.plus(u32::from(sender.smss)).earliest(sender.snd_nxt);
+    }
+}

@@ -1,0 +1,173 @@
+//! How long to wait for an acknowledgment: RFC 6298, with Karn's rule for the samples.
+
+use crate::config::Config;
+use crate::seq::SeqNum;
+use crate::time::Instant;
+
+/// The smoothed round-trip time, its variation, and the timeout that follows from them.
+/// All in microseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct RttEstimator {
+    /// SRTT; 0 before the first sample.
+    srtt: u32,
+    /// RTTVAR.
+    rttvar: u32,
+    /// RTO before back-off.
+    base: u32,
+    /// How often the timer has fired since the last sample: the RTO doubles each time.
+    backoff: u8,
+    /// The octet that is being timed (exclusive end) and when it was first sent.
+    timing: Option<(SeqNum, Instant)>,
+}
+
+impl RttEstimator {
+    /// RFC 6298 §2.1: until a sample is taken, the initial RTO holds.
+    pub(crate) fn new(config: &Config) -> Self {
+        Self { srtt: 0, rttvar: 0, base: micros(config.initial_rto), backoff: 0, timing: None }
+    }
+
+    /// A segment that ends at `end` leaves for the first time: time it, unless one is timed
+    /// already (one sample a round trip, RFC 6298 §3).
+    pub(crate) fn on_first_transmission(&mut self, end: SeqNum, now: Instant) {
+        if self.timing.is_none() {
+            self.timing = Some((end, now));
+        }
+    }
+
+    /// Something is sent again: an acknowledgment would be ambiguous now (Karn, RFC 6298 §3).
+    pub(crate) const fn on_retransmission(&mut self) {
+        self.timing = None;
+    }
+
+    /// `snd_una` moved to `ack`: take the sample if the timed octet is covered.
+    pub(crate) fn on_ack(&mut self, ack: SeqNum, now: Instant, config: &Config) {
+        if let Some((end, sent)) = self.timing
+            && ack.at_or_after(end)
+        {
+            self.timing = None;
+            self.sample(now.micros_since(sent).max(1), config);
+        }
+    }
+
+    /// RFC 6298 §2.2 and §2.3, in the order of the text: RTTVAR before SRTT.
+    fn sample(&mut self, rtt: u32, config: &Config) {
+        if self.srtt == 0 {
+            self.srtt = rtt;
+            self.rttvar = rtt / 2;
+        } else {
+            let error = self.srtt.abs_diff(rtt);
+            self.rttvar = self.rttvar - self.rttvar / 4 + error / 4;
+            self.srtt = (self.srtt - self.srtt / 8 + rtt / 8).max(1);
+        }
+        let margin = self.rttvar.saturating_mul(4).max(micros(config.min_rto));
+        self.base = self.srtt.saturating_add(margin).min(micros(config.max_rto));
+        self.backoff = 0;
+    }
+
+    /// The timer fired: back off (RFC 6298 §5.5).
+    pub(crate) const fn on_timeout(&mut self) {
+        self.backoff = self.backoff.saturating_add(1);
+    }
+
+    /// RFC 6298 §5.7: after a lost SYN the RTO starts at 3 s for data.
+    pub(crate) fn on_lost_syn(&mut self) {
+        self.base = self.base.max(3_000_000);
+        self.backoff = 0;
+    }
+
+    /// The RTO in microseconds, with back-off and its ceiling.
+    pub(crate) fn rto_micros(&self, config: &Config) -> u32 {
+        backed_off(self.base, self.backoff, config)
+    }
+
+    /// The smoothed RTT in microseconds; `None` before the first sample.
+    pub(crate) fn srtt_micros(&self) -> Option<u32> {
+        (self.srtt != 0).then_some(self.srtt)
+    }
+
+    /// RTTVAR in microseconds.
+    pub(crate) const fn rttvar_micros(&self) -> u32 {
+        self.rttvar
+    }
+}
+
+/// `base` doubled `times` times, at most the greatest RTO (RFC 6298 §2.5, §5.5).
+pub(crate) fn backed_off(base: u32, times: u8, config: &Config) -> u32 {
+    let doubled = u64::from(base) << times.min(31);
+    u32::try_from(doubled).unwrap_or(u32::MAX).min(micros(config.max_rto))
+}
+
+/// A configured span in microseconds, at most 71 minutes.
+pub(crate) fn micros(span: core::time::Duration) -> u32 {
+    u32::try_from(span.as_micros()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::Ipv4Addr;
+
+    fn config() -> Config {
+        Config::new(Ipv4Addr::LOCALHOST, 32)
+    }
+
+    fn after_samples(samples_ms: &[u32]) -> RttEstimator {
+        let mut rtt = RttEstimator::new(&config());
+        for sample in samples_ms {
+            rtt.sample(sample * 1000, &config());
+        }
+        rtt
+    }
+
+    #[test]
+    fn follows_rfc_6298() {
+        // (samples in ms) -> SRTT, RTTVAR, RTO in µs
+        for (samples, srtt, rttvar, rto) in [
+            (&[][..], 0, 0, 1_000_000),
+            (&[100], 100_000, 50_000, 300_000),
+            (&[100, 100], 100_000, 37_500, 300_000),
+            (&[100, 300], 125_000, 87_500, 475_000),
+            (&[400, 400], 400_000, 150_000, 1_000_000),
+            (&[60_000], 60_000_000, 30_000_000, 60_000_000),
+        ] {
+            let rtt = after_samples(samples);
+            assert_eq!(
+                (rtt.srtt, rtt.rttvar, rtt.rto_micros(&config())),
+                (srtt, rttvar, rto),
+                "{samples:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn backs_off_to_the_ceiling_and_a_sample_resets_it() {
+        let mut rtt = after_samples(&[100]);
+        let mut seen = std::vec::Vec::new();
+        for _ in 0..10 {
+            seen.push(rtt.rto_micros(&config()) / 1000);
+            rtt.on_timeout();
+        }
+        assert_eq!(seen, [300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400, 60_000, 60_000]);
+        rtt.sample(100_000, &config());
+        assert!(rtt.rto_micros(&config()) <= 300_000);
+        for _ in 0..300 {
+            rtt.on_timeout();
+        }
+        assert_eq!(rtt.rto_micros(&config()), 60_000_000);
+    }
+
+    #[test]
+    fn karn_takes_no_sample_from_what_was_sent_twice() {
+        let mut rtt = RttEstimator::new(&config());
+        let (t0, end) = (Instant::from_secs(1), SeqNum(10));
+        rtt.on_first_transmission(end, t0);
+        rtt.on_retransmission();
+        rtt.on_ack(end, t0 + core::time::Duration::from_millis(5), &config());
+        assert_eq!(rtt.srtt_micros(), None);
+        rtt.on_first_transmission(end, t0);
+        rtt.on_ack(SeqNum(9), t0, &config());
+        assert_eq!(rtt.srtt_micros(), None, "the timed octet is not covered yet");
+        rtt.on_ack(SeqNum(11), t0 + core::time::Duration::from_millis(5), &config());
+        assert_eq!(rtt.srtt_micros(), Some(5_000));
+    }
+}

@@ -1,0 +1,92 @@
+//! A timer of a connection has fired: RFC 6298 §5, RFC 9293 §3.8.3 (R2), §3.8.6.1.
+
+use core::time::Duration;
+
+use crate::error::CloseReason;
+use crate::observe::{Note, Observer};
+use crate::tcp::connection::Tcb;
+use crate::tcp::context::Context;
+use crate::tcp::send::rtt::{backed_off, micros};
+use crate::tcp::state::State;
+use crate::tcp::timers::Timer;
+
+/// Serves every timer of `tcb` that is due.
+pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
+    while let Some(timer) = tcb.timers.expire(cx.now) {
+        match timer {
+            Timer::Retransmit => on_retransmission_timeout(tcb, cx),
+            Timer::Persist => on_persist_timeout(tcb, cx),
+            Timer::DelayedAck => tcb.receive.ack.require_now(),
+            Timer::FinWait2 => tcb.end(CloseReason::TimedOut, cx),
+        }
+    }
+}
+
+fn on_retransmission_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
+    let in_handshake = matches!(tcb.state(), State::SynSent | State::SynRcvd);
+    let patience = if in_handshake { cx.config.syn_timeout } else { cx.config.user_timeout };
+    if give_up_after(tcb, patience, cx) {
+        return;
+    }
+    cx.stats.timeouts += 1;
+    if in_handshake {
+        tcb.syn_retries = tcb.syn_retries.saturating_add(1);
+        tcb.syn_due = true;
+        return; // Sending it arms the timer.
+    }
+    tcb.recovery.on_timeout(&tcb.send, &mut tcb.congestion, cx.now);
+    tcb.rtt.on_timeout();
+    tcb.rtt.on_retransmission();
+    let rto_micros = tcb.rtt.rto_micros(&cx.config);
+    cx.note(tcb.path.flow, Note::RetransmissionTimeout { rto_micros });
+    arm_within(tcb, Timer::Retransmit, rto_micros, patience, cx);
+}
+
+fn on_persist_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
+    if give_up_after(tcb, cx.config.user_timeout, cx) {
+        return;
+    }
+    tcb.probe_due = true;
+    // SHLD-30: the interval doubles.
+    tcb.persist_backoff = tcb.persist_backoff.saturating_add(1);
+    arm_persist(tcb, cx);
+}
+
+/// R2 (RFC 9293 §3.8.3, MUST-20): nothing was heard for too long.
+fn give_up_after<O: Observer>(tcb: &mut Tcb, patience: Duration, cx: &mut Context<'_, O>) -> bool {
+    let over = cx.now >= tcb.unanswered_since + patience;
+    if over {
+        cx.note(tcb.path.flow, Note::GaveUp);
+        tcb.end(CloseReason::TimedOut, cx);
+    }
+    over
+}
+
+/// SHLD-29: the first probe comes one RTO after the window shut.
+pub(crate) fn arm_persist<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
+    if tcb.send.flight() == 0 && tcb.persist_backoff == 0 {
+        tcb.unanswered_since = cx.now;
+    }
+    let rto = tcb.rtt.rto_micros(&cx.config);
+    let wait = backed_off(rto, tcb.persist_backoff, &cx.config);
+    arm_within(tcb, Timer::Persist, wait, cx.config.user_timeout, cx);
+}
+
+/// The handshake's retransmission timer.
+pub(crate) fn arm_syn<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
+    let wait = backed_off(micros(cx.config.initial_rto), tcb.syn_retries, &cx.config);
+    arm_within(tcb, Timer::Retransmit, wait, cx.config.syn_timeout, cx);
+}
+
+/// Arms `timer` after `wait_micros`, but not later than when patience ends.
+fn arm_within<O: Observer>(
+    tcb: &mut Tcb,
+    timer: Timer,
+    wait_micros: u32,
+    patience: Duration,
+    cx: &Context<'_, O>,
+) {
+    let deadline = cx.now.after_micros(u64::from(wait_micros));
+    let latest = (tcb.unanswered_since + patience).max(cx.now);
+    tcb.timers.arm(timer, deadline.min(latest));
+}

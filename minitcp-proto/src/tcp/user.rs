@@ -1,0 +1,103 @@
+//! What the application asks of a connection (RFC 9293 §3.10): SEND, RECEIVE, CLOSE, ABORT.
+
+use crate::error::{CloseReason, RecvError, SendError};
+use crate::observe::Observer;
+use crate::tcp::connection::Tcb;
+use crate::tcp::context::Context;
+use crate::tcp::input::Reset;
+use crate::tcp::send::sender::Fin;
+use crate::tcp::state::{Cause, State};
+use crate::tcp::timers::Timer;
+
+/// SEND (RFC 9293 §3.10.2): takes as many octets as there is room for.
+pub(crate) fn send<O: Observer>(
+    tcb: &mut Tcb,
+    data: &[u8],
+    cx: &mut Context<'_, O>,
+) -> Result<usize, SendError> {
+    may_send(tcb)?;
+    let room = usize::try_from(tcb.send.room()).unwrap_or(usize::MAX);
+    let taken = data.get(..room).unwrap_or(data);
+    let count = tcb.send.buffer.append(&mut cx.pool, taken);
+    if count < data.len() {
+        tcb.write_blocked = true;
+    }
+    Ok(count)
+}
+
+fn may_send(tcb: &Tcb) -> Result<(), SendError> {
+    if tcb.state() == State::Closed || tcb.close_reason.is_some() {
+        return Err(SendError::Closed);
+    }
+    if !tcb.state().may_send() || tcb.send.fin != Fin::Open {
+        return Err(SendError::Closing);
+    }
+    Ok(())
+}
+
+/// RECEIVE (RFC 9293 §3.10.3): `Ok(0)` is the end of the stream (or an empty `out`).
+pub(crate) fn recv<O: Observer>(
+    tcb: &mut Tcb,
+    out: &mut [u8],
+    cx: &mut Context<'_, O>,
+) -> Result<usize, RecvError> {
+    may_recv(tcb)?;
+    Ok(tcb.receive.read(&mut cx.pool, out))
+}
+
+/// There are octets, or the end of the stream.
+pub(crate) fn may_recv(tcb: &Tcb) -> Result<(), RecvError> {
+    if !tcb.receive.buffer.is_empty() || tcb.receive.is_finished() {
+        return Ok(());
+    }
+    match tcb.close_reason {
+        Some(_) => Err(RecvError::Closed),
+        None => Err(RecvError::WouldBlock),
+    }
+}
+
+/// CLOSE of our direction (RFC 9293 §3.10.4): the FIN follows all queued octets.
+pub(crate) fn shutdown<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
+    if tcb.state() == State::SynSent {
+        tcb.end(CloseReason::Aborted, cx);
+        return;
+    }
+    if tcb.send.fin == Fin::Open && tcb.advance(Cause::Close, cx) {
+        tcb.send.fin = Fin::Queued;
+    }
+}
+
+/// The application lets go of the connection. Unread octets make it an abort (RFC 2525 §2.17,
+/// SHLD-3); otherwise the stack finishes in the background what is queued.
+pub(crate) fn close<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset> {
+    if !tcb.receive.buffer.is_empty() {
+        return abort(tcb, cx);
+    }
+    tcb.orphan = true;
+    shutdown(tcb, cx);
+    if tcb.state() == State::FinWait2 {
+        tcb.timers.arm(Timer::FinWait2, cx.now + cx.config.fin_wait_2_timeout);
+    }
+    None
+}
+
+/// ABORT (RFC 9293 §3.10.5).
+pub(crate) fn abort<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset> {
+    let reset = match tcb.state() {
+        State::SynRcvd
+        | State::Established
+        | State::FinWait1
+        | State::FinWait2
+        | State::CloseWait => Some(Reset { seq: tcb.send.snd_nxt, ack: Some(tcb.receive.rcv_nxt) }),
+        State::Closed
+        | State::Listen
+        | State::SynSent
+        | State::Closing
+        | State::LastAck
+        | State::TimeWait => None,
+    };
+    tcb.orphan = true;
+    tcb.end(CloseReason::Aborted, cx);
+    tcb.receive.buffer.release(&mut cx.pool);
+    reset
+}

@@ -1,0 +1,303 @@
+//! The Internet checksum (RFC 1071), made in pieces of any length and put together.
+
+use core::net::IpAddr;
+
+use super::ip;
+
+/// A partial one's-complement sum over a run of octets.
+///
+/// It remembers whether the run has odd length, so that the next piece is added in the right
+/// byte order wherever the pieces were cut.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sum(u64);
+
+impl Sum {
+    /// The sum over nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// The sum over `bytes`.
+    #[inline]
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut lanes = Lanes::default();
+        let (blocks, rest) = bytes.as_chunks();
+        for block in blocks {
+            lanes.add(block);
+        }
+        lanes.finish(rest)
+    }
+
+    /// Appends `bytes` to the run.
+    #[inline]
+    pub fn add(&mut self, bytes: &[u8]) {
+        *self = self.combine(Self::of(bytes));
+    }
+
+    /// Adds one field of a header. Such fields lie at even offsets, so the length of the run so
+    /// far plays no part, and fields may be added in any order.
+    #[inline]
+    pub fn add_u16(&mut self, field: u16) {
+        self.0 = end_around(self.0 & !ODD, u64::from(field)) | self.0 & ODD;
+    }
+
+    /// Adds one four-octet field of a header, as [`add_u16`](Self::add_u16) does.
+    #[inline]
+    pub fn add_u32(&mut self, field: u32) {
+        self.0 = end_around(self.0 & !ODD, u64::from(field)) | self.0 & ODD;
+    }
+
+    /// The sum over the run of `self` followed by the run of `other`.
+    #[inline]
+    #[must_use]
+    pub fn combine(self, other: Self) -> Self {
+        let word = other.folded();
+        // RFC 1071 §2 (B): a run that starts at an odd offset counts with its octets swapped.
+        let word = if self.0 & ODD == 0 { word } else { word.swap_bytes() };
+        Self(end_around(self.0 & !ODD, u64::from(word)) | (self.0 ^ other.0) & ODD)
+    }
+
+    /// The checksum: the complement of the folded sum, in host order, to be stored big-endian.
+    #[inline]
+    pub fn finish(self) -> u16 {
+        !self.folded()
+    }
+
+    /// Whether a run that holds its own checksum is intact.
+    #[inline]
+    pub fn is_valid(self) -> bool {
+        self.folded() == u16::MAX
+    }
+
+    /// The sum itself in 16 bits, not complemented: what a device that completes checksums
+    /// expects in the checksum field, if `self` is that of the pseudo header and length.
+    #[inline]
+    pub fn folded(self) -> u16 {
+        fold(self.0 & !ODD)
+    }
+}
+
+/// The sum over the pseudo header of RFC 9293 §3.1 or RFC 8200 §8.1 but for its length field,
+/// which the caller adds with [`Sum::add_u32`].
+pub fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8) -> Sum {
+    let mut sum = ip::address_sum(src).combine(ip::address_sum(dst));
+    sum.add_u16(u16::from(protocol));
+    sum
+}
+
+/// Copies `src` to the front of `dst` and sums what it copied, in one pass over memory. Copies
+/// the shorter of the two lengths.
+#[inline]
+pub fn copy_and_sum(dst: &mut [u8], src: &[u8]) -> Sum {
+    let len = dst.len().min(src.len());
+    let (dst, src) = (&mut dst[..len], &src[..len]);
+    let mut lanes = Lanes::default();
+    let (to_blocks, to_rest) = dst.as_chunks_mut();
+    let (from_blocks, from_rest) = src.as_chunks();
+    for (to, from) in to_blocks.iter_mut().zip(from_blocks) {
+        *to = *from;
+        lanes.add(from);
+    }
+    to_rest.copy_from_slice(from_rest);
+    lanes.finish(from_rest)
+}
+
+/// The bit of a [`Sum`] that says that its run has odd length; the sum stays far below it.
+const ODD: u64 = 1 << 63;
+
+/// Octets summed at a time: one `u32` for each lane.
+const BLOCK: usize = 4 * LANES;
+const LANES: usize = 8;
+
+/// Independent accumulators, which the compiler keeps in vector registers. Words are summed in
+/// native byte order: RFC 1071 §2 (B) lets the order be mended once, at the end. Less than 16 GiB
+/// of input cannot overflow their total.
+#[derive(Default)]
+struct Lanes([u64; LANES]);
+
+impl Lanes {
+    #[inline]
+    fn add(&mut self, block: &[u8; BLOCK]) {
+        for (lane, word) in self.0.iter_mut().zip(block.as_chunks().0) {
+            *lane += u64::from(u32::from_ne_bytes(*word));
+        }
+    }
+
+    /// The sum of all lanes and of `rest`, the last octets of the run, fewer than a block.
+    #[inline]
+    fn finish(self, rest: &[u8]) -> Sum {
+        let mut total: u64 = self.0.iter().sum();
+        let (words, last) = rest.as_chunks();
+        for word in words {
+            total += u64::from(u32::from_ne_bytes(*word));
+        }
+        let padded = match *last {
+            [a] => [a, 0, 0, 0],
+            [a, b] => [a, b, 0, 0],
+            [a, b, c] => [a, b, c, 0],
+            _ => [0; 4],
+        };
+        total += u64::from(u32::from_ne_bytes(padded));
+        let odd = if rest.len().is_multiple_of(2) { 0 } else { ODD };
+        Sum(u64::from(u16::from_be(fold(total))) | odd)
+    }
+}
+
+/// `a + b`, folded at 32 bits so that sums of sums cannot overflow.
+#[inline]
+const fn end_around(a: u64, b: u64) -> u64 {
+    let a = (a & LOW_32) + (a >> 32);
+    let b = (b & LOW_32) + (b >> 32);
+    a + b
+}
+
+/// The one's-complement sum of the four 16-bit words of `sum`.
+#[inline]
+const fn fold(sum: u64) -> u16 {
+    let sum = (sum & LOW_32) + (sum >> 32);
+    let sum = (sum & LOW_16) + (sum >> 16 & LOW_16) + (sum >> 32);
+    let sum = (sum & LOW_16) + (sum >> 16);
+    let [.., high, low] = sum.to_be_bytes();
+    u16::from_be_bytes([high, low])
+}
+
+const LOW_16: u64 = 0xffff;
+const LOW_32: u64 = 0xffff_ffff;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec;
+    use std::vec::Vec;
+
+    /// RFC 1071 §4.1, word by word.
+    fn naive(bytes: &[u8]) -> u16 {
+        let mut sum: u128 = 0;
+        for pair in bytes.chunks(2) {
+            sum += u128::from(pair[0]) << 8 | u128::from(*pair.get(1).unwrap_or(&0));
+        }
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        u16::try_from(sum).unwrap()
+    }
+
+    #[test]
+    fn example_of_rfc_1071_section_3() {
+        let sum = Sum::of(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]);
+        assert_eq!(sum.folded(), 0xddf2);
+        assert_eq!(sum.finish(), 0x220d);
+        assert!(!sum.is_valid());
+    }
+
+    #[test]
+    fn a_run_with_its_checksum_is_valid_and_a_changed_one_is_not() {
+        let mut packet: Vec<u8> = (0..=99).collect();
+        packet[10..12].fill(0);
+        let checksum = Sum::of(&packet).finish();
+        packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+        assert!(Sum::of(&packet).is_valid());
+        for at in 0..packet.len() {
+            packet[at] ^= 0x10;
+            assert!(!Sum::of(&packet).is_valid(), "octet {at}");
+            packet[at] ^= 0x10;
+        }
+    }
+
+    #[test]
+    fn lengths_around_a_block_and_extreme_octets() {
+        for len in (0..=3 * BLOCK + 3).chain([65_535, 262_144]) {
+            for octet in [0, 1, 0x80, 0xff] {
+                let bytes = vec![octet; len];
+                assert_eq!(Sum::of(&bytes).folded(), naive(&bytes), "{len} × {octet:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn odd_pieces_and_fields_added_after_them() {
+        let mut sum = Sum::ZERO;
+        sum.add(&[0x12]);
+        sum.add(&[0x34, 0x56]);
+        sum.add(&[]);
+        assert_eq!(sum.folded(), naive(&[0x12, 0x34, 0x56]));
+        sum.add_u16(0x00ff);
+        assert_eq!(sum.folded(), naive(&[0x12, 0x34, 0x56, 0x00, 0x00, 0xff]));
+        sum.add_u32(0x0102_0304);
+        sum.add(&[0x78]);
+        assert_eq!(sum.folded(), naive(&[0x12, 0x34, 0x56, 0x78, 0x00, 0xff, 1, 2, 3, 4]));
+    }
+
+    #[test]
+    fn many_sums_of_sums_do_not_overflow() {
+        let mut sum = Sum::ZERO;
+        for _ in 0..100_000 {
+            sum.add_u32(u32::MAX);
+        }
+        assert_eq!(sum.folded(), 0xffff);
+        assert!(sum.0 < 1 << 34);
+    }
+
+    #[test]
+    fn pseudo_headers() {
+        let sum = pseudo_header([10, 1, 2, 3].into(), [192, 168, 0, 1].into(), 6);
+        assert_eq!(sum.folded(), naive(&[10, 1, 2, 3, 192, 168, 0, 1, 0, 6]));
+        let (src, dst) = ([0xfe80, 0, 0, 0, 1, 2, 3, 4], [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]);
+        let words: Vec<u16> = src.into_iter().chain(dst).chain([58]).collect();
+        let octets: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+        assert_eq!(pseudo_header(src.into(), dst.into(), 58).folded(), naive(&octets));
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_naive_sum(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            prop_assert_eq!(Sum::of(&bytes).folded(), naive(&bytes));
+        }
+
+        #[test]
+        fn folding_keeps_the_sum(sum in any::<u64>(), shift in 0u32..64) {
+            for sum in [sum, sum >> shift, u64::MAX >> shift, u64::MAX << shift] {
+                prop_assert_eq!(fold(sum), naive(&sum.to_be_bytes()), "{:#x}", sum);
+            }
+        }
+
+        #[test]
+        fn cutting_changes_nothing(
+            bytes in prop::collection::vec(any::<u8>(), 0..400),
+            cuts in prop::collection::vec(0usize..400, 0..6),
+        ) {
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.sort_unstable();
+            cuts.push(bytes.len());
+            let (mut appended, mut combined, mut start) = (Sum::ZERO, Sum::ZERO, 0);
+            for cut in cuts {
+                appended.add(&bytes[start..cut]);
+                combined = combined.combine(Sum::of(&bytes[start..cut]));
+                start = cut;
+            }
+            prop_assert_eq!(appended.folded(), naive(&bytes));
+            prop_assert_eq!(combined.folded(), naive(&bytes));
+        }
+
+        #[test]
+        fn combining_is_associative(
+            [a, b, c] in prop::array::uniform3(prop::collection::vec(any::<u8>(), 0..40)),
+        ) {
+            let [a, b, c] = [a, b, c].map(|bytes| Sum::of(&bytes));
+            let (left, right) = (a.combine(b).combine(c), a.combine(b.combine(c)));
+            prop_assert_eq!(left.folded(), right.folded());
+        }
+
+        #[test]
+        fn copying_sums_what_it_copies(
+            src in prop::collection::vec(any::<u8>(), 0..400),
+            room in 0usize..400,
+        ) {
+            let mut dst = vec![0xaa; room];
+            let sum = copy_and_sum(&mut dst, &src);
+            let copied = room.min(src.len());
+            prop_assert_eq!(&dst[..copied], &src[..copied]);
+            prop_assert!(dst[copied..].iter().all(|octet| *octet == 0xaa));
+            prop_assert_eq!(sum.folded(), naive(&src[..copied]));
+        }
+    }
+}

@@ -1,0 +1,570 @@
+//! IPv4 (RFC 791) and IPv6 (RFC 8200) headers. The only file that tells the versions apart.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use etherparse::err::{ipv4, ipv6};
+use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
+
+use super::checksum::Sum;
+
+/// A whole datagram: its lengths agree, its header is intact, and it is no fragment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpPacket<'a> {
+    /// The sender's address.
+    pub src: IpAddr,
+    /// The receiver's address, of the same version as `src`.
+    pub dst: IpAddr,
+    /// What `payload` holds; see [`protocol`].
+    pub protocol: u8,
+    /// Time to live or hop limit, as received.
+    pub hop_limit: u8,
+    /// Type of service or traffic class: six bits of DSCP, two of ECN.
+    pub traffic_class: u8,
+    /// All octets before `payload`, with options and extension headers.
+    pub header: &'a [u8],
+    /// The payload, without link padding.
+    pub payload: &'a [u8],
+}
+
+/// Why a packet is not a datagram for this host. The sender or the link is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IpError {
+    /// It ends before its header does, or before the length that its header states.
+    Truncated,
+    /// Neither version 4 nor 6.
+    Version,
+    /// IHL below five words.
+    HeaderLength,
+    /// A total length that is shorter than the header.
+    TotalLength,
+    /// The IPv4 header checksum does not hold.
+    HeaderChecksum,
+    /// Part of a larger datagram; there is no reassembly.
+    Fragment,
+    /// An IPv6 extension header that must not be ignored, or too many of them.
+    ExtensionHeader,
+}
+
+/// Checks and takes apart a received packet; octets beyond the stated length are cut off.
+///
+/// # Errors
+/// As [`IpError`] lists.
+#[inline]
+pub fn parse(packet: &[u8]) -> Result<IpPacket<'_>, IpError> {
+    match version(packet)? {
+        Version::V4 => parse_v4(packet),
+        Version::V6 => parse_v6(packet),
+    }
+}
+
+#[inline]
+fn parse_v4(packet: &[u8]) -> Result<IpPacket<'_>, IpError> {
+    let fixed = Ipv4HeaderSlice::from_slice(packet).map_err(v4_error)?;
+    let header = fixed.slice();
+    // Nearly every header has no options; for a length known beforehand the sum is unrolled.
+    let sum = match <&[u8; V4_LEN]>::try_from(header) {
+        Ok(header) => Sum::of(header),
+        Err(_) => Sum::of(header),
+    };
+    if !sum.is_valid() {
+        return Err(IpError::HeaderChecksum);
+    }
+    let total_len = usize::from(fixed.total_len());
+    if total_len < header.len() {
+        return Err(IpError::TotalLength);
+    }
+    if fixed.more_fragments() || fixed.fragments_offset().value() != 0 {
+        return Err(IpError::Fragment);
+    }
+    Ok(IpPacket {
+        src: IpAddr::V4(Ipv4Addr::from(fixed.source())),
+        dst: IpAddr::V4(Ipv4Addr::from(fixed.destination())),
+        protocol: fixed.protocol().0,
+        hop_limit: fixed.ttl(),
+        traffic_class: fixed.dcp().value() << 2 | fixed.ecn().value(),
+        header,
+        payload: packet.get(header.len()..total_len).ok_or(IpError::Truncated)?,
+    })
+}
+
+#[inline]
+fn parse_v6(packet: &[u8]) -> Result<IpPacket<'_>, IpError> {
+    let fixed = Ipv6HeaderSlice::from_slice(packet).map_err(v6_error)?;
+    let total_len = V6_LEN + usize::from(fixed.payload_length());
+    let packet = packet.get(..total_len).ok_or(IpError::Truncated)?;
+    let (protocol, header_len) = skip_extensions(fixed.next_header().0, packet)?;
+    let (header, payload) = packet.split_at_checked(header_len).ok_or(IpError::Truncated)?;
+    Ok(IpPacket {
+        src: IpAddr::V6(Ipv6Addr::from(fixed.source())),
+        dst: IpAddr::V6(Ipv6Addr::from(fixed.destination())),
+        protocol,
+        hop_limit: fixed.hop_limit(),
+        traffic_class: fixed.traffic_class(),
+        header,
+        payload,
+    })
+}
+
+/// The first protocol that is not an IPv6 extension header, and where it starts (RFC 8200 §4).
+#[inline]
+fn skip_extensions(next_header: u8, packet: &[u8]) -> Result<(u8, usize), IpError> {
+    let (mut kind, mut at) = (next_header, V6_LEN);
+    // RFC 8504 §5.3 lets a host bound the chain; the packet is dropped beyond the bound.
+    for _ in 0..MAX_EXTENSIONS {
+        if !matches!(kind, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS) {
+            return Ok((kind, at));
+        }
+        (kind, at) = skip_extension(kind, at, packet)?;
+    }
+    if matches!(kind, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS) {
+        return Err(IpError::ExtensionHeader);
+    }
+    Ok((kind, at))
+}
+
+/// The next header and where it starts, if the extension header of this `kind` can be ignored.
+fn skip_extension(kind: u8, at: usize, packet: &[u8]) -> Result<(u8, usize), IpError> {
+    let extension = packet.get(at..).ok_or(IpError::Truncated)?;
+    let &[next_header, length, third, fourth, ..] = extension else {
+        return Err(IpError::Truncated);
+    };
+    // A fragment header has no length of its own: the octet is reserved.
+    let len = if kind == FRAGMENT { 8 } else { 8 * (usize::from(length) + 1) };
+    let extension = extension.get(..len).ok_or(IpError::Truncated)?;
+    match kind {
+        // RFC 8200 §4.1: hop-by-hop options stand directly after the fixed header or nowhere.
+        HOP_BY_HOP if at != V6_LEN => return Err(IpError::ExtensionHeader),
+        HOP_BY_HOP | DESTINATION_OPTIONS => ignore_options(extension)?,
+        // RFC 6946 §4: a fragment that is the whole datagram is not part of another.
+        FRAGMENT if u16::from_be_bytes([third, fourth]) & FRAGMENT_V6_MASK != 0 => {
+            return Err(IpError::Fragment);
+        }
+        // RFC 8200 §4.4: with segments left, the packet would have to be forwarded.
+        ROUTING if fourth != 0 => return Err(IpError::ExtensionHeader),
+        _ => {}
+    }
+    Ok((next_header, at + len))
+}
+
+/// Checks that every option of an options header asks to be skipped by who does not know it
+/// (RFC 8200 §4.2: the two high bits of its type are zero).
+fn ignore_options(extension: &[u8]) -> Result<(), IpError> {
+    let mut rest = extension.get(2..).unwrap_or_default();
+    while let Some((&kind, after_kind)) = rest.split_first() {
+        if kind & 0xc0 != 0 {
+            return Err(IpError::ExtensionHeader);
+        }
+        rest = match (kind, after_kind) {
+            (PAD1, _) => after_kind,
+            (_, [len, data @ ..]) => {
+                data.get(usize::from(*len)..).ok_or(IpError::ExtensionHeader)?
+            }
+            (_, []) => return Err(IpError::ExtensionHeader),
+        };
+    }
+    Ok(())
+}
+
+/// The start of a packet as an ICMP error quotes it: possibly cut short, so that its lengths say
+/// nothing, and altered on the way, so that its header checksum says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Quoted<'a> {
+    pub(super) src: IpAddr,
+    pub(super) dst: IpAddr,
+    pub(super) protocol: u8,
+    pub(super) payload: &'a [u8],
+}
+
+/// Takes apart a quoted packet; `None` when no transport header can follow its header.
+pub(super) fn parse_quoted(packet: &[u8]) -> Option<Quoted<'_>> {
+    match version(packet).ok()? {
+        Version::V4 => {
+            let fixed = Ipv4HeaderSlice::from_slice(packet).ok()?;
+            // A later fragment has no transport header; a first one has.
+            (fixed.fragments_offset().value() == 0).then_some(())?;
+            Some(Quoted {
+                src: IpAddr::V4(Ipv4Addr::from(fixed.source())),
+                dst: IpAddr::V4(Ipv4Addr::from(fixed.destination())),
+                protocol: fixed.protocol().0,
+                payload: packet.get(fixed.slice().len()..)?,
+            })
+        }
+        Version::V6 => {
+            let fixed = Ipv6HeaderSlice::from_slice(packet).ok()?;
+            let (protocol, at) = skip_extensions(fixed.next_header().0, packet).ok()?;
+            Some(Quoted {
+                src: IpAddr::V6(Ipv6Addr::from(fixed.source())),
+                dst: IpAddr::V6(Ipv6Addr::from(fixed.destination())),
+                protocol,
+                payload: packet.get(at..)?,
+            })
+        }
+    }
+}
+
+/// A header to be sent, without options or extension headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpHeader {
+    /// The sender's address.
+    pub src: IpAddr,
+    /// The receiver's address, of the same version as `src`.
+    pub dst: IpAddr,
+    /// What follows; see [`protocol`].
+    pub protocol: u8,
+    /// Time to live or hop limit.
+    pub hop_limit: u8,
+    /// Type of service or traffic class: six bits of DSCP, two of ECN.
+    pub traffic_class: u8,
+    /// IPv4 only. Any value will do: never fragmented datagrams do not need it (RFC 6864 §4.1).
+    pub identification: u16,
+    /// Octets that follow the header.
+    pub payload_len: usize,
+}
+
+impl IpHeader {
+    /// Octets that [`emit`](Self::emit) writes: 20 or 40.
+    #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "a header is never empty")]
+    pub const fn len(&self) -> usize {
+        header_len(self.src)
+    }
+
+    /// Writes the header to the front of `out` and returns its length. `None` when `out` is too
+    /// short, the datagram would exceed 65,535 octets, or the versions of the addresses differ.
+    #[inline]
+    pub fn emit(&self, out: &mut [u8]) -> Option<usize> {
+        let total_len = u16::try_from(self.len().checked_add(self.payload_len)?).ok()?;
+        match (self.src, self.dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => {
+                *out.first_chunk_mut()? = self.v4_octets(src, dst, total_len);
+                Some(V4_LEN)
+            }
+            (IpAddr::V6(src), IpAddr::V6(dst)) => {
+                let (fixed, addresses) = out.get_mut(..V6_LEN)?.split_first_chunk_mut()?;
+                let [len_high, len_low] = u16::try_from(self.payload_len).ok()?.to_be_bytes();
+                let (class_high, class_low) = (self.traffic_class >> 4, self.traffic_class << 4);
+                let first = [0x60 | class_high, class_low, 0, 0, len_high, len_low];
+                let [a, b, c, d, e, f] = first;
+                *fixed = [a, b, c, d, e, f, self.protocol, self.hop_limit];
+                let (src_field, dst_field) = addresses.split_first_chunk_mut()?;
+                *src_field = src.octets();
+                *dst_field.first_chunk_mut()? = dst.octets();
+                Some(V6_LEN)
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => None,
+        }
+    }
+
+    #[inline]
+    fn v4_octets(&self, src: Ipv4Addr, dst: Ipv4Addr, total_len: u16) -> [u8; V4_LEN] {
+        let [len_high, len_low] = total_len.to_be_bytes();
+        let [id_high, id_low] = self.identification.to_be_bytes();
+        let ([s0, s1, s2, s3], [d0, d1, d2, d3]) = (src.octets(), dst.octets());
+        let octets = |sum_high, sum_low| {
+            #[rustfmt::skip]
+            let header = [
+                0x45, self.traffic_class, len_high, len_low,
+                id_high, id_low, DONT_FRAGMENT, 0,
+                self.hop_limit, self.protocol, sum_high, sum_low,
+                s0, s1, s2, s3,
+                d0, d1, d2, d3,
+            ];
+            header
+        };
+        let [sum_high, sum_low] = Sum::of(&octets(0, 0)).finish().to_be_bytes();
+        octets(sum_high, sum_low)
+    }
+}
+
+/// Octets of a header without options to or from `addr`: 20 or 40.
+#[inline]
+pub const fn header_len(addr: IpAddr) -> usize {
+    match addr {
+        IpAddr::V4(_) => V4_LEN,
+        IpAddr::V6(_) => V6_LEN,
+    }
+}
+
+/// The sum over the octets of an address.
+#[inline]
+pub(super) fn address_sum(addr: IpAddr) -> Sum {
+    match addr {
+        IpAddr::V4(addr) => Sum::of(&addr.octets()),
+        IpAddr::V6(addr) => Sum::of(&addr.octets()),
+    }
+}
+
+/// Whether a UDP datagram to `addr` may come without a checksum: over IPv4 only (RFC 768,
+/// RFC 8200 §8.1).
+#[inline]
+pub const fn udp_checksum_is_optional(addr: IpAddr) -> bool {
+    matches!(addr, IpAddr::V4(_))
+}
+
+/// Numbers of the protocols that the stack speaks (the IANA registry "Protocol Numbers").
+pub mod protocol {
+    /// ICMP for IPv4.
+    pub const ICMP: u8 = 1;
+    /// TCP.
+    pub const TCP: u8 = 6;
+    /// UDP.
+    pub const UDP: u8 = 17;
+    /// ICMP for IPv6.
+    pub const ICMPV6: u8 = 58;
+}
+
+enum Version {
+    V4,
+    V6,
+}
+
+#[inline]
+fn version(packet: &[u8]) -> Result<Version, IpError> {
+    match packet.first().ok_or(IpError::Truncated)? >> 4 {
+        4 => Ok(Version::V4),
+        6 => Ok(Version::V6),
+        _ => Err(IpError::Version),
+    }
+}
+
+fn v4_error(error: ipv4::HeaderSliceError) -> IpError {
+    match error {
+        ipv4::HeaderSliceError::Len(_) => IpError::Truncated,
+        ipv4::HeaderSliceError::Content(error) => match error {
+            ipv4::HeaderError::UnexpectedVersion { .. } => IpError::Version,
+            ipv4::HeaderError::HeaderLengthSmallerThanHeader { .. } => IpError::HeaderLength,
+        },
+    }
+}
+
+fn v6_error(error: ipv6::HeaderSliceError) -> IpError {
+    match error {
+        ipv6::HeaderSliceError::Len(_) => IpError::Truncated,
+        ipv6::HeaderSliceError::Content(_) => IpError::Version,
+    }
+}
+
+const V4_LEN: usize = 20;
+const V6_LEN: usize = 40;
+const DONT_FRAGMENT: u8 = 0x40;
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const DESTINATION_OPTIONS: u8 = 60;
+/// Extension headers skipped in one packet; RFC 8200 §4.1 recommends at most six before the
+/// upper layer.
+const MAX_EXTENSIONS: usize = 6;
+/// The offset and the M flag of a fragment header, without its reserved bits.
+const FRAGMENT_V6_MASK: u16 = 0xfff9;
+const PAD1: u8 = 0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    const SRC_V6: [u16; 8] = [0xfe80, 0, 0, 0, 0, 0, 0, 1];
+    const DST_V6: [u16; 8] = [0x2001, 0xdb8, 0, 0, 0, 0, 0, 2];
+
+    fn v4(payload_len: usize) -> IpHeader {
+        IpHeader {
+            src: [10, 0, 0, 1].into(),
+            dst: [192, 168, 7, 9].into(),
+            protocol: protocol::TCP,
+            hop_limit: 64,
+            traffic_class: 0xb9,
+            identification: 0xbeef,
+            payload_len,
+        }
+    }
+
+    fn v6(protocol: u8, payload_len: usize) -> IpHeader {
+        IpHeader { src: SRC_V6.into(), dst: DST_V6.into(), protocol, ..v4(payload_len) }
+    }
+
+    fn packet(header: IpHeader, payload: &[u8]) -> Vec<u8> {
+        let mut packet = std::vec![0; header.len()];
+        assert_eq!(header.emit(&mut packet), Some(header.len()));
+        packet.extend_from_slice(payload);
+        packet
+    }
+
+    /// A valid IPv4 packet of 20 + 4 octets, changed at `at` and with its checksum made anew.
+    fn changed(at: usize, octet: u8) -> Vec<u8> {
+        let mut packet = packet(v4(4), b"data");
+        packet[at] = octet;
+        packet[10..12].fill(0);
+        let checksum = Sum::of(&packet[..20]).finish();
+        packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+        packet
+    }
+
+    /// An IPv6 packet whose payload starts with extension headers, the first of kind `first`.
+    fn extended(first: u8, payload: &[u8]) -> Vec<u8> {
+        packet(v6(first, payload.len()), payload)
+    }
+
+    #[test]
+    fn ipv4_octet_for_octet() {
+        #[rustfmt::skip]
+        let expected = [
+            0x45, 0xb9, 0x00, 0x18, 0xbe, 0xef, 0x40, 0x00, 64, 6, 0xa9, 0x85,
+            10, 0, 0, 1, 192, 168, 7, 9, b'd', b'a', b't', b'a',
+        ];
+        let bytes = packet(v4(4), b"data");
+        assert_eq!(bytes, expected);
+        let parsed = parse(&bytes).unwrap();
+        assert_eq!((parsed.src, parsed.dst), (v4(4).src, v4(4).dst));
+        assert_eq!((parsed.protocol, parsed.hop_limit, parsed.traffic_class), (6, 64, 0xb9));
+        assert_eq!((parsed.header, parsed.payload), (&bytes[..20], &b"data"[..]));
+    }
+
+    #[test]
+    fn ipv6_octet_for_octet() {
+        #[rustfmt::skip]
+        let expected = [
+            0x6b, 0x90, 0, 0, 0, 4, 6, 64,
+            0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+            0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2,
+            b'd', b'a', b't', b'a',
+        ];
+        let bytes = packet(v6(6, 4), b"data");
+        assert_eq!(bytes, expected);
+        let parsed = parse(&bytes).unwrap();
+        assert_eq!((parsed.src, parsed.dst), (SRC_V6.into(), DST_V6.into()));
+        assert_eq!((parsed.protocol, parsed.hop_limit, parsed.traffic_class), (6, 64, 0xb9));
+        assert_eq!((parsed.header, parsed.payload), (&bytes[..40], &b"data"[..]));
+    }
+
+    #[test]
+    fn what_cannot_be_emitted() {
+        let mut out = [0; 64];
+        for (header, len) in [(v4(0), 20), (v6(6, 0), 40)] {
+            assert_eq!((header.len(), header_len(header.src)), (len, len));
+            assert_eq!(header.emit(&mut out[..len]), Some(len));
+            assert_eq!(header.emit(&mut out[..len - 1]), None);
+            for (payload_len, expected) in
+                [(65_535 - len, Some(len)), (65_536 - len, None), (usize::MAX, None)]
+            {
+                assert_eq!(IpHeader { payload_len, ..header }.emit(&mut out), expected);
+            }
+        }
+        assert_eq!(IpHeader { dst: DST_V6.into(), ..v4(0) }.emit(&mut out), None);
+        assert_eq!(IpHeader { dst: v4(0).dst, ..v6(6, 0) }.emit(&mut out), None);
+    }
+
+    #[test]
+    fn ipv4_faults() {
+        let good = packet(v4(4), b"data");
+        let mut corrupt = good.clone();
+        corrupt[8] ^= 1;
+        for (bytes, expected) in [
+            (&[][..], IpError::Truncated),
+            (&good[..1], IpError::Truncated),
+            (&good[..19], IpError::Truncated),
+            (&good[..23], IpError::Truncated),
+            (&changed(0, 0x55), IpError::Version),
+            (&changed(0, 0x05), IpError::Version),
+            (&changed(0, 0x44), IpError::HeaderLength),
+            (&changed(0, 0x4f), IpError::Truncated),
+            (&changed(3, 19), IpError::TotalLength),
+            (&changed(3, 25), IpError::Truncated),
+            (&changed(6, 0x20), IpError::Fragment),
+            (&changed(6, 0x10), IpError::Fragment),
+            (&changed(7, 1), IpError::Fragment),
+            (&corrupt, IpError::HeaderChecksum),
+        ] {
+            assert_eq!(parse(bytes), Err(expected), "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn ipv4_padding_is_cut_and_options_are_skipped() {
+        let mut bytes = changed(3, 21);
+        bytes.extend([0; 30]);
+        assert_eq!(parse(&bytes).unwrap().payload, b"d");
+        let mut bytes = changed(3, 24);
+        bytes[0] = 0x46;
+        bytes[10..12].fill(0);
+        let checksum = Sum::of(&bytes).finish();
+        bytes[10..12].copy_from_slice(&checksum.to_be_bytes());
+        let parsed = parse(&bytes).unwrap();
+        assert_eq!((parsed.header, parsed.payload), (&bytes[..], &[][..]));
+        // A hop limit of zero is no fault at the destination, and the reserved flag means nothing.
+        assert!(parse(&changed(8, 0)).is_ok() && parse(&changed(6, 0x80)).is_ok());
+    }
+
+    #[test]
+    fn extension_headers_that_are_skipped() {
+        for (first, payload, protocol, header_len) in [
+            (58, &[1, 2, 3, 4][..], 58, 40),
+            (HOP_BY_HOP, &[6, 0, 5, 2, 0, 0, 1, 0, 9][..], 6, 48),
+            (HOP_BY_HOP, &[6, 0, 0, 0, 0, 0, 0, 0][..], 6, 48),
+            (HOP_BY_HOP, &[6, 0, 0, 1, 3, 0, 0, 0][..], 6, 48),
+            (DESTINATION_OPTIONS, &[17, 0, 1, 4, 0, 0, 0, 0, 9][..], 17, 48),
+            (DESTINATION_OPTIONS, &[6, 0, 0x1e, 4, 1, 2, 3, 4][..], 6, 48),
+            (ROUTING, &[6, 0, 0, 0, 0, 0, 0, 0, 9][..], 6, 48),
+            (FRAGMENT, &[6, 77, 0, 6, 1, 2, 3, 4, 9][..], 6, 48),
+            (HOP_BY_HOP, &[60, 0, 1, 4, 0, 0, 0, 0, 6, 0, 1, 4, 0, 0, 0, 0][..], 6, 56),
+            (ROUTING, &[[6, 1, 0, 0, 0, 0, 0, 0], [0; 8]].concat(), 6, 56),
+            // Unknown to this stack, so the protocol of the payload; 59 says that nothing comes.
+            (59, &[][..], 59, 40),
+            (51, &[6, 4][..], 51, 40),
+        ] {
+            let bytes = extended(first, payload);
+            let parsed = parse(&bytes).unwrap();
+            assert_eq!((parsed.protocol, parsed.header.len()), (protocol, header_len), "{first}");
+            assert_eq!(parsed.payload, &bytes[header_len..]);
+        }
+    }
+
+    #[test]
+    fn extension_headers_that_are_not() {
+        for (first, payload, expected) in [
+            (FRAGMENT, &[6, 0, 0, 1, 0, 0, 0, 0][..], IpError::Fragment),
+            (FRAGMENT, &[6, 0, 0, 8, 0, 0, 0, 0][..], IpError::Fragment),
+            (FRAGMENT, &[6, 0, 1, 0, 0, 0, 0, 0][..], IpError::Fragment),
+            (FRAGMENT, &[6, 0, 0, 0, 0, 0, 0][..], IpError::Truncated),
+            (ROUTING, &[6, 0, 0, 1, 0, 0, 0, 0][..], IpError::ExtensionHeader),
+            (DESTINATION_OPTIONS, &[][..], IpError::Truncated),
+            (DESTINATION_OPTIONS, &[6, 1, 1, 4, 0, 0, 0, 0][..], IpError::Truncated),
+            (DESTINATION_OPTIONS, &[6, 0, 0x80, 4, 0, 0, 0, 0][..], IpError::ExtensionHeader),
+            (DESTINATION_OPTIONS, &[6, 0, 0x40, 4, 0, 0, 0, 0][..], IpError::ExtensionHeader),
+            (DESTINATION_OPTIONS, &[6, 0, 1, 5, 0, 0, 0, 0][..], IpError::ExtensionHeader),
+            (DESTINATION_OPTIONS, &[6, 0, 1, 3, 0, 0, 0, 1][..], IpError::ExtensionHeader),
+            // Jumbo payload, and hop-by-hop options that are not first.
+            (HOP_BY_HOP, &[6, 0, 0xc2, 4, 0, 1, 0, 0][..], IpError::ExtensionHeader),
+            (
+                ROUTING,
+                &[[0, 0, 0, 0, 0, 0, 0, 0], [6, 0, 1, 4, 0, 0, 0, 0]].concat(),
+                IpError::ExtensionHeader,
+            ),
+        ] {
+            let bytes = extended(first, payload);
+            assert_eq!(parse(&bytes), Err(expected), "{first} {payload:x?}");
+        }
+        assert_eq!(parse(&extended(6, b"data")[..43]), Err(IpError::Truncated));
+        assert_eq!(parse(&extended(6, b"")[..39]), Err(IpError::Truncated));
+    }
+
+    #[test]
+    fn the_chain_of_extension_headers_is_bounded() {
+        for (count, expected) in [
+            (MAX_EXTENSIONS, Ok((6, V6_LEN + 8 * MAX_EXTENSIONS))),
+            (MAX_EXTENSIONS + 1, Err(IpError::ExtensionHeader)),
+        ] {
+            let mut chain = [60, 0, 1, 4, 0, 0, 0, 0].repeat(count);
+            chain[8 * (count - 1)] = 6;
+            let bytes = extended(DESTINATION_OPTIONS, &chain);
+            let parsed = parse(&bytes).map(|packet| (packet.protocol, packet.header.len()));
+            assert_eq!(parsed, expected);
+        }
+    }
+
+    #[test]
+    fn udp_needs_its_checksum_over_ipv6() {
+        assert!(udp_checksum_is_optional(v4(0).dst));
+        assert!(!udp_checksum_is_optional(DST_V6.into()));
+    }
+}

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# How fast is MiniTCP beside smoltcp, and beside a TCP that does nothing?
+#
+# usage: scripts/bench.sh tun [--reps N] [--secs S] [--only TEXT[,TEXT]]
+#
+# Needs root, two CPUs and Debian's packages iproute2, util-linux, procps and python3. All traffic
+# stays in network namespaces that the run makes and removes. Samples go to $OUT/tun.jsonl
+# (OUT=out/bench), the table to standard output. MINITCP is the command of our stack
+# (target/release/minitcp bench-server --tun tun0 --addr 10.77.0.1); without the program the peers
+# run alone. BENCH_RUNNER=/path/run.py takes another runner with the same options (tun, --bin,
+# --out, --reps, --secs, --only, --stack) instead of scripts/bench-peers/run_tun.py.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+target=${CARGO_TARGET_DIR:-$root/target}
+peers_target=$target/bench-peers
+out=${OUT:-$root/out/bench}
+
+usage() {
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
+
+need() {
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null || { echo "bench.sh: $tool is missing" >&2; exit 1; }
+    done
+}
+
+build() {
+    cargo build --quiet --release --locked --manifest-path "$root/scripts/bench-peers/Cargo.toml" \
+        --target-dir "$peers_target"
+    if cargo metadata --no-deps --format-version 1 --manifest-path "$root/Cargo.toml" \
+        | grep -q '"crate_types":\["bin"\],"name":"minitcp"'; then
+        cargo build --quiet --release --locked --manifest-path "$root/Cargo.toml" \
+            --target-dir "$target" --bin minitcp
+    fi
+}
+
+tun() {
+    local stack=() program=$target/release/minitcp
+    if [ -n "${MINITCP:-}" ]; then
+        stack=(--stack "minitcp=$MINITCP")
+    elif [ -x "$program" ]; then
+        stack=(--stack "minitcp=$program bench-server --tun tun0 --addr 10.77.0.1")
+    else
+        echo "bench.sh: no $program; measuring the peers alone" >&2
+    fi
+    local options=("${stack[@]}" --bin "$peers_target/release" --out "$out" "$@")
+    if [ -n "${BENCH_RUNNER:-}" ]; then
+        # That runner heeds the first --only, so one of the caller wins over this.
+        python3 "$BENCH_RUNNER" tun "${options[@]}" --only "minitcp,smoltcp tun sock,toy"
+    else
+        python3 "$root/scripts/bench-peers/run_tun.py" "${options[@]}"
+    fi
+}
+
+[ "${1:-}" = tun ] || usage
+shift
+[ "$(id -u)" = 0 ] || { echo "bench.sh: must be root" >&2; exit 1; }
+need cargo ip taskset sysctl python3
+build
+tun "$@"
