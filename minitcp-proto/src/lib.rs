@@ -34,12 +34,12 @@
 //! let len = server.connection(accepted).unwrap().recv(&mut text).unwrap();
 //! assert_eq!(&text[..len], b"hello");
 //!
-//! // Nothing more to send now; the stack says when it next needs the time.
-//! let deadline = server.poll_timeout().expect("a delayed acknowledgment");
-//! now = deadline;
-//! server.handle_timeout(now);
+//! // The acknowledgment goes back; then nobody owes anything, and no timer runs.
+//! assert!(client.poll_timeout().is_some(), "waiting for it");
+//! now = Instant::from_millis(20);
 //! wire(&mut server, &mut client, now);
 //! assert_eq!(client.connection(id).unwrap().unacknowledged(), 0);
+//! assert_eq!(client.poll_timeout(), None);
 //! ```
 //!
 //! Embedders loop: feed packets ([`Stack::handle_packet`]), feed time

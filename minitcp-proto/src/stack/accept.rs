@@ -35,7 +35,7 @@ impl<O: Observer> Stack<'_, O> {
         self.schedule.wake(Owner::HalfOpen(key.index));
     }
 
-    pub(super) fn to_half_open(&mut self, index: u32, segment: &Segment<'_>, meta: RxMeta) {
+    pub(super) fn deliver_to_half_open(&mut self, index: u32, segment: &Segment<'_>, meta: RxMeta) {
         let Some(half_open) = self.half_open.at_mut(index) else { return };
         let flow = half_open.flow;
         match half_open.on_segment(segment) {
@@ -84,7 +84,7 @@ impl<O: Observer> Stack<'_, O> {
             listener.accept_queue.push_back(&mut self.accept_links, key.index);
         }
         self.schedule.notify(EventOwner::Listener(listener.index));
-        self.to_connection(key.index, segment, meta);
+        self.deliver_to_connection(key.index, segment, meta);
     }
 
     /// The SYN,ACK was not answered in time: repeat it or give up.

@@ -65,7 +65,7 @@ impl<O: Observer> Connection<'_, '_, O> {
     /// Forgets the first `count` received octets, at most those that are there.
     pub fn consume(&mut self, count: usize) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.with(|tcb, cx| tcb.receive.consume(&mut cx.pool, count));
+        self.with(|tcb, cx| user::consume(tcb, count, cx));
     }
 
     /// Closes our direction: what is queued leaves, then a FIN. Reading goes on.

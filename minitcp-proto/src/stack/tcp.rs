@@ -32,16 +32,21 @@ impl<O: Observer> Stack<'_, O> {
         let endpoint = self.lookup(Protocol::Tcp, &flow);
         self.trace_received(&flow, &segment, endpoint);
         match endpoint {
-            Some(Endpoint::Connection(index)) => self.to_connection(index, &segment, meta),
-            Some(Endpoint::HalfOpen(index)) => self.to_half_open(index, &segment, meta),
-            Some(Endpoint::TimeWait(index)) => self.to_time_wait(index, &segment),
+            Some(Endpoint::Connection(index)) => self.deliver_to_connection(index, &segment, meta),
+            Some(Endpoint::HalfOpen(index)) => self.deliver_to_half_open(index, &segment, meta),
+            Some(Endpoint::TimeWait(index)) => self.deliver_to_time_wait(index, &segment),
             Some(Endpoint::Listener(_) | Endpoint::Udp(_)) | None => {
-                self.to_listener(&flow, &segment);
+                self.deliver_to_listener(&flow, &segment);
             }
         }
     }
 
-    pub(super) fn to_connection(&mut self, index: u32, segment: &Segment<'_>, meta: RxMeta) {
+    pub(super) fn deliver_to_connection(
+        &mut self,
+        index: u32,
+        segment: &Segment<'_>,
+        meta: RxMeta,
+    ) {
         let Some(tcb) = self.connections.at_mut(index) else { return };
         let flow = tcb.flow();
         let payload = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
@@ -53,7 +58,7 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     /// RFC 9293 §3.10.7.2 where somebody listens, §3.10.7.1 where nobody does.
-    pub(super) fn to_listener(&mut self, flow: &Flow, segment: &Segment<'_>) {
+    pub(super) fn deliver_to_listener(&mut self, flow: &Flow, segment: &Segment<'_>) {
         let listener = match self.lookup_bound(Protocol::Tcp, flow.local, flow.local_port) {
             Some(Endpoint::Listener(index)) => self.listeners.key_at(index),
             _ => None,
@@ -75,7 +80,7 @@ impl<O: Observer> Stack<'_, O> {
         }
     }
 
-    fn to_time_wait(&mut self, index: u32, segment: &Segment<'_>) {
+    fn deliver_to_time_wait(&mut self, index: u32, segment: &Segment<'_>) {
         let Some(remnant) = self.time_wait.at(index) else { return };
         let (flow, snd_nxt, rcv_nxt) = (remnant.flow, remnant.snd_nxt, remnant.rcv_nxt);
         match remnant.on_segment(segment) {
@@ -83,7 +88,7 @@ impl<O: Observer> Stack<'_, O> {
                 // The clock of the ISN has moved beyond snd_nxt by now unless more than 250 kB/s
                 // were sent; the peer's SYN proves that it has forgotten the old incarnation.
                 self.forget_time_wait(index);
-                self.to_listener(&flow, segment);
+                self.deliver_to_listener(&flow, segment);
             }
             time_wait::Outcome::AckAndRestart => {
                 self.restart_time_wait(index);

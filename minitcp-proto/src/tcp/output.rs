@@ -223,12 +223,7 @@ fn probe_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Tex
 }
 
 fn pure_ack(tcb: &Tcb) -> Option<Text> {
-    let ack = &tcb.receive.ack;
-    let cap = tcb.receive.cap;
-    let (rcv_nxt, limit) = (tcb.receive.rcv_nxt, tcb.receive.limit());
-    let due = ack.owed() == Owed::Now
-        || (tcb.state().may_receive()
-            && tcb.receive.window.wants_update(rcv_nxt, limit, cap, u32::from(tcb.send.smss)));
+    let due = tcb.receive.ack.owed() == Owed::Now;
     due.then_some(Text { seq: tcb.send.snd_nxt, len: 0, fin: false, kind: Kind::PureAck })
 }
 

@@ -42,7 +42,24 @@ pub(crate) fn recv<O: Observer>(
     cx: &mut Context<'_, O>,
 ) -> Result<usize, RecvError> {
     may_recv(tcb)?;
-    Ok(tcb.receive.read(&mut cx.pool, out))
+    let count = tcb.receive.read(&mut cx.pool, out);
+    offer_window(tcb);
+    Ok(count)
+}
+
+/// RECEIVE of octets that the application has used in place.
+pub(crate) fn consume<O: Observer>(tcb: &mut Tcb, count: u32, cx: &mut Context<'_, O>) {
+    tcb.receive.consume(&mut cx.pool, count);
+    offer_window(tcb);
+}
+
+/// Reading made room: tell the peer at once if it is worth a segment.
+fn offer_window(tcb: &mut Tcb) {
+    let (rcv_nxt, limit) = (tcb.receive.rcv_nxt, tcb.receive.limit());
+    let (cap, mss) = (tcb.receive.cap, u32::from(tcb.send.smss));
+    if tcb.state().may_receive() && tcb.receive.window.wants_update(rcv_nxt, limit, cap, mss) {
+        tcb.receive.ack.require_now();
+    }
 }
 
 /// There are octets, or the end of the stream.
