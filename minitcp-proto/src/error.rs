@@ -32,7 +32,10 @@ impl fmt::Display for CloseReason {
 
 /// Declares a small `Copy` error enum with one sentence a variant.
 macro_rules! errors {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? })+) => {$(
+    ($(
+        $(#[$doc:meta])*
+        $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }
+    )+) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $name { $($(#[$vdoc])* $variant),+ }
@@ -48,7 +51,8 @@ macro_rules! errors {
 }
 
 errors! {
-    /// Why [`Stack::listen`](crate::Stack::listen) or [`Stack::udp_bind`](crate::Stack::udp_bind) refused.
+    /// Why [`Stack::listen`](crate::Stack::listen) or [`Stack::udp_bind`](crate::Stack::udp_bind)
+    /// refused.
     BindError {
         /// Another socket has this address and port.
         InUse = "address already in use",
@@ -61,9 +65,10 @@ errors! {
     }
     /// Why [`Stack::connect`](crate::Stack::connect) refused.
     ConnectError {
-        /// The remote address is unspecified, broadcast or multicast, or its port is 0 (RFC 9293 MUST-46).
+        /// The remote address is unspecified, broadcast, multicast or our own, or its port is 0
+        /// (RFC 9293 MUST-46).
         InvalidRemote = "remote address cannot be connected to",
-        /// The chosen local address is not one of this host's, or none fits the remote's IP version.
+        /// The chosen local address is not one of this host's, or none fits the remote's version.
         NotOurs = "no local address fits",
         /// The four-tuple is in use (RFC 9293 §3.9.1.1: "connection already exists").
         InUse = "address already in use",
@@ -76,7 +81,8 @@ errors! {
     SendError {
         /// The write side is shut down (RFC 9293 §3.9.1.2: "connection closing").
         Closing = "the write side is closed",
-        /// The connection has ended; [`Connection::close_reason`](crate::Connection::close_reason) says why.
+        /// The connection has ended;
+        /// [`Connection::close_reason`](crate::Connection::close_reason) says why.
         Closed = "the connection has ended",
     }
     /// Why [`Connection::recv`](crate::Connection::recv) has no bytes.
@@ -92,7 +98,8 @@ errors! {
         Stale = "no such socket",
         /// The datagram exceeds what the MTU or the protocol allows.
         TooBig = "datagram too big",
-        /// The destination cannot be reached from this host (wrong IP version, port 0, unspecified).
+        /// The destination cannot be reached from this host (wrong IP version, port 0,
+        /// unspecified, our own).
         InvalidRemote = "remote address cannot be sent to",
         /// The send queue of this socket, or the stack's memory, is full.
         WouldBlock = "send queue full",

@@ -48,6 +48,10 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
@@ -62,6 +66,7 @@ pub mod secret;
 pub mod seq;
 pub mod stack;
 pub mod stats;
+#[allow(clippy::indexing_slicing)] // By indices of its own making; models test them.
 pub mod store;
 mod tcp;
 pub mod time;

@@ -13,15 +13,14 @@ use siphasher::sip::{SipHasher13, SipHasher24};
 pub struct Seed(pub [u8; 32]);
 
 impl Seed {
-    /// A seed for tests and simulations, spread from a small number. Not for production.
+    /// A seed for tests and simulations, made from a small number. Not for production.
     pub const fn from_u64(number: u64) -> Self {
-        let bytes = number.to_le_bytes();
-        let mut seed = [0; 32];
-        let mut at = 0;
-        while at < 32 {
-            seed[at] = bytes[at % 8];
-            at += 1;
-        }
+        let [a, b, c, d, e, f, g, h] = number.to_le_bytes();
+        #[rustfmt::skip]
+        let seed = [
+            a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0,
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        ];
         Self(seed)
     }
 }

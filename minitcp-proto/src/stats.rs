@@ -137,6 +137,7 @@ pub struct Stats {
 
 impl Stats {
     /// How many packets were dropped for `reason`.
+    #[allow(clippy::indexing_slicing)] // One counter for each variant.
     pub const fn dropped(&self, reason: Drop) -> u64 {
         self.drops[reason as usize]
     }
@@ -146,6 +147,7 @@ impl Stats {
         Drop::ALL.iter().copied().zip(self.drops.iter().copied())
     }
 
+    #[allow(clippy::indexing_slicing)] // One counter for each variant.
     pub(crate) const fn count_drop(&mut self, reason: Drop) {
         let counter = &mut self.drops[reason as usize];
         *counter = counter.wrapping_add(1);

@@ -16,8 +16,9 @@ use crate::time::Instant;
 impl<O: Observer> Stack<'_, O> {
     /// Opens a connection to `remote`. `local` chooses this end: `None`, the unspecified address
     /// or port 0 leave it to the stack. The SYN leaves with the next
-    /// [`poll_transmit`](Self::poll_transmit); [`Readiness::CONNECTED`](crate::Readiness::CONNECTED)
-    /// or [`CLOSED`](crate::Readiness::CLOSED) tells the outcome.
+    /// [`poll_transmit`](Self::poll_transmit);
+    /// [`Readiness::CONNECTED`](crate::Readiness::CONNECTED) or
+    /// [`CLOSED`](crate::Readiness::CLOSED) tells the outcome.
     ///
     /// # Errors
     /// As [`ConnectError`] lists.

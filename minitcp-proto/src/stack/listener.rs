@@ -30,8 +30,8 @@ impl<O: Observer> Stack<'_, O> {
     /// # Errors
     /// [`BindError::InUse`] if there is a listener on this very address and port,
     /// [`BindError::NotOurs`] if the address is not this host's, [`BindError::NoSlot`] if
-    /// [`Limits::listeners`](crate::Limits::listeners) are open, [`BindError::NoPort`] if port 0 was
-    /// asked for and none is free.
+    /// [`Limits::listeners`](crate::Limits::listeners) are open, [`BindError::NoPort`] if port 0
+    /// was asked for and none is free.
     pub fn listen(&mut self, local: SocketAddr, backlog: u32) -> Result<ListenerId, BindError> {
         let flow = self.free_binding(Protocol::Tcp, local)?;
         let listener = Listener { flow, backlog: backlog.max(1), accept_queue: Queue::EMPTY };

@@ -26,6 +26,7 @@ impl Timer {
 #[derive(Clone, Debug)]
 pub(crate) struct Timers([Instant; Timer::ALL.len()]);
 
+#[allow(clippy::indexing_slicing)] // One deadline for each variant.
 impl Timers {
     pub(crate) const NONE: Self = Self([Instant::MAX; Timer::ALL.len()]);
 

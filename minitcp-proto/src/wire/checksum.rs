@@ -86,6 +86,7 @@ pub fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8) -> Sum {
 /// Copies `src` to the front of `dst` and sums what it copied, in one pass over memory. Copies
 /// the shorter of the two lengths.
 #[inline]
+#[allow(clippy::indexing_slicing)] // `len` is the lesser of the two.
 pub fn copy_and_sum(dst: &mut [u8], src: &[u8]) -> Sum {
     let len = dst.len().min(src.len());
     let (dst, src) = (&mut dst[..len], &src[..len]);

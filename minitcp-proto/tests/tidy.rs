@@ -1,0 +1,281 @@
+//! Is the house in order? Style as a test: layers, lengths, and words that must not appear.
+//!
+//! A file that must be longer says why in a line that starts with `// Long because`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lines of code in a file, tests, comments and blank lines not counted.
+const MAX_FILE_LINES: usize = 400;
+const MAX_FUNCTION_LINES: usize = 70;
+const MAX_COLUMNS: usize = 100;
+
+/// The layers of minitcp-proto from the ground up. A file may name its own line and lower ones;
+/// of `store` and `wire`, which share a line, neither names the other.
+const LAYERS: &[&[&str]] = &[
+    &["time", "seq", "secret", "config", "error", "stats"],
+    &["store", "wire"],
+    &["tcp::congestion", "tcp::receive", "tcp::send", "tcp", "observe"],
+    &["stack"],
+    &["driver"],
+];
+
+/// Inside `tcp`, likewise: the halves of a connection know nothing of what composes them.
+const TCP_LAYERS: &[&[&str]] = &[
+    &["tcp::congestion", "tcp::receive"],
+    &["tcp::send"],
+    &["tcp::state", "tcp::timers", "tcp::path", "tcp::isn", "tcp::time_wait"],
+    &["tcp::context"],
+    &[
+        "tcp::connection",
+        "tcp::handshake",
+        "tcp::output",
+        "tcp::timeout",
+        "tcp::input",
+        "tcp::user",
+    ],
+];
+
+struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// The lines before the unit tests, numbered from 1.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let is_tests = |line: &str| line.starts_with("mod tests");
+        let whole_file_is_tests = self.path.ends_with("tests.rs");
+        self.text
+            .lines()
+            .enumerate()
+            .map(|(index, line)| (index + 1, line))
+            .take_while(move |(_, line)| !whole_file_is_tests && !is_tests(line))
+    }
+
+    /// As `code`, without comments.
+    fn statements(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.code().filter(|(_, line)| !line.trim_start().starts_with("//"))
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn sources(below: &Path) -> Vec<Source> {
+    let mut found = Vec::new();
+    let mut folders = vec![below.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push(Source { path, text });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+fn workspace() -> Vec<Source> {
+    ["minitcp-proto", "minitcp-driver-sim", "minitcp-driver-tun", "minitcp-sockets", "apps", "fuzz"]
+        .iter()
+        .flat_map(|name| sources(&root().join(name)))
+        .collect()
+}
+
+/// Shows all complaints at once.
+fn report(complaints: Vec<String>) {
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+fn complain(source: &Source, line: usize, what: &str) -> String {
+    format!("{}:{line}: {what}", source.path.strip_prefix(root()).unwrap().display())
+}
+
+/// `tcp::send::rtt` for `src/tcp/send/rtt.rs`.
+fn module_of(source: &Source) -> String {
+    let relative = source.path.strip_prefix(root().join("minitcp-proto/src")).unwrap();
+    let name = relative.with_extension("").display().to_string().replace('/', "::");
+    name.trim_end_matches("::mod").to_string()
+}
+
+/// The line of `layers` that `module` stands on, and its name there: the longest that fits.
+fn layer<'l>(layers: &[&[&'l str]], module: &str) -> Option<(usize, &'l str)> {
+    let named = |name: &&str| module == *name || module.starts_with(&format!("{name}::"));
+    layers
+        .iter()
+        .enumerate()
+        .flat_map(|(level, names)| names.iter().map(move |name| (level, *name)))
+        .filter(|(_, name)| named(name))
+        .max_by_key(|(_, name)| name.len())
+}
+
+/// Every `crate::a::b` in a line.
+fn named_modules(line: &str) -> impl Iterator<Item = &str> {
+    line.split("crate::").skip(1).map(|rest| {
+        let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+        &rest[..end.unwrap_or(rest.len())]
+    })
+}
+
+#[test]
+fn a_lower_layer_never_names_a_higher_one() {
+    let mut complaints = Vec::new();
+    let mut arrows = 0;
+    for source in sources(&root().join("minitcp-proto/src")) {
+        let module = module_of(&source);
+        for layers in [LAYERS, TCP_LAYERS] {
+            let Some((own_level, own_name)) = layer(layers, &module) else { continue };
+            for (number, line) in source.statements() {
+                for named in named_modules(line) {
+                    let Some((level, name)) = layer(layers, named) else { continue };
+                    arrows += 1;
+                    let siblings = own_name != name
+                        && [own_name, name].iter().all(|name| ["store", "wire"].contains(name));
+                    if level > own_level || siblings {
+                        complaints.push(complain(
+                            &source,
+                            number,
+                            &format!("{own_name} -> {name}"),
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    assert!(arrows > 200, "only {arrows} arrows found: is this test looking?");
+    report(complaints);
+}
+
+#[test]
+fn files_functions_and_lines_are_short() {
+    let mut complaints = Vec::new();
+    for source in workspace() {
+        let long_for_a_reason = source.text.contains("// Long because");
+        let lines = source.statements().filter(|(_, line)| !line.trim().is_empty()).count();
+        if lines > MAX_FILE_LINES && !long_for_a_reason {
+            complaints.push(complain(&source, 1, &format!("{lines} lines of code")));
+        }
+        for (number, line) in source.code() {
+            if line.chars().count() > MAX_COLUMNS && !line.contains("http") {
+                complaints.push(complain(&source, number, "wider than 100 columns"));
+            }
+        }
+        for (start, length) in functions(&source) {
+            if length > MAX_FUNCTION_LINES && !long_for_a_reason {
+                complaints.push(complain(&source, start, &format!("function of {length} lines")));
+            }
+        }
+    }
+    report(complaints);
+}
+
+/// Start and length of every function, by the indentation that rustfmt guarantees.
+fn functions(source: &Source) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for (number, line) in source.code() {
+        match &open {
+            None => {
+                let indent: String = line.chars().take_while(|c| *c == ' ').collect();
+                let words = line.trim_start();
+                let is_function = words.starts_with("fn ")
+                    || (words.starts_with("pub") || words.starts_with("const fn"))
+                        && words.contains("fn ")
+                        && !words.contains("//");
+                if is_function && !line.trim_end().ends_with([';', '}']) {
+                    open = Some((number, format!("{indent}}}")));
+                }
+            }
+            Some((start, close)) if line == close => {
+                found.push((*start, number - start + 1));
+                open = None;
+            }
+            Some(_) => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let complaints = workspace()
+        .iter()
+        .filter(|source| !source.text.starts_with("//!"))
+        .map(|source| complain(source, 1, "does not begin with //!"))
+        .collect();
+    report(complaints);
+}
+
+#[test]
+fn the_core_cannot_panic_by_word() {
+    let banned = [".unwrap()", ".expect(", "panic!", "unreachable!", " assert!(", "todo!"];
+    let mut complaints = Vec::new();
+    for source in sources(&root().join("minitcp-proto/src")) {
+        for (number, line) in source.statements() {
+            for word in banned.iter().filter(|word| line.contains(**word)) {
+                complaints.push(complain(&source, number, word));
+            }
+        }
+    }
+    report(complaints);
+}
+
+#[test]
+fn unsafe_lives_in_sys_files_only() {
+    let mut complaints = Vec::new();
+    for source in workspace() {
+        let allowed = source.path.ends_with("sys.rs");
+        for (number, line) in source.statements() {
+            let uses = line.contains("unsafe {") || line.contains("unsafe fn");
+            if uses && !allowed && !source.path.to_string_lossy().contains("/tests/") {
+                complaints.push(complain(&source, number, "unsafe outside of a sys.rs"));
+            }
+        }
+    }
+    report(complaints);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // Spelled in two halves so that this file does not complain of itself.
+    let words = [["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["XX", "X"].concat()];
+    let mut complaints = Vec::new();
+    for source in workspace() {
+        for (number, line) in source.text.lines().enumerate() {
+            if words.iter().any(|word| line.contains(word)) {
+                complaints.push(complain(&source, number + 1, "left for later"));
+            }
+        }
+    }
+    report(complaints);
+}
+
+#[test]
+fn crates_depend_downwards_only() {
+    let arrows = [
+        ("minitcp-proto", &[][..]),
+        ("minitcp-driver-sim", &["minitcp-proto"]),
+        ("minitcp-driver-tun", &["minitcp-proto"]),
+        ("minitcp-sockets", &["minitcp-proto"]),
+        ("apps", &["minitcp-proto", "minitcp-driver-sim", "minitcp-driver-tun", "minitcp-sockets"]),
+    ];
+    let mut complaints = Vec::new();
+    for (name, allowed) in arrows {
+        let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
+        let after = manifest.split("\n[dependencies]").nth(1).unwrap_or("");
+        let section = after.split("\n[").next().unwrap_or("");
+        for line in section.lines().filter(|line| line.starts_with("minitcp-")) {
+            let end = line.find(|c: char| !(c.is_alphanumeric() || c == '-')).unwrap();
+            if !allowed.contains(&&line[..end]) {
+                complaints.push(format!("{name} -> {}", &line[..end]));
+            }
+        }
+    }
+    report(complaints);
+}
