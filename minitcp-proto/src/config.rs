@@ -51,9 +51,9 @@ pub struct Config {
     /// What the device does for us.
     pub offload: Offload,
     /// Largest receive buffer of a new connection, in octets (`SO_RCVBUF`); memory is taken only
-    /// while octets are held.
+    /// while octets are held. At least 1, less than 1 GiB; other values count as the nearest.
     pub receive_buffer: u32,
-    /// Largest send buffer of a new connection, in octets (`SO_SNDBUF`).
+    /// Largest send buffer of a new connection, in octets (`SO_SNDBUF`); bounds as above.
     pub send_buffer: u32,
     /// Largest number of payload octets queued on a UDP socket, in each direction.
     pub udp_buffer: u32,

@@ -2,6 +2,7 @@
 
 use crate::observe::{Observer, Trace};
 use crate::secret::Flow;
+use crate::seq::SeqNum;
 use crate::stack::Stack;
 use crate::stack::demux::Endpoint;
 use crate::stack::input::RxMeta;
@@ -14,7 +15,13 @@ use crate::wire::tcp::Segment;
 
 impl<O: Observer> Stack<'_, O> {
     /// A SYN for `listener`: remember it, and answer with SYN,ACK.
-    pub(super) fn open_half(&mut self, flow: Flow, listener: Key, syn: &Segment<'_>) {
+    pub(super) fn open_half(
+        &mut self,
+        flow: Flow,
+        listener: Key,
+        syn: &Segment<'_>,
+        beyond: Option<SeqNum>,
+    ) {
         let is_full = self
             .listeners
             .get(listener)
@@ -25,7 +32,7 @@ impl<O: Observer> Stack<'_, O> {
         if self.half_open.is_full() && !self.evict_half_open() {
             return self.cx.drop(Drop::NoSlot);
         }
-        let half_open = HalfOpen::new(flow, listener, syn, &self.cx);
+        let half_open = HalfOpen::new(flow, listener, syn, beyond, &self.cx);
         let Ok(key) = self.half_open.insert(half_open) else { return };
         self.half_open_order.push_back(&mut self.half_open_links, key.index);
         self.demux_insert(&flow, Endpoint::HalfOpen(key.index));
@@ -81,7 +88,7 @@ impl<O: Observer> Stack<'_, O> {
         self.discard_half_open(index);
         self.cx.stats.passive_opens += 1;
         if let Some(listener) = self.listeners.get_mut(listener) {
-            listener.accept_queue.push_back(&mut self.accept_links, key.index);
+            listener.accept_queue.push_back(&mut self.waiting_links, key.index);
         }
         self.schedule.notify(EventOwner::Listener(listener.index));
         self.deliver_to_connection(key.index, segment, meta);

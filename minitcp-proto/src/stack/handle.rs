@@ -38,7 +38,15 @@ impl<O: Observer> Connection<'_, '_, O> {
     /// [`SendError::Closing`] after [`shutdown`](Self::shutdown), [`SendError::Closed`] when the
     /// connection has ended.
     pub fn send(&mut self, data: &[u8]) -> Result<usize, SendError> {
-        self.with(|tcb, cx| user::send(tcb, data, cx)).unwrap_or(Err(SendError::Closed))
+        let taken = self.with(|tcb, cx| {
+            let taken = user::send(tcb, data, cx)?;
+            Ok((taken, taken < data.len() && tcb.send.room() > 0))
+        });
+        let (taken, starved) = taken.unwrap_or(Err(SendError::Closed))?;
+        if starved {
+            self.stack.starve_connection(self.index);
+        }
+        Ok(taken)
     }
 
     /// Copies received octets to `out`; `Ok(0)` is the end of the stream (if `out` has room).

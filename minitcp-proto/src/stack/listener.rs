@@ -70,7 +70,7 @@ impl<O: Observer> Stack<'_, O> {
     /// then it says so like any other.
     pub fn accept(&mut self, listener: ListenerId) -> Option<ConnectionId> {
         let queue = &mut self.listeners.get_mut(listener.0)?.accept_queue;
-        let index = queue.pop_front(&mut self.accept_links)?;
+        let index = queue.pop_front(&mut self.waiting_links)?;
         if !queue.is_empty() {
             self.schedule.notify(EventOwner::Listener(listener.0.index));
         }
@@ -93,7 +93,7 @@ impl<O: Observer> Stack<'_, O> {
         let Some(closed) = self.listeners.get_mut(listener.0) else { return };
         let (flow, mut queue) = (closed.flow, closed.accept_queue);
         closed.accept_queue = Queue::EMPTY;
-        while let Some(index) = queue.pop_front(&mut self.accept_links) {
+        while let Some(index) = queue.pop_front(&mut self.waiting_links) {
             if let Some(tcb) = self.connections.at_mut(index) {
                 tcb.listener = None;
             }

@@ -57,7 +57,7 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Memory<'m> {
     pub(super) connections: Lent<'m, Slot<Tcb>>,
-    pub(super) accept_links: Lent<'m, Link>,
+    pub(super) waiting_links: Lent<'m, Link>,
     pub(super) half_open: Lent<'m, Slot<HalfOpen>>,
     pub(super) half_open_links: Lent<'m, Link>,
     pub(super) time_wait: Lent<'m, Slot<Remnant>>,
@@ -90,7 +90,7 @@ impl Memory<'static> {
         let buffer_bytes = limits.buffer_bytes / MIN_BLOCK * MIN_BLOCK;
         Self {
             connections: slots(connections),
-            accept_links: Lent::allocate(connections, Link::UNLINKED),
+            waiting_links: Lent::allocate(connections, Link::UNLINKED),
             half_open: slots(half_open),
             half_open_links: Lent::allocate(half_open, Link::UNLINKED),
             time_wait: slots(limits.time_wait),
@@ -119,7 +119,7 @@ impl Memory<'static> {
 #[derive(Debug)]
 pub struct StaticMemory<const SLOTS: usize, const BLOCKS: usize> {
     connections: [Slot<Tcb>; SLOTS],
-    accept_links: [Link; SLOTS],
+    waiting_links: [Link; SLOTS],
     half_open: [Slot<HalfOpen>; SLOTS],
     half_open_links: [Link; SLOTS],
     time_wait: [Slot<Remnant>; SLOTS],
@@ -144,7 +144,7 @@ impl<const SLOTS: usize, const BLOCKS: usize> StaticMemory<SLOTS, BLOCKS> {
     pub const fn new() -> Self {
         Self {
             connections: [const { Slot::EMPTY }; SLOTS],
-            accept_links: [Link::UNLINKED; SLOTS],
+            waiting_links: [Link::UNLINKED; SLOTS],
             half_open: [const { Slot::EMPTY }; SLOTS],
             half_open_links: [Link::UNLINKED; SLOTS],
             time_wait: [const { Slot::EMPTY }; SLOTS],
@@ -168,7 +168,7 @@ impl<const SLOTS: usize, const BLOCKS: usize> StaticMemory<SLOTS, BLOCKS> {
     pub fn lend(&mut self) -> Memory<'_> {
         Memory {
             connections: Lent::Borrowed(&mut self.connections),
-            accept_links: Lent::Borrowed(&mut self.accept_links),
+            waiting_links: Lent::Borrowed(&mut self.waiting_links),
             half_open: Lent::Borrowed(&mut self.half_open),
             half_open_links: Lent::Borrowed(&mut self.half_open_links),
             time_wait: Lent::Borrowed(&mut self.time_wait),

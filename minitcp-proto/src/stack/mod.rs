@@ -16,6 +16,7 @@ mod memory;
 mod output;
 mod schedule;
 mod settle;
+mod starved;
 mod tcp;
 mod udp;
 
@@ -40,6 +41,7 @@ use demux::Demux;
 use listener::Listener;
 use mail::Mail;
 use schedule::Schedule;
+use starved::Starved;
 use udp::UdpSocket;
 
 /// One IP host as a deterministic value.
@@ -63,7 +65,9 @@ pub struct Stack<'m, O: Observer = ()> {
     /// Remnants in the order of their deadlines, which are all equally long.
     time_wait_order: Queue,
     listeners: Slab<'m, Listener>,
-    accept_links: Links<'m>,
+    /// A connection waits for one thing at most: to be accepted, or for memory.
+    waiting_links: Links<'m>,
+    starved: Starved,
     udp: Slab<'m, UdpSocket>,
     mail: Mail<'m>,
     demux: Demux<'m>,
@@ -118,7 +122,8 @@ impl<'m, O: Observer> Stack<'m, O> {
             time_wait_links: Links::new(memory.time_wait_links),
             time_wait_order: Queue::EMPTY,
             listeners,
-            accept_links: Links::new(memory.accept_links),
+            waiting_links: Links::new(memory.waiting_links),
+            starved: Starved::NOBODY,
             udp,
             mail: Mail::new(memory.datagrams, memory.datagram_links),
             demux: Demux::new(memory.demux),

@@ -78,6 +78,7 @@ impl<O: Observer> Stack<'_, O> {
         if let Some(block) = self.in_transit.take() {
             self.cx.pool.release(block);
         }
+        self.feed_starved();
         if let Some(datagram) = self.mail.take_reply() {
             return self.transmit_datagram(datagram);
         }

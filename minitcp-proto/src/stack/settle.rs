@@ -4,13 +4,20 @@
 use crate::observe::{Observer, Trace};
 use crate::stack::Stack;
 use crate::stack::demux::Endpoint;
+use crate::stack::mail::Content;
 use crate::stack::schedule::{EventOwner, Owner};
 use crate::stats::Drop;
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::{Cause, Remnant, State, timeout, user};
+use crate::wire::tcp::Flags;
 
 impl<O: Observer> Stack<'_, O> {
     pub(super) fn settle(&mut self, index: u32) {
+        self.place(index);
+        self.feed_starved();
+    }
+
+    fn place(&mut self, index: u32) {
         let Some(tcb) = self.connections.at(index) else { return };
         match tcb.state() {
             State::Closed if tcb.attached => self.detach(index),
@@ -51,13 +58,15 @@ impl<O: Observer> Stack<'_, O> {
         let Some(tcb) = self.connections.at_mut(index) else { return };
         tcb.attached = false;
         let owes_ack = tcb.receive.ack.owed() != Owed::Nothing;
+        let window = tcb.receive.rcv_wnd() >> tcb.receive.window.rcv_wscale;
         let remnant = Remnant {
             flow: tcb.flow(),
             snd_nxt: tcb.send.snd_nxt,
             rcv_nxt: tcb.receive.rcv_nxt,
+            window: u16::try_from(window).unwrap_or(u16::MAX),
             deadline: self.cx.now + 2 * self.cx.config.msl,
         };
-        let (flow, seq, ack) = (remnant.flow, remnant.snd_nxt, remnant.rcv_nxt);
+        let (flow, last_ack) = (remnant.flow, last_ack(&remnant));
         self.schedule.set_timer(Owner::Connection(index), None);
         if self.time_wait.is_full()
             && let Some(oldest) = self.time_wait_order.front()
@@ -74,12 +83,13 @@ impl<O: Observer> Stack<'_, O> {
             Err(_) => self.demux_remove(&flow, old), // No TIME-WAIT slots at all.
         }
         if owes_ack {
-            self.send_bare_ack(flow, seq, ack);
+            self.reply(flow, last_ack, &[]);
         }
     }
 
     /// Gives the slot of a connection back that neither the network nor the application knows.
     fn free(&mut self, index: u32) {
+        self.forget_starved(index);
         if let Some(mut tcb) = self.connections.remove(index) {
             tcb.release(&mut self.cx);
         }
@@ -122,5 +132,15 @@ impl<O: Observer> Stack<'_, O> {
             self.time_wait_order.remove(&mut self.time_wait_links, index);
             self.time_wait_order.push_back(&mut self.time_wait_links, index);
         }
+    }
+}
+
+/// What a connection in TIME-WAIT says when it must say something.
+pub(super) const fn last_ack(remnant: &Remnant) -> Content {
+    Content::Tcp {
+        seq: remnant.snd_nxt,
+        ack: remnant.rcv_nxt,
+        flags: Flags::ACK,
+        window: remnant.window,
     }
 }

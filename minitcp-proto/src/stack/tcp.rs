@@ -7,6 +7,7 @@ use crate::stack::Stack;
 use crate::stack::demux::{Endpoint, Protocol};
 use crate::stack::input::RxMeta;
 use crate::stack::mail::Content;
+use crate::stack::settle::last_ack;
 use crate::stats::Drop;
 use crate::tcp::input::{Reset, handle_segment};
 use crate::tcp::{State, time_wait};
@@ -36,7 +37,7 @@ impl<O: Observer> Stack<'_, O> {
             Some(Endpoint::HalfOpen(index)) => self.deliver_to_half_open(index, &segment, meta),
             Some(Endpoint::TimeWait(index)) => self.deliver_to_time_wait(index, &segment),
             Some(Endpoint::Listener(_) | Endpoint::Udp(_)) | None => {
-                self.deliver_to_listener(&flow, &segment);
+                self.deliver_to_listener(&flow, &segment, None);
             }
         }
     }
@@ -58,7 +59,7 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     /// RFC 9293 §3.10.7.2 where somebody listens, §3.10.7.1 where nobody does.
-    pub(super) fn deliver_to_listener(&mut self, flow: &Flow, segment: &Segment<'_>) {
+    fn deliver_to_listener(&mut self, flow: &Flow, segment: &Segment<'_>, beyond: Option<SeqNum>) {
         let listener = match self.lookup_bound(Protocol::Tcp, flow.local, flow.local_port) {
             Some(Endpoint::Listener(index)) => self.listeners.key_at(index),
             _ => None,
@@ -74,7 +75,7 @@ impl<O: Observer> Stack<'_, O> {
             self.cx.drop(Drop::NoConnection);
             self.refuse(*flow, segment);
         } else if segment.flags.contains(Flags::SYN) {
-            self.open_half(*flow, listener, segment);
+            self.open_half(*flow, listener, segment, beyond);
         } else {
             self.cx.drop(Drop::BadFlags);
         }
@@ -82,21 +83,19 @@ impl<O: Observer> Stack<'_, O> {
 
     fn deliver_to_time_wait(&mut self, index: u32, segment: &Segment<'_>) {
         let Some(remnant) = self.time_wait.at(index) else { return };
-        let (flow, snd_nxt, rcv_nxt) = (remnant.flow, remnant.snd_nxt, remnant.rcv_nxt);
+        let (flow, snd_nxt, last_ack) = (remnant.flow, remnant.snd_nxt, last_ack(remnant));
         match remnant.on_segment(segment) {
             time_wait::Outcome::Reopen => {
-                // The clock of the ISN has moved beyond snd_nxt by now unless more than 250 kB/s
-                // were sent; the peer's SYN proves that it has forgotten the old incarnation.
                 self.forget_time_wait(index);
-                self.deliver_to_listener(&flow, segment);
+                self.deliver_to_listener(&flow, segment, Some(snd_nxt));
             }
             time_wait::Outcome::AckAndRestart => {
                 self.restart_time_wait(index);
-                self.send_bare_ack(flow, snd_nxt, rcv_nxt);
+                self.reply(flow, last_ack, &[]);
             }
             time_wait::Outcome::Ack => {
                 self.cx.drop(Drop::OutOfWindow);
-                self.send_bare_ack(flow, snd_nxt, rcv_nxt);
+                self.reply(flow, last_ack, &[]);
             }
             time_wait::Outcome::Ignore(reason) => self.cx.drop(reason),
         }
@@ -114,12 +113,6 @@ impl<O: Observer> Stack<'_, O> {
         let flags = if reset.ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
         let ack = reset.ack.unwrap_or_default();
         let content = Content::Tcp { seq: reset.seq, ack, flags, window: 0 };
-        self.reply(flow, content, &[]);
-    }
-
-    /// <SEQ=snd_nxt><ACK=rcv_nxt><CTL=ACK> on behalf of a connection that is gone.
-    pub(super) fn send_bare_ack(&mut self, flow: Flow, seq: SeqNum, ack: SeqNum) {
-        let content = Content::Tcp { seq, ack, flags: Flags::ACK, window: 0 };
         self.reply(flow, content, &[]);
     }
 

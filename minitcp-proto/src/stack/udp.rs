@@ -144,6 +144,7 @@ impl<O: Observer> Stack<'_, O> {
             }
             self.cx.pool.release(block);
         }
+        self.feed_starved();
         let Flow { local, remote, local_port, remote_port } = datagram.flow;
         let from = SocketAddr::new(remote, remote_port);
         Some(Received { len, full_len, from, to: SocketAddr::new(local, local_port) })
@@ -187,6 +188,9 @@ impl<O: Observer> Stack<'_, O> {
         let addressed = (flow, Content::Udp);
         if !fits || !self.mail.put(&mut socket.outgoing, &mut self.cx.pool, addressed, payload) {
             socket.write_blocked = true;
+            if socket.outgoing.is_empty() {
+                self.starve_udp();
+            }
             return Err(UdpError::WouldBlock);
         }
         socket.outgoing_bytes += len;

@@ -41,6 +41,9 @@ bitflags! {
     }
 }
 
+/// Windows must stay well below half of the sequence space (RFC 7323 §2.3: under 1 GiB).
+const MAX_BUFFER: u32 = (1 << 30) - 1;
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Tcb {
@@ -86,12 +89,14 @@ impl Tcb {
     /// A connection of which nothing has been sent: `Closed` until the caller advances it.
     fn new(path: Path, iss: SeqNum, state: State, config: &Config, now: Instant) -> Self {
         let smss = path.send_mss(None);
-        let rcv_wscale = shift_for(config.receive_buffer);
+        let receive_buffer = config.receive_buffer.clamp(1, MAX_BUFFER);
+        let send_buffer = config.send_buffer.clamp(1, MAX_BUFFER);
+        let rcv_wscale = shift_for(receive_buffer);
         Self {
             path,
             state,
-            send: Sender::new(iss, config.send_buffer, smss),
-            receive: Receiver::new(config.receive_buffer, rcv_wscale),
+            send: Sender::new(iss, send_buffer, smss),
+            receive: Receiver::new(receive_buffer, rcv_wscale),
             timers: Timers::NONE,
             rtt: RttEstimator::new(config),
             recovery: Recovery::new(iss),

@@ -51,20 +51,26 @@ pub(crate) enum Outcome {
 }
 
 impl HalfOpen {
-    /// LISTEN, third step (RFC 9293 §3.10.7.2): a SYN has come.
+    /// LISTEN, third step (RFC 9293 §3.10.7.2): a SYN has come. Our ISN will be after `beyond`,
+    /// where the last incarnation of this connection ended (RFC 9293 MAY-2).
     pub(crate) fn new<O: Observer>(
         flow: Flow,
         listener: Key,
         syn: &Segment<'_>,
+        beyond: Option<SeqNum>,
         cx: &Context<'_, O>,
     ) -> Self {
+        let mut iss = isn::initial(&cx.secrets, &flow, cx.now);
+        if let Some(old) = beyond.filter(|old| !iss.after(*old)) {
+            iss = old.plus(1 << 16);
+        }
         Self {
             flow,
             listener,
-            iss: isn::initial(&cx.secrets, &flow, cx.now),
+            iss,
             irs: syn.seq,
             options: syn.options,
-            advertised: cx.config.receive_buffer.min(u32::from(u16::MAX)),
+            advertised: cx.config.receive_buffer.clamp(1, u32::from(u16::MAX)),
             sent: cx.now,
             retries: 0,
             syn_due: true,

@@ -127,15 +127,14 @@ fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
 /// Octets taken for lost, one segment at a time.
 fn lost_text(tcb: &Tcb) -> Option<Text> {
     let (seq, count) = tcb.recovery.lost()?;
+    if tcb.send.snd_wnd == 0 {
+        return None; // Only the persist timer sends into a shut window.
+    }
     let smss = u32::from(tcb.send.smss);
     let window = tcb.recovery.window(&tcb.congestion, smss);
     // RFC 5681 §3.2 step 3: the first retransmission of a recovery does not ask the window.
     let is_head = seq == tcb.send.snd_una;
     if !is_head && tcb.recovery.pipe(&tcb.send) >= window {
-        return None;
-    }
-    // With a shut window only the persist timer sends.
-    if tcb.send.snd_wnd == 0 && !tcb.probe_due {
         return None;
     }
     Some(clip(tcb, seq, count.min(smss), Kind::Lost))
@@ -186,7 +185,7 @@ fn new_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text>
         idle,
         no_delay: tcb.no_delay || tcb.send.fin == Fin::Queued,
         overridden: tcb.probe_due,
-        burst: if bursts { MAX_BURST / smss * smss } else { smss },
+        burst: if bursts { (MAX_BURST / smss * smss).max(smss) } else { smss },
     };
     match decide(&offer) {
         Decision::Send(len) => {
@@ -265,12 +264,15 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
     if sent_before {
         cx.stats.retransmitted_segments += 1;
         cx.stats.retransmitted_bytes += u64::from(text.len);
-        tcb.rtt.on_retransmission();
-        if text.kind == Kind::Lost {
+    }
+    match text.kind {
+        Kind::New => tcb.rtt.on_first_transmission(end, cx.now),
+        Kind::Lost => {
+            tcb.rtt.on_retransmission();
             tcb.recovery.on_retransmitted(end.since(text.seq));
         }
-    } else {
-        tcb.rtt.on_first_transmission(end, cx.now);
+        // The answer to a probe says when the reader read, not how long the path is.
+        Kind::Probe | Kind::PureAck => tcb.rtt.on_retransmission(),
     }
     tcb.send.snd_nxt = tcb.send.snd_nxt.latest(end);
     tcb.last_sent = cx.now;
@@ -278,6 +280,7 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
         return; // The persist timer is in charge; it was armed when it fired.
     }
     tcb.probe_due = false;
+    tcb.persist_backoff = 0;
     tcb.timers.disarm(Timer::Persist);
     if !tcb.timers.is_armed(Timer::Retransmit) {
         // RFC 6298 §5.1.

@@ -12,6 +12,8 @@ pub(crate) struct Remnant {
     pub(crate) flow: Flow,
     pub(crate) snd_nxt: SeqNum,
     pub(crate) rcv_nxt: SeqNum,
+    /// The window field of its acknowledgments.
+    pub(crate) window: u16,
     /// When twice the MSL is over (RFC 9293 MUST-13).
     pub(crate) deadline: Instant,
 }

@@ -91,10 +91,11 @@ impl RttEstimator {
     }
 }
 
-/// `base` doubled `times` times, at most the greatest RTO (RFC 6298 §2.5, §5.5).
+/// `base` doubled `times` times, at most the greatest RTO (RFC 6298 §2.5, §5.5), and never
+/// nothing, so that a timer that is armed again cannot be due at once.
 pub(crate) fn backed_off(base: u32, times: u8, config: &Config) -> u32 {
     let doubled = u64::from(base) << times.min(31);
-    u32::try_from(doubled).unwrap_or(u32::MAX).min(micros(config.max_rto))
+    u32::try_from(doubled).unwrap_or(u32::MAX).min(micros(config.max_rto)).max(1)
 }
 
 /// A configured span in microseconds, at most 71 minutes.
