@@ -48,14 +48,13 @@ impl<O: Observer> Stack<'_, O> {
         match half_open.on_segment(segment) {
             Outcome::Complete => self.complete_half_open(index, segment, meta),
             Outcome::Answer => {
-                half_open.syn_due = true;
+                half_open.answer_again();
                 self.schedule.wake(Owner::HalfOpen(index));
             }
             Outcome::Ignore(reason) => self.cx.drop(reason),
             Outcome::Forget(reason) => {
                 self.cx.drop(reason);
-                self.cx.trace(|| Trace::State { flow, from: State::SynRcvd, to: State::Listen });
-                self.forget_half_open(index);
+                self.forget_half_open(index, Cause::ReturnToListen);
             }
             Outcome::Reset(seq) => {
                 self.cx.drop(Drop::BadAck);
@@ -73,7 +72,7 @@ impl<O: Observer> Stack<'_, O> {
         let Some(queue) = self.listeners.get(listener).map(|l| (l.accept_queue.len(), l.backlog))
         else {
             self.cx.drop(Drop::NoConnection);
-            self.forget_half_open(index);
+            self.forget_half_open(index, Cause::Abort);
             return self.refuse(flow, segment);
         };
         if queue.0 >= queue.1 {
@@ -99,9 +98,7 @@ impl<O: Observer> Stack<'_, O> {
         let (now, patience) = (self.cx.now, self.cx.config.syn_timeout);
         let Some(half_open) = self.half_open.at_mut(index) else { return };
         if now >= half_open.sent + patience {
-            let flow = half_open.flow;
-            self.cx.trace(|| Trace::State { flow, from: State::SynRcvd, to: State::Listen });
-            return self.forget_half_open(index);
+            return self.forget_half_open(index, Cause::ReturnToListen);
         }
         half_open.retries = half_open.retries.saturating_add(1);
         half_open.syn_due = true;
@@ -113,14 +110,16 @@ impl<O: Observer> Stack<'_, O> {
     fn evict_half_open(&mut self) -> bool {
         let Some(index) = self.half_open_order.front() else { return false };
         self.cx.drop(Drop::HalfOpenEvicted);
-        self.forget_half_open(index);
+        self.forget_half_open(index, Cause::ReturnToListen);
         true
     }
 
-    fn forget_half_open(&mut self, index: u32) {
-        if let Some(flow) = self.half_open.at(index).map(|half_open| half_open.flow) {
-            self.demux_remove(&flow, Endpoint::HalfOpen(index));
-            self.discard_half_open(index);
+    fn forget_half_open(&mut self, index: u32, cause: Cause) {
+        let Some(flow) = self.half_open.at(index).map(|half_open| half_open.flow) else { return };
+        self.demux_remove(&flow, Endpoint::HalfOpen(index));
+        self.discard_half_open(index);
+        if let Some(to) = State::SynRcvd.next(cause) {
+            self.cx.trace(|| Trace::State { flow, from: State::SynRcvd, to });
         }
     }
 

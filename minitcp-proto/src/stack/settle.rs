@@ -58,12 +58,11 @@ impl<O: Observer> Stack<'_, O> {
         let Some(tcb) = self.connections.at_mut(index) else { return };
         tcb.attached = false;
         let owes_ack = tcb.receive.ack.owed() != Owed::Nothing;
-        let window = tcb.receive.rcv_wnd() >> tcb.receive.window.rcv_wscale;
         let remnant = Remnant {
             flow: tcb.flow(),
             snd_nxt: tcb.send.snd_nxt,
             rcv_nxt: tcb.receive.rcv_nxt,
-            window: u16::try_from(window).unwrap_or(u16::MAX),
+            window: tcb.receive.window.field(tcb.receive.rcv_nxt),
             deadline: self.cx.now + 2 * self.cx.config.msl,
         };
         let (flow, last_ack) = (remnant.flow, last_ack(&remnant));

@@ -81,11 +81,15 @@ impl<O: Observer> Stack<'_, O> {
         }
     }
 
+    fn is_listening(&self, flow: &Flow) -> bool {
+        self.lookup_bound(Protocol::Tcp, flow.local, flow.local_port).is_some()
+    }
+
     fn deliver_to_time_wait(&mut self, index: u32, segment: &Segment<'_>) {
         let Some(remnant) = self.time_wait.at(index) else { return };
         let (flow, snd_nxt, last_ack) = (remnant.flow, remnant.snd_nxt, last_ack(remnant));
         match remnant.on_segment(segment) {
-            time_wait::Outcome::Reopen => {
+            time_wait::Outcome::Reopen if self.is_listening(&flow) => {
                 self.forget_time_wait(index);
                 self.deliver_to_listener(&flow, segment, Some(snd_nxt));
             }
@@ -93,7 +97,7 @@ impl<O: Observer> Stack<'_, O> {
                 self.restart_time_wait(index);
                 self.reply(flow, last_ack, &[]);
             }
-            time_wait::Outcome::Ack => {
+            time_wait::Outcome::Reopen | time_wait::Outcome::Ack => {
                 self.cx.drop(Drop::OutOfWindow);
                 self.reply(flow, last_ack, &[]);
             }

@@ -185,8 +185,16 @@ impl Tcb {
         true
     }
 
+    /// Both directions are closed and acknowledged; what is left is TIME-WAIT, which is no concern
+    /// of the application.
+    pub(crate) fn finish(&mut self) {
+        self.close_reason = Some(CloseReason::Finished);
+        self.events |= Readiness::CLOSED;
+    }
+
     /// Ends the connection for `reason` and gives its send memory back. Unread octets stay
-    /// readable only after an orderly end; a reset flushes them (RFC 9293 §3.10.7.4).
+    /// readable if the stream is whole up to the peer's FIN; else a reset flushes them (RFC 9293
+    /// §3.10.7.4), and the end of what is left must not look like the end of the stream.
     pub(crate) fn end<O: Observer>(&mut self, reason: CloseReason, cx: &mut Context<'_, O>) {
         if self.state != State::Closed {
             self.advance(Cause::Abort, cx);
@@ -197,7 +205,7 @@ impl Tcb {
         self.timers = Timers::NONE;
         self.send.buffer.release(&mut cx.pool);
         self.receive.assembler.release(&mut cx.assemblies);
-        if reason != CloseReason::Finished || self.receive.buffer.is_empty() {
+        if !self.receive.is_finished() || self.receive.buffer.is_empty() {
             self.receive.buffer.release(&mut cx.pool);
         }
         self.events |= Readiness::CLOSED | Readiness::READABLE | Readiness::WRITABLE;

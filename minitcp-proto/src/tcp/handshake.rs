@@ -77,6 +77,15 @@ impl HalfOpen {
         }
     }
 
+    /// The SYN,ACK is to be sent again before its time: most likely the first was lost. That rules
+    /// out an RTT sample (Karn, RFC 6298 §3) and a large initial window (RFC 5681 §3.1).
+    pub(crate) fn answer_again(&mut self) {
+        if !self.syn_due {
+            self.retries = self.retries.max(1);
+        }
+        self.syn_due = true;
+    }
+
     /// RFC 9293 §3.10.7.4 for SYN-RECEIVED after a passive OPEN.
     pub(crate) fn on_segment(&self, segment: &Segment<'_>) -> Outcome {
         let rcv_nxt = self.irs.plus(1);

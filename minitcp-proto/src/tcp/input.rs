@@ -11,7 +11,7 @@ use crate::tcp::context::Context;
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::receive::receiver::Accepted;
 use crate::tcp::send::recovery::Progress;
-use crate::tcp::send::sender::Acked;
+use crate::tcp::send::sender::{Acked, Fin};
 use crate::tcp::state::{Cause, State};
 use crate::tcp::timers::Timer;
 use crate::wire::tcp::{Flags, Segment};
@@ -139,6 +139,10 @@ fn check_sequence<O: Observer>(
     cx: &mut Context<'_, O>,
 ) -> Result<(), Stop> {
     let (rcv_nxt, rcv_wnd) = (tcb.receive.rcv_nxt, tcb.receive.rcv_wnd());
+    if completes_simultaneous_open(tcb, segment) {
+        tcb.receive.ack.require_now();
+        return Ok(());
+    }
     let len = segment.seq_len();
     let acceptable = match (len, rcv_wnd) {
         (0, 0) => segment.seq == rcv_nxt,
@@ -161,6 +165,16 @@ fn check_sequence<O: Observer>(
     DONE
 }
 
+/// The peer's SYN again, now with the acknowledgment of ours: line 6 of Figure 8 (RFC 9293 §3.5).
+/// By its number it is old, but nothing else may ever come from a peer that has nothing to say.
+fn completes_simultaneous_open(tcb: &Tcb, segment: &Segment<'_>) -> bool {
+    let controls = Flags::SYN | Flags::ACK | Flags::RST | Flags::FIN;
+    tcb.state() == State::SynRcvd
+        && segment.flags & controls == Flags::SYN | Flags::ACK
+        && segment.seq == tcb.receive.irs
+        && segment.ack == tcb.send.snd_nxt
+}
+
 /// Second step, with RFC 5961 §3.2: only a reset exactly at `rcv_nxt` counts.
 fn check_reset<O: Observer>(
     tcb: &mut Tcb,
@@ -178,7 +192,7 @@ fn check_reset<O: Observer>(
     cx.stats.resets_in += 1;
     let reason = match tcb.state() {
         // The peer has everything and wants no more: nothing was lost.
-        State::Closing | State::LastAck => CloseReason::Finished,
+        State::Closing | State::LastAck if tcb.send.buffer.is_empty() => CloseReason::Finished,
         State::SynRcvd if tcb.active_open => CloseReason::Refused,
         _ => CloseReason::Reset,
     };
@@ -193,7 +207,7 @@ fn check_syn<O: Observer>(
     segment: &Segment<'_>,
     cx: &mut Context<'_, O>,
 ) -> Result<(), Stop> {
-    if !segment.flags.contains(Flags::SYN) {
+    if !segment.flags.contains(Flags::SYN) || completes_simultaneous_open(tcb, segment) {
         return Ok(());
     }
     cx.drop(Drop::UnexpectedSyn);
@@ -229,6 +243,9 @@ fn check_ack<O: Observer>(
         }
         tcb.advance(Cause::ReceiveAckOfSyn, cx);
         opened(tcb);
+        if tcb.send.fin == Fin::Queued {
+            tcb.advance(Cause::Close, cx);
+        }
         let window = tcb.send.scaled_window(segment);
         tcb.send.set_window(window, segment);
     }
@@ -299,7 +316,7 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
     if fin && tcb.advance(Cause::ReceiveAckOfFin, cx) {
         match tcb.state() {
             State::Closed => tcb.end(CloseReason::Finished, cx),
-            State::TimeWait => tcb.close_reason = Some(CloseReason::Finished),
+            State::TimeWait => tcb.finish(),
             _ if tcb.orphan => {
                 tcb.timers.arm(Timer::FinWait2, cx.now + cx.config.fin_wait_2_timeout);
             }
@@ -418,6 +435,6 @@ fn take_fin<O: Observer>(tcb: &mut Tcb, segment: &Segment<'_>, cx: &mut Context<
     tcb.advance(Cause::ReceiveFin, cx);
     tcb.events |= Readiness::READABLE | Readiness::PEER_CLOSED;
     if tcb.state() == State::TimeWait {
-        tcb.close_reason = Some(CloseReason::Finished);
+        tcb.finish();
     }
 }

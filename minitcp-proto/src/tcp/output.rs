@@ -107,8 +107,10 @@ fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
     }
     crate::tcp::timeout::arm_syn(tcb, cx);
     let scale = if answering {
-        // RFC 7323 §2.2: only if the peer's SYN had the option; else negotiation left no shift.
-        (tcb.receive.window.rcv_wscale > 0).then_some(tcb.receive.window.rcv_wscale)
+        // RFC 7323 §2.2: only if the peer's SYN had the option; else negotiation left no shift on
+        // either side. Where both are zero, the option says nothing.
+        let (ours, theirs) = (tcb.receive.window.rcv_wscale, tcb.send.snd_wscale);
+        (ours > 0 || theirs > 0).then_some(ours)
     } else {
         Some(shift_for(tcb.receive.cap))
     };
@@ -145,7 +147,9 @@ fn clip(tcb: &Tcb, seq: SeqNum, count: u32, kind: Kind) -> Text {
     let end = tcb.send.data_end();
     let data = if seq.before(end) { end.since(seq) } else { 0 };
     let len = count.min(data);
-    let reaches_fin = seq.plus(len) == end && tcb.send.fin == Fin::Queued;
+    // A FIN that was never sent takes one octet of the peer's window.
+    let fin_fits = !tcb.send.fin_unsent() || tcb.send.usable_window() > 0 || kind == Kind::Probe;
+    let reaches_fin = seq.plus(len) == end && tcb.send.fin == Fin::Queued && fin_fits;
     // The FIN rides on the last octets: no segment of its own.
     let fin = reaches_fin && (count > data || (kind != Kind::Probe && count >= data));
     Text { seq, len, fin, kind }

@@ -50,6 +50,9 @@ pub enum Cause {
     Close,
     /// A valid reset arrives, the application aborts, or the user timeout expires.
     Abort,
+    /// An unfinished passive open is given up, and its listener listens on: a reset or another
+    /// SYN arrived, no acknowledgment came, or a newer handshake took the slot (Figure 5, note 1).
+    ReturnToListen,
     /// Twice the MSL passed in TIME-WAIT.
     TimeWaitExpired,
 }
@@ -75,6 +78,7 @@ impl State {
             | (S::TimeWait, C::TimeWaitExpired)
             | (S::Listen | S::SynSent, C::Close) => S::Closed,
 
+            (S::SynRcvd, C::ReturnToListen) => S::Listen,
             (S::Closed, C::Abort) => return None,
             (_, C::Abort) => S::Closed,
             _ => return None,
@@ -131,7 +135,7 @@ impl State {
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::PassiveOpen,
         Self::ActiveOpen,
         Self::ReceiveSyn,
@@ -141,6 +145,7 @@ impl Cause {
         Self::ReceiveAckOfFin,
         Self::Close,
         Self::Abort,
+        Self::ReturnToListen,
         Self::TimeWaitExpired,
     ];
 }

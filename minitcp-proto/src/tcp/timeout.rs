@@ -35,7 +35,7 @@ fn on_retransmission_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>
         return; // Sending it arms the timer.
     }
     tcb.recovery.on_timeout(&tcb.send, &mut tcb.congestion, cx.now);
-    tcb.rtt.on_timeout();
+    tcb.rtt.on_timeout(cx.now);
     tcb.rtt.on_retransmission();
     let rto_micros = tcb.rtt.rto_micros(&cx.config);
     cx.note(tcb.path.flow, Note::RetransmissionTimeout { rto_micros });
@@ -47,6 +47,9 @@ fn on_persist_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
         return;
     }
     tcb.probe_due = true;
+    if tcb.send.snd_wnd > 0 {
+        return; // The override: what is there leaves with the next poll.
+    }
     // SHLD-30: the interval doubles.
     tcb.persist_backoff = tcb.persist_backoff.saturating_add(1);
     arm_persist(tcb, cx);
@@ -62,13 +65,17 @@ fn give_up_after<O: Observer>(tcb: &mut Tcb, patience: Duration, cx: &mut Contex
     over
 }
 
-/// SHLD-29: the first probe comes one RTO after the window shut.
+/// SHLD-29: the first probe comes one RTO after the window shut. If it is open and only
+/// silly-window avoidance waits, the override comes within 0.1 to 1 s (§3.8.6.2.1).
 pub(crate) fn arm_persist<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     if tcb.send.flight() == 0 && tcb.persist_backoff == 0 {
         tcb.unanswered_since = cx.now;
     }
     let rto = tcb.rtt.rto_micros(&cx.config);
-    let wait = backed_off(rto, tcb.persist_backoff, &cx.config);
+    let wait = match tcb.send.snd_wnd {
+        0 => backed_off(rto, tcb.persist_backoff, &cx.config),
+        _ => rto.clamp(100_000, 1_000_000),
+    };
     arm_within(tcb, Timer::Persist, wait, cx.config.user_timeout, cx);
 }
 

@@ -73,14 +73,23 @@ pub(crate) fn may_recv(tcb: &Tcb) -> Result<(), RecvError> {
     }
 }
 
-/// CLOSE of our direction (RFC 9293 §3.10.4): the FIN follows all queued octets.
+/// CLOSE of our direction (RFC 9293 §3.10.4): the FIN follows all queued octets. In SYN_RCVD it
+/// waits until the connection is established, as the RFC allows.
 pub(crate) fn shutdown<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
-    if tcb.state() == State::SynSent {
-        tcb.end(CloseReason::Aborted, cx);
-        return;
-    }
-    if tcb.send.fin == Fin::Open && tcb.advance(Cause::Close, cx) {
-        tcb.send.fin = Fin::Queued;
+    match tcb.state() {
+        State::SynSent => tcb.end(CloseReason::Aborted, cx),
+        State::SynRcvd => tcb.send.fin = Fin::Queued,
+        State::Established | State::CloseWait => {
+            tcb.send.fin = Fin::Queued;
+            tcb.advance(Cause::Close, cx);
+        }
+        State::Closed
+        | State::Listen
+        | State::FinWait1
+        | State::FinWait2
+        | State::Closing
+        | State::LastAck
+        | State::TimeWait => {}
     }
 }
 
@@ -100,12 +109,15 @@ pub(crate) fn close<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Opti
 
 /// ABORT (RFC 9293 §3.10.5).
 pub(crate) fn abort<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset> {
+    let reset = Reset { seq: tcb.send.snd_nxt, ack: Some(tcb.receive.rcv_nxt) };
     let reset = match tcb.state() {
         State::SynRcvd
         | State::Established
         | State::FinWait1
         | State::FinWait2
-        | State::CloseWait => Some(Reset { seq: tcb.send.snd_nxt, ack: Some(tcb.receive.rcv_nxt) }),
+        | State::CloseWait => Some(reset),
+        // With the FIN still to come, the RFC's state would be CLOSE-WAIT or its like.
+        State::Closing | State::LastAck if tcb.send.fin_unsent() => Some(reset),
         State::Closed
         | State::Listen
         | State::SynSent

@@ -72,8 +72,7 @@ impl Receiver {
 
     /// RCV.WND: octets that the peer may still send.
     pub(crate) fn rcv_wnd(&self) -> u32 {
-        let right_edge = self.window.rcv_adv;
-        if right_edge.after(self.rcv_nxt) { right_edge.since(self.rcv_nxt) } else { 0 }
+        self.window.open(self.rcv_nxt)
     }
 
     /// How far the right edge could go: all free room offered.
@@ -105,7 +104,10 @@ impl Receiver {
         let Ok(octets) = u32::try_from(payload.len()) else { return Accepted::Duplicate };
         let unread = self.buffer.len();
         let room = self.cap.saturating_sub(unread);
-        if start + octets > room {
+        // A rounded-up window may have offered a few octets too much: only they are refused.
+        let octets = octets.min(room.saturating_sub(start));
+        let payload = payload.get(..usize::try_from(octets).unwrap_or(0)).unwrap_or_default();
+        if payload.is_empty() {
             return Accepted::Refused(Drop::NoBuffer);
         }
         if start == 0 && self.assembler.is_empty() {
@@ -146,7 +148,11 @@ impl Receiver {
         if start > 0 {
             return Accepted::Early;
         }
-        let octets = octets + self.assembler.advance(assemblies, octets);
+        let mut octets = octets + self.assembler.advance(assemblies, octets);
+        if let Some(fin) = self.fin_at {
+            // Octets beyond the FIN that came before it was known are none of the stream's.
+            octets = octets.min(fin.since(self.rcv_nxt));
+        }
         self.buffer.extend(octets);
         self.rcv_nxt = self.rcv_nxt.plus(octets);
         Accepted::InOrder { octets, filled: true }

@@ -36,10 +36,21 @@ impl Advertised {
         if limit.after(self.rcv_adv) && self.is_useful(limit, cap, mss) {
             self.rcv_adv = limit;
         }
-        let window = if self.rcv_adv.after(rcv_nxt) { self.rcv_adv.since(rcv_nxt) } else { 0 };
-        let field = window.div_ceil(1 << self.rcv_wscale).min(u32::from(u16::MAX));
-        self.rcv_adv = self.rcv_adv.latest(rcv_nxt.plus(field << self.rcv_wscale));
-        u16::try_from(field).unwrap_or(u16::MAX)
+        let field = self.field(rcv_nxt);
+        let edge_seen = rcv_nxt.plus(u32::from(field) << self.rcv_wscale);
+        self.rcv_adv = self.rcv_adv.latest(edge_seen);
+        field
+    }
+
+    /// The window field that offers what was offered before, and no more than rounding demands.
+    pub(crate) fn field(&self, rcv_nxt: SeqNum) -> u16 {
+        let window = self.open(rcv_nxt).div_ceil(1 << self.rcv_wscale);
+        u16::try_from(window).unwrap_or(u16::MAX)
+    }
+
+    /// RCV.WND: octets that the peer may still send.
+    pub(crate) fn open(&self, rcv_nxt: SeqNum) -> u32 {
+        if self.rcv_adv.after(rcv_nxt) { self.rcv_adv.since(rcv_nxt) } else { 0 }
     }
 
     /// min(Fr * RCV.BUFF, Eff.snd.MSS) with Fr = 1/2.
@@ -53,8 +64,7 @@ impl Advertised {
         if !limit.after(self.rcv_adv) || !self.is_useful(limit, cap, mss) {
             return false;
         }
-        let open = if self.rcv_adv.after(rcv_nxt) { self.rcv_adv.since(rcv_nxt) } else { 0 };
-        limit.since(rcv_nxt) >= open.saturating_mul(2)
+        limit.since(rcv_nxt) >= self.open(rcv_nxt).saturating_mul(2)
     }
 }
 
@@ -102,8 +112,7 @@ mod tests {
             let mut adv = Advertised { rcv_adv: nxt, rcv_wscale: shift };
             let mut edge = nxt;
             for (arrive, read) in steps {
-                let open = if adv.rcv_adv.after(nxt) { adv.rcv_adv.since(nxt) } else { 0 };
-                let arrive = arrive.min(open).min(cap - unread);
+                let arrive = arrive.min(adv.open(nxt)).min(cap - unread);
                 nxt = nxt.plus(arrive);
                 unread += arrive;
                 unread -= read.min(unread);

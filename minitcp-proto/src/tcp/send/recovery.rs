@@ -151,6 +151,10 @@ impl Recovery {
                 Progress::Recovered
             }
             Phase::AfterTimeout | Phase::Open => {
+                if done && sender.snd_una.after(self.recover) {
+                    // Keep up, or it would lie ahead again after 2³¹ octets without a loss.
+                    self.recover = sender.snd_una.minus(1);
+                }
                 let after_timeout = self.phase == Phase::AfterTimeout;
                 congestion.on_ack(&AckSample { after_timeout, ..*sample }, now);
                 if after_timeout && done {

@@ -18,12 +18,21 @@ pub(crate) struct RttEstimator {
     backoff: u8,
     /// The octet that is being timed (exclusive end) and when it was first sent.
     timing: Option<(SeqNum, Instant)>,
+    /// When the timer fired last.
+    fired_at: Instant,
 }
 
 impl RttEstimator {
     /// RFC 6298 §2.1: until a sample is taken, the initial RTO holds.
     pub(crate) fn new(config: &Config) -> Self {
-        Self { srtt: 0, rttvar: 0, base: micros(config.initial_rto), backoff: 0, timing: None }
+        Self {
+            srtt: 0,
+            rttvar: 0,
+            base: micros(config.initial_rto),
+            backoff: 0,
+            timing: None,
+            fired_at: Instant::ZERO,
+        }
     }
 
     /// A segment that ends at `end` leaves for the first time: time it, unless one is timed
@@ -46,6 +55,11 @@ impl RttEstimator {
         {
             self.timing = None;
             self.sample(now.micros_since(sent).max(1), config);
+        } else if now.micros_since(self.fired_at) <= self.base {
+            // Deviation: RFC 6298 §5 keeps the back-off until a sample is taken. While every other
+            // segment is lost there is none, and the RTO would stay at its maximum. An answer this
+            // soon after a retransmission shows that the RTO without back-off fits the path.
+            self.backoff = 0;
         }
     }
 
@@ -65,8 +79,9 @@ impl RttEstimator {
     }
 
     /// The timer fired: back off (RFC 6298 §5.5).
-    pub(crate) const fn on_timeout(&mut self) {
+    pub(crate) const fn on_timeout(&mut self, now: Instant) {
         self.backoff = self.backoff.saturating_add(1);
+        self.fired_at = now;
     }
 
     /// RFC 6298 §5.7: after a lost SYN the RTO starts at 3 s for data.
@@ -146,15 +161,28 @@ mod tests {
         let mut seen = std::vec::Vec::new();
         for _ in 0..10 {
             seen.push(rtt.rto_micros(&config()) / 1000);
-            rtt.on_timeout();
+            rtt.on_timeout(Instant::ZERO);
         }
         assert_eq!(seen, [300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400, 60_000, 60_000]);
         rtt.sample(100_000, &config());
         assert!(rtt.rto_micros(&config()) <= 300_000);
         for _ in 0..300 {
-            rtt.on_timeout();
+            rtt.on_timeout(Instant::ZERO);
         }
         assert_eq!(rtt.rto_micros(&config()), 60_000_000);
+    }
+
+    #[test]
+    fn an_answer_soon_after_a_timeout_ends_the_back_off() {
+        for (after_micros, rto_micros) in [(1, 300_000), (300_000, 300_000), (300_001, 1_200_000)] {
+            let mut rtt = after_samples(&[100]);
+            let fired_at = Instant::from_secs(10);
+            rtt.on_timeout(Instant::from_secs(5));
+            rtt.on_timeout(fired_at);
+            rtt.on_retransmission();
+            rtt.on_ack(SeqNum(1), fired_at.after_micros(after_micros), &config());
+            assert_eq!(rtt.rto_micros(&config()), rto_micros, "{after_micros} µs");
+        }
     }
 
     #[test]

@@ -142,8 +142,13 @@ impl Sender {
 
     /// Takes the peer's window from `segment` if it is not an old one; `true` if the window
     /// changed (RFC 9293 §3.10.7.4, fifth step: WL1 and WL2).
+    ///
+    /// Deviation: a segment that acknowledges something new always counts, because it was sent
+    /// later than all that did not. By WL1 alone, a retransmission with an old sequence number would
+    /// move `snd_una` and leave the window where it was: its right edge would be invented.
     pub(crate) fn update_window(&mut self, segment: &Segment<'_>) -> bool {
-        let newer = self.snd_wl1.before(segment.seq)
+        let newer = segment.ack.after(self.snd_una)
+            || self.snd_wl1.before(segment.seq)
             || (self.snd_wl1 == segment.seq && self.snd_wl2.at_or_before(segment.ack));
         if !newer {
             return false;
