@@ -1,0 +1,313 @@
+//! How does one get a TUN device, and leave it as it was found?
+
+use std::fs::File;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+use crate::config::TunConfig;
+use crate::error::TunError;
+use crate::interface::{Interface, Ipv4Settings};
+use crate::sys;
+
+/// An open device: one packet a read, one packet a write.
+#[derive(Debug)]
+pub(crate) struct Device {
+    /// Undone when the device is dropped; first, as `file` may be what keeps the interface alive.
+    _changes: Option<Changes>,
+    file: File,
+    mtu: u16,
+}
+
+/// What became of a packet that was to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// It is on its way.
+    Sent,
+    /// The device is full: try again when it is writable.
+    Full,
+    /// The device will not have it, now or later.
+    Refused,
+}
+
+impl Device {
+    /// Creates the device of `config`, or attaches to it, and makes true of it what `config` asks.
+    pub(crate) fn open(config: &TunConfig) -> Result<Self, TunError> {
+        let name = config.name.as_str();
+        check_name(name)?;
+        check_addresses(config)?;
+        let failed = |attempt| move |error| TunError::from_io(attempt, name, error);
+        let interface = Interface::new(name).map_err(failed("see the settings"))?;
+        let is_new = !interface.exists();
+        let fd = attach(name)?;
+        // The mask belongs to the device and survives whoever negotiated it.
+        sys::clear_offload(fd.as_fd()).map_err(failed("clear the offloads"))?;
+        let mut changes = Changes { interface, is_new, done: Vec::new() };
+        if is_new || config.kernel_addr.is_some() {
+            changes.configure(config)?;
+        }
+        let mtu = changes.interface.mtu().map_err(failed("read the MTU"))?;
+        Self::with_changes(fd, mtu, Some(changes)).map_err(failed("change the descriptor"))
+    }
+
+    /// A device that somebody else has opened and configured.
+    pub(crate) fn from_fd(fd: OwnedFd, mtu: u16) -> io::Result<Self> {
+        Self::with_changes(fd, mtu, None)
+    }
+
+    fn with_changes(fd: OwnedFd, mtu: u16, changes: Option<Changes>) -> io::Result<Self> {
+        sys::set_nonblocking(fd.as_fd())?;
+        Ok(Self { _changes: changes, file: File::from(fd), mtu })
+    }
+
+    /// Largest packet, in octets.
+    pub(crate) const fn mtu(&self) -> u16 {
+        self.mtu
+    }
+
+    /// Reads one packet to the front of `buffer` and returns its length; `None` when none is
+    /// there.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        loop {
+            match self.file.read(buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(len) => return Ok(Some(len)),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return Ok(None),
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Writes the packet that `parts` make up.
+    pub(crate) fn write(&mut self, parts: &[&[u8]; 3]) -> io::Result<Written> {
+        let parts = parts.map(IoSlice::new);
+        loop {
+            let Err(error) = self.file.write_vectored(&parts) else { return Ok(Written::Sent) };
+            match error.raw_os_error() {
+                Some(libc::EAGAIN) => return Ok(Written::Full),
+                Some(libc::EINTR) => {}
+                // The interface is down; the kernel lacks memory; the packet is not to its taste.
+                Some(libc::EIO | libc::ENOBUFS | libc::ENOMEM | libc::EINVAL | libc::EMSGSIZE) => {
+                    return Ok(Written::Refused);
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+}
+
+impl AsRawFd for Device {
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+}
+
+/// The settings that we changed on an interface, to be changed back.
+#[derive(Debug)]
+struct Changes {
+    interface: Interface,
+    /// We made it, so that it goes away with us.
+    is_new: bool,
+    /// What there was before, oldest change first.
+    done: Vec<Before>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    Mtu(u16),
+    QueueLen(u32),
+    Down,
+    Ipv4(Option<Ipv4Settings>),
+    WithoutIpv6(Ipv6Addr, u8),
+}
+
+impl Changes {
+    /// Changes what differs from `config`.
+    fn configure(&mut self, config: &TunConfig) -> Result<(), TunError> {
+        let failed = |attempt| move |error| TunError::from_io(attempt, &config.name, error);
+        self.set_sizes(config).map_err(failed("set the MTU or queue length"))?;
+        if config.up && !self.interface.is_up().map_err(failed("read the state"))? {
+            self.interface.set_up(true).map_err(failed("change the state"))?;
+            self.done.push(Before::Down);
+        }
+        self.set_addresses(config).map_err(failed("set the address"))
+    }
+
+    fn set_sizes(&mut self, config: &TunConfig) -> io::Result<()> {
+        let mtu = self.interface.mtu()?;
+        if mtu != config.mtu {
+            self.interface.set_mtu(config.mtu)?;
+            self.done.push(Before::Mtu(mtu));
+        }
+        let Some(wanted) = config.queue_len else { return Ok(()) };
+        let queue_len = self.interface.queue_len()?;
+        if queue_len != wanted {
+            self.interface.set_queue_len(wanted)?;
+            self.done.push(Before::QueueLen(queue_len));
+        }
+        Ok(())
+    }
+
+    fn set_addresses(&mut self, config: &TunConfig) -> io::Result<()> {
+        match (config.kernel_addr, config.peer_addr) {
+            (Some(IpAddr::V4(address)), peer) => {
+                let peer = match peer {
+                    Some(IpAddr::V4(peer)) => peer,
+                    Some(IpAddr::V6(_)) | None => address,
+                };
+                let netmask = netmask(config.prefix_len);
+                let wanted = Some(Ipv4Settings { address, peer, netmask });
+                let found = self.interface.ipv4()?;
+                if found != wanted {
+                    self.done.push(Before::Ipv4(found));
+                    self.interface.set_ipv4(wanted)?;
+                }
+            }
+            (Some(IpAddr::V6(address)), _) => {
+                if self.interface.add_ipv6(address, config.prefix_len)? {
+                    self.done.push(Before::WithoutIpv6(address, config.prefix_len));
+                }
+            }
+            (None, _) => {}
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        if self.is_new {
+            return;
+        }
+        for before in self.done.iter().rev() {
+            let interface = &self.interface;
+            // Whoever has removed the interface meanwhile has undone the change, too.
+            let _ = match *before {
+                Before::Mtu(mtu) => interface.set_mtu(mtu),
+                Before::QueueLen(packets) => interface.set_queue_len(packets),
+                Before::Down => interface.set_up(false),
+                Before::Ipv4(settings) => interface.set_ipv4(settings),
+                Before::WithoutIpv6(address, bits) => interface.remove_ipv6(address, bits),
+            };
+        }
+    }
+}
+
+/// Opens the TUN device `name`: packets without a header before them.
+fn attach(name: &str) -> Result<OwnedFd, TunError> {
+    let mut settings = tun::Configuration::default();
+    settings.tun_name(name);
+    // It is configured here, so that only what differs is changed.
+    settings.platform_config(|platform| {
+        platform.ensure_root_privileges(false);
+    });
+    let error = match tun::create(&settings) {
+        Ok(device) => return Ok(sys::own(device)),
+        Err(error) => io::Error::from(error),
+    };
+    let name = name.to_owned();
+    Err(match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => TunError::NoTunSupport,
+        Some(libc::EBUSY) => TunError::Busy { name },
+        Some(libc::EINVAL) => TunError::NotTun { name },
+        _ => TunError::from_io("open the queue", &name, error),
+    })
+}
+
+/// What `dev_valid_name` of Linux allows, less `%`, which would ask for a name of its choice.
+fn check_name(name: &str) -> Result<(), TunError> {
+    let is_bad = |byte: u8| b"/:%\0\x0b".contains(&byte) || byte.is_ascii_whitespace();
+    let is_bad_name =
+        !(1..=15).contains(&name.len()) || name == "." || name == ".." || name.bytes().any(is_bad);
+    if is_bad_name { Err(TunError::BadName { name: name.to_owned() }) } else { Ok(()) }
+}
+
+fn check_addresses(config: &TunConfig) -> Result<(), TunError> {
+    let reason = match (config.kernel_addr, config.peer_addr) {
+        (None, _) => return Ok(()),
+        (Some(kernel), Some(peer)) if kernel.is_ipv4() != peer.is_ipv4() => {
+            "the kernel's and the stack's must be of one IP version"
+        }
+        (Some(kernel), Some(peer)) if kernel == peer => "the kernel's and the stack's must differ",
+        (Some(IpAddr::V4(_)), _) if config.prefix_len > 32 => "an IPv4 network has at most 32 bits",
+        (Some(IpAddr::V6(_)), _) if config.prefix_len > 128 => {
+            "an IPv6 network has at most 128 bits"
+        }
+        (Some(IpAddr::V6(kernel)), Some(IpAddr::V6(peer)))
+            if !same_network(kernel, peer, config.prefix_len) =>
+        {
+            "the stack's must be in the network of the kernel's"
+        }
+        _ => return Ok(()),
+    };
+    Err(TunError::BadAddress { reason })
+}
+
+fn same_network(a: Ipv6Addr, b: Ipv6Addr, prefix_len: u8) -> bool {
+    let host_bits = 128_u32.saturating_sub(u32::from(prefix_len));
+    let differing = u128::from(a) ^ u128::from(b);
+    differing.checked_shr(host_bits).unwrap_or(0) == 0
+}
+
+fn netmask(prefix_len: u8) -> Ipv4Addr {
+    let host_bits = 32_u32.saturating_sub(u32::from(prefix_len));
+    Ipv4Addr::from(u32::MAX.checked_shl(host_bits).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_an_interface_can_have() {
+        for (name, is_good) in [
+            ("tun0", true),
+            ("a", true),
+            ("fifteen-octets-", true),
+            ("sixteen-octets--", false),
+            ("", false),
+            (".", false),
+            ("..", false),
+            ("a/b", false),
+            ("a b", false),
+            ("a:1", false),
+            ("tun%d", false),
+            ("tun\0", false),
+        ] {
+            assert_eq!(check_name(name).is_ok(), is_good, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_must_fit_each_other() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        for (kernel, peer, prefix_len, is_good) in [
+            ("10.0.0.1", "10.0.0.2", 24, true),
+            ("10.0.0.1", "192.0.2.1", 32, true),
+            ("10.0.0.1", "10.0.0.2", 33, false),
+            ("10.0.0.1", "10.0.0.1", 24, false),
+            ("10.0.0.1", "fd00::2", 24, false),
+            ("fd00::1", "fd00::2", 64, true),
+            ("fd00::1", "fd00::2", 127, false),
+            ("fd00::1", "fd01::2", 64, false),
+            ("fd00::1", "ff01::2", 0, true),
+            ("fd00::1", "fd00::2", 129, false),
+        ] {
+            let mut config = TunConfig::new("tun0").kernel_addr(ip(kernel)).peer_addr(ip(peer));
+            config.prefix_len = prefix_len;
+            assert_eq!(check_addresses(&config).is_ok(), is_good, "{kernel} {peer} {prefix_len}");
+        }
+    }
+
+    #[test]
+    fn netmasks() {
+        for (bits, mask) in [(0, "0.0.0.0"), (1, "128.0.0.0"), (24, "255.255.255.0")] {
+            assert_eq!(netmask(bits).to_string(), mask);
+        }
+        assert_eq!(netmask(31), Ipv4Addr::new(255, 255, 255, 254));
+        assert_eq!(netmask(32), Ipv4Addr::BROADCAST);
+    }
+}
