@@ -45,6 +45,8 @@ impl<O: Observer> Stack<'_, O> {
             protocol::UDP => self.handle_udp(packet, meta),
             protocol::ICMP if packet.src.is_ipv4() => self.handle_icmp_v4(packet),
             protocol::ICMPV6 if packet.src.is_ipv6() => self.handle_icmp_v6(packet),
+            // RFC 8200 §4.7: nothing follows the header, so there is nothing to complain of.
+            protocol::NO_NEXT_HEADER if packet.src.is_ipv6() => self.cx.drop(Drop::Protocol),
             _ => {
                 self.cx.drop(Drop::Protocol);
                 self.send_protocol_unreachable(packet);

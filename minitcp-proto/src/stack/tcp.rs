@@ -99,7 +99,9 @@ impl<O: Observer> Stack<'_, O> {
             }
             time_wait::Outcome::Reopen | time_wait::Outcome::Ack => {
                 self.cx.drop(Drop::OutOfWindow);
-                self.reply(flow, last_ack, &[]);
+                if self.cx.may_answer(segment) {
+                    self.reply(flow, last_ack, &[]);
+                }
             }
             time_wait::Outcome::Ignore(reason) => self.cx.drop(reason),
         }

@@ -1,6 +1,6 @@
 //! UDP (RFC 768): bound sockets with bounded queues, and a policy where nothing is bound.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::config::UnboundUdp;
 use crate::error::{BindError, UdpError};
@@ -87,7 +87,8 @@ impl<O: Observer> Stack<'_, O> {
     fn handle_unbound(&mut self, packet: &IpPacket<'_>, flow: Flow, payload: &[u8]) {
         match self.cx.config.unbound_udp {
             // Port 0 expects no answer (RFC 768), and an echo to an echo would never end.
-            UnboundUdp::Echo if flow.remote_port != 0 => {
+            // What the link would not take back is not echoed either.
+            UnboundUdp::Echo if flow.remote_port != 0 && self.fits_mtu(flow.local, payload) => {
                 self.cx.stats.datagrams_in += 1;
                 self.reply(flow, Content::Udp, payload);
             }
@@ -97,6 +98,11 @@ impl<O: Observer> Stack<'_, O> {
             }
             UnboundUdp::Echo | UnboundUdp::Drop => self.cx.drop(Drop::UdpUnbound),
         }
+    }
+
+    fn fits_mtu(&self, local: IpAddr, payload: &[u8]) -> bool {
+        let total = ip::header_len(local) + udp::HEADER_LEN + payload.len();
+        total <= usize::from(self.cx.config.mtu())
     }
 
     /// Binds a UDP socket to `local`; the unspecified address stands for all addresses of its IP
@@ -171,9 +177,8 @@ impl<O: Observer> Stack<'_, O> {
             false => Some(local.local),
         };
         let source = source.filter(|_| reachable).ok_or(UdpError::InvalidRemote)?;
-        let total = ip::header_len(source) + udp::HEADER_LEN + payload.len();
         let len = u32::try_from(payload.len()).map_err(|_| UdpError::TooBig)?;
-        if total > usize::from(config.mtu()) {
+        if !self.fits_mtu(source, payload) {
             return Err(UdpError::TooBig);
         }
         let flow = Flow {

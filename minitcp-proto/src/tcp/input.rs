@@ -159,7 +159,7 @@ fn check_sequence<O: Observer>(
         return Ok(());
     }
     cx.drop(Drop::OutOfWindow);
-    if !segment.flags.contains(Flags::RST) {
+    if !segment.flags.contains(Flags::RST) && cx.may_answer(segment) {
         tcb.receive.ack.require_now();
     }
     DONE
@@ -381,7 +381,7 @@ fn take_text<O: Observer>(
     if tcb.orphan && segment.end().after(tcb.receive.rcv_nxt) {
         // SHLD-3: nobody will read this, and the peer should know.
         cx.drop(Drop::ReaderGone);
-        let reset = Reset { seq: tcb.send.snd_nxt, ack: Some(tcb.receive.rcv_nxt) };
+        let reset = Reset { seq: tcb.send.bare_seq(), ack: Some(tcb.receive.rcv_nxt) };
         tcb.end(CloseReason::Aborted, cx);
         return Err(Some(reset));
     }

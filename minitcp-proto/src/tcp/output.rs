@@ -227,7 +227,7 @@ fn probe_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Tex
 
 fn pure_ack(tcb: &Tcb) -> Option<Text> {
     let due = tcb.receive.ack.owed() == Owed::Now;
-    due.then_some(Text { seq: tcb.send.snd_nxt, len: 0, fin: false, kind: Kind::PureAck })
+    due.then_some(Text { seq: tcb.send.bare_seq(), len: 0, fin: false, kind: Kind::PureAck })
 }
 
 /// Turns `text` into a segment and does the bookkeeping of sending it.

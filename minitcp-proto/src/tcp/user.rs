@@ -2,6 +2,7 @@
 
 use crate::error::{CloseReason, RecvError, SendError};
 use crate::observe::Observer;
+use crate::store::pool::Pool;
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::input::Reset;
@@ -17,12 +18,28 @@ pub(crate) fn send<O: Observer>(
 ) -> Result<usize, SendError> {
     may_send(tcb)?;
     let room = usize::try_from(tcb.send.room()).unwrap_or(usize::MAX);
+    let room = room.min(affordable(tcb, data.len(), &cx.pool));
     let taken = data.get(..room).unwrap_or(data);
     let count = tcb.send.buffer.append(&mut cx.pool, taken);
     if count < data.len() {
         tcb.write_blocked = true;
     }
     Ok(count)
+}
+
+/// How many octets a send may add without taking the last quarter of the pool, which is kept for
+/// received data: if all hosts filled theirs with what they have to send, none could receive, and
+/// no acknowledgment would ever free anything.
+fn affordable(tcb: &Tcb, wanted: usize, pool: &Pool<'_>) -> usize {
+    let held = usize::try_from(tcb.send.buffer.len()).unwrap_or(usize::MAX);
+    let in_place = usize::try_from(tcb.send.buffer.capacity()).unwrap_or(usize::MAX);
+    let spare = pool.free_bytes().saturating_sub(pool.capacity_bytes() / 4);
+    let mut extent = held.saturating_add(wanted);
+    // Blocks are powers of two, and the old one goes back only after the new one is taken.
+    while extent > in_place && extent.checked_next_power_of_two().is_none_or(|size| size > spare) {
+        extent /= 2;
+    }
+    extent.max(in_place).saturating_sub(held)
 }
 
 fn may_send(tcb: &Tcb) -> Result<(), SendError> {
@@ -109,7 +126,7 @@ pub(crate) fn close<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Opti
 
 /// ABORT (RFC 9293 §3.10.5).
 pub(crate) fn abort<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset> {
-    let reset = Reset { seq: tcb.send.snd_nxt, ack: Some(tcb.receive.rcv_nxt) };
+    let reset = Reset { seq: tcb.send.bare_seq(), ack: Some(tcb.receive.rcv_nxt) };
     let reset = match tcb.state() {
         State::SynRcvd
         | State::Established

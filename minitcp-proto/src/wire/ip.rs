@@ -311,6 +311,8 @@ pub mod protocol {
     pub const UDP: u8 = 17;
     /// ICMP for IPv6.
     pub const ICMPV6: u8 = 58;
+    /// IPv6: nothing follows (RFC 8200 §4.7).
+    pub const NO_NEXT_HEADER: u8 = 59;
 }
 
 enum Version {

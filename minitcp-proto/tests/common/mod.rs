@@ -3,7 +3,8 @@
 //! Sequence numbers in scripts are relative to their sender's initial one: 0 is the SYN, 1 the
 //! first octet of data; `seq` counts from the sender's, `ack` from the receiver's.
 
-#![allow(dead_code)] // Each test binary uses a part.
+#![allow(dead_code, unreachable_pub, unused_imports)] // Each test binary uses a part.
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
 mod log;
 pub mod packet;
@@ -27,6 +28,13 @@ pub const REMOTE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 pub fn config() -> Config {
     let mut config = Config::new(LOCAL, 24);
     config.receive_buffer = 65_535;
+    config
+}
+
+/// `config` with a change.
+pub fn config_with(change: impl FnOnce(&mut Config)) -> Config {
+    let mut config = config();
+    change(&mut config);
     config
 }
 

@@ -93,16 +93,14 @@ pub fn verify(packet: &[u8]) -> (u8, usize) {
         assert_eq!(usize::from(header.total_len()), packet.len(), "total length");
         let sum = Sum16BitWords::new().add_slice(header.slice()).ones_complement();
         assert_eq!(sum, 0, "IPv4 header checksum");
-        let pseudo = Sum16BitWords::new()
-            .add_4bytes(header.source())
-            .add_4bytes(header.destination());
+        let pseudo =
+            Sum16BitWords::new().add_4bytes(header.source()).add_4bytes(header.destination());
         (header.protocol().0, header.slice().len(), pseudo)
     } else {
         let header = Ipv6HeaderSlice::from_slice(packet).expect("an IPv6 header");
         assert_eq!(usize::from(header.payload_length()) + 40, packet.len(), "payload length");
-        let pseudo = Sum16BitWords::new()
-            .add_16bytes(header.source())
-            .add_16bytes(header.destination());
+        let pseudo =
+            Sum16BitWords::new().add_16bytes(header.source()).add_16bytes(header.destination());
         (header.next_header().0, 40, pseudo)
     };
     let transport = &packet[start..];

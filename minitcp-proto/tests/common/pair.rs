@@ -52,8 +52,13 @@ impl Pair {
         let address = "10.0.0.2:80".parse().unwrap();
         let listener = self.server.listen(address, 8).unwrap();
         let client = self.client.connect(self.now, address, None).unwrap();
-        self.run_for(Duration::from_secs(10));
-        (listener, client, self.server.accept(listener).expect("accepted"))
+        for _ in 0..20 {
+            self.run_for(Duration::from_secs(10));
+            if let Some(server) = self.server.accept(listener) {
+                return (listener, client, server);
+            }
+        }
+        panic!("not accepted");
     }
 
     fn collect(&mut self) {
@@ -102,5 +107,6 @@ impl Pair {
             steps += 1;
             assert!(steps < 5_000_000, "livelock at {}", self.now);
         }
+        self.now = until;
     }
 }

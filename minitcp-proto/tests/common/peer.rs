@@ -26,6 +26,8 @@ pub struct Peer {
     pub iss: u32,
     pub id: Option<ConnectionId>,
     pub listener: Option<ListenerId>,
+    /// How long `shake` takes between SYN,ACK and ACK.
+    pub rtt_ms: u64,
     /// What the stack sent and the script has not expected yet.
     sent: VecDeque<Vec<u8>>,
 }
@@ -46,6 +48,7 @@ impl Peer {
             iss: 0,
             id: None,
             listener: None,
+            rtt_ms: 0,
             sent: VecDeque::new(),
         }
     }
@@ -73,11 +76,20 @@ impl Peer {
         peer
     }
 
+    /// As `accepted`, at a round-trip time of 100 ms: the RTO is 300 ms.
+    pub fn far() -> Self {
+        let mut peer = Self::listening(config());
+        peer.rtt_ms = 100;
+        peer.shake(seg().win(64_000).mss(1460));
+        peer
+    }
+
     /// The peer's side of a three-way handshake with the listening stack.
     pub fn shake(&mut self, like: Seg) {
         let window = like.window.unwrap_or(64_000);
         self.send(like.syn());
         self.expect_syn(Flags::SYN | Flags::ACK);
+        self.after(self.rtt_ms);
         self.send(seg().ack(1).win(window));
         self.id = self.stack.accept(self.listener.unwrap());
         assert!(self.id.is_some(), "accepted");
@@ -271,6 +283,23 @@ impl Peer {
                     self.stack.handle_timeout(to);
                     return self.pump();
                 }
+            }
+        }
+        panic!("timers never end at {}", self.now);
+    }
+
+    /// Moves on by `millis`, whatever the stack may send on the way; it can all be taken after.
+    pub fn run(&mut self, millis: u64) {
+        let until = self.now + std::time::Duration::from_millis(millis);
+        for _ in 0..10_000 {
+            match self.stack.poll_timeout().filter(|due| *due <= until) {
+                Some(due) => self.now = self.now.max(due),
+                None => self.now = until,
+            }
+            self.stack.handle_timeout(self.now);
+            self.pump();
+            if self.now == until && self.stack.poll_timeout().is_none_or(|due| due > until) {
+                return;
             }
         }
         panic!("timers never end at {}", self.now);

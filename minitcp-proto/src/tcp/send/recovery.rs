@@ -39,6 +39,8 @@ pub(crate) enum Progress {
 pub(crate) struct Recovery {
     pub(crate) phase: Phase,
     dup_acks: u8,
+    /// Octets in flight at the first of these duplicates, before limited transmit added to them.
+    flight_before: u32,
     partial_ack_seen: bool,
     /// Timeouts in a row without progress.
     pub(crate) timeouts: u8,
@@ -55,6 +57,7 @@ impl Recovery {
         Self {
             phase: Phase::Open,
             dup_acks: 0,
+            flight_before: 0,
             partial_ack_seen: false,
             timeouts: 0,
             recover: iss,
@@ -99,6 +102,9 @@ impl Recovery {
     ) -> bool {
         let smss = u32::from(sender.smss);
         self.dup_acks = self.dup_acks.saturating_add(1);
+        if self.dup_acks == 1 {
+            self.flight_before = sender.flight();
+        }
         if self.phase == Phase::FastRecovery {
             // RFC 5681 §3.2 step 4: a segment has left the network.
             self.inflation = self.inflation.saturating_add(smss);
@@ -109,8 +115,7 @@ impl Recovery {
             return false;
         }
         // RFC 5681 §3.2 step 2: what limited transmit let out does not count as in flight.
-        let flight = sender.flight().saturating_sub(2 * smss).max(smss);
-        congestion.on_congestion(Signal::Loss, flight, smss, now);
+        congestion.on_congestion(Signal::Loss, self.flight_before, smss, now);
         self.phase = Phase::FastRecovery;
         self.partial_ack_seen = false;
         self.recover = sender.snd_nxt;
@@ -193,5 +198,33 @@ impl Recovery {
     fn mark_head_lost(&mut self, sender: &Sender) {
         self.lost_next = sender.snd_una;
         self.lost_end = sender.snd_una.plus(u32::from(sender.smss)).earliest(sender.snd_nxt);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Congestion;
+
+    /// A loss after more than 2³¹ octets without one is still found by duplicate ACKs: `recover`
+    /// must not stay behind until it seems to lie ahead.
+    #[test]
+    fn fast_retransmit_works_after_two_gibibytes() {
+        const SMSS: u32 = 1000;
+        let iss = SeqNum(7);
+        let mut sender = Sender::new(iss, 1 << 20, 1000);
+        let mut recovery = Recovery::new(iss);
+        let mut congestion = AnyController::new(Congestion::NewReno, SMSS, false);
+        let step = 1 << 28;
+        sender.snd_una = iss.plus(1);
+        for _ in 0..20 {
+            sender.snd_una = sender.snd_una.plus(step);
+            sender.snd_nxt = sender.snd_una.plus(10 * SMSS);
+            let sample = AckSample { acked: step, flight: step, smss: SMSS, after_timeout: false };
+            recovery.on_new_ack(&sender, &sample, &mut congestion, Instant::ZERO);
+            let (mut probe, mut reno) = (recovery.clone(), congestion.clone());
+            let begun = (0..3).any(|_| probe.on_duplicate_ack(&sender, &mut reno, Instant::ZERO));
+            assert!(begun, "at {}", sender.snd_una);
+        }
     }
 }

@@ -90,6 +90,14 @@ impl Sender {
         self.snd_nxt.since(self.snd_una)
     }
 
+    /// The sequence number of a segment without text: `snd_nxt`, but not beyond the window, where
+    /// a probe of a shut window has led, since the peer would not look at it (RFC 9293
+    /// §3.10.7.4, first step).
+    pub(crate) fn bare_seq(&self) -> SeqNum {
+        let right_edge = self.data_start().plus(self.snd_wnd);
+        if self.snd_nxt.after(right_edge) { right_edge } else { self.snd_nxt }
+    }
+
     /// Data octets queued and never sent.
     pub(crate) fn unsent(&self) -> u32 {
         let (next, end) = (self.snd_nxt.latest(self.data_start()), self.data_end());
@@ -144,8 +152,8 @@ impl Sender {
     /// changed (RFC 9293 §3.10.7.4, fifth step: WL1 and WL2).
     ///
     /// Deviation: a segment that acknowledges something new always counts, because it was sent
-    /// later than all that did not. By WL1 alone, a retransmission with an old sequence number would
-    /// move `snd_una` and leave the window where it was: its right edge would be invented.
+    /// later than all that did not. By WL1 alone, a retransmission with an old sequence number
+    /// would move `snd_una` and leave the window where it was: its right edge would be invented.
     pub(crate) fn update_window(&mut self, segment: &Segment<'_>) -> bool {
         let newer = segment.ack.after(self.snd_una)
             || self.snd_wl1.before(segment.seq)

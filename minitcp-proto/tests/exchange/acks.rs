@@ -1,0 +1,134 @@
+//! When to acknowledge: RFC 9293 §3.8.6.3, RFC 5681 §4.2.
+
+use std::time::Duration;
+
+use crate::common::{Peer, config_with, pattern, seg};
+
+#[test]
+fn a_lone_segment_is_acknowledged_after_40_ms() {
+    let mut p = Peer::accepted();
+    p.send(seg().ack(1).text(100));
+    p.at(40);
+    p.expect(seg().ack(101));
+    assert_eq!(p.stack.poll_timeout(), None);
+}
+
+/// RFC 9293 MUST-40: under half a second, whatever the configuration says.
+#[test]
+fn the_delay_is_configured_and_bounded() {
+    for (delay_ms, expected_ms) in [(0, 0), (10, 10), (200, 200), (500, 499), (5_000, 499)] {
+        let delayed_ack = Duration::from_millis(delay_ms);
+        let mut p =
+            Peer::accepted_with(config_with(|c| c.delayed_ack = delayed_ack), seg().mss(1460));
+        p.send(seg().ack(1).text(100));
+        p.at(expected_ms);
+        p.expect(seg().ack(101));
+    }
+}
+
+/// RFC 9293 SHLD-19.
+#[test]
+fn every_second_full_segment_is_acknowledged_at_once() {
+    let mut p = Peer::accepted();
+    for round in 0..5 {
+        let at = 1 + round * 2920;
+        p.send(seg().seq(at).ack(1).text(1460));
+        p.expect_nothing();
+        p.send(seg().seq(at + 1460).ack(1).text(1460));
+        p.expect(seg().ack(at + 2920));
+    }
+}
+
+#[test]
+fn one_acknowledgment_covers_what_was_fed_before_polling() {
+    let mut p = Peer::accepted();
+    for round in 0..10 {
+        p.feed(seg().seq(1 + round * 1460).ack(1).text(1460));
+    }
+    p.pump();
+    p.expect(seg().ack(14_601));
+    p.expect_data(pattern(1, 14_600));
+}
+
+#[test]
+fn data_carries_the_acknowledgment() {
+    let mut p = Peer::accepted();
+    p.send(seg().ack(1).text(100));
+    p.write(b"reply");
+    p.expect(seg().ack(101).data(b"reply"));
+    p.send(seg().seq(101).ack(6));
+    assert_eq!(p.stack.poll_timeout(), None);
+}
+
+/// RFC 5681 §4.2, and the contract: feeding many before polling hides none.
+#[test]
+fn each_segment_ahead_of_a_hole_is_answered_by_one_duplicate() {
+    for poll_between in [true, false] {
+        let mut p = Peer::accepted();
+        for index in 0..5 {
+            p.feed(seg().seq(1461 + index * 1460).ack(1).text(1460));
+            if poll_between {
+                p.pump();
+            }
+        }
+        p.pump();
+        for _ in 0..5 {
+            p.expect(seg().seq(1).ack(1).win(65_535).data(b""));
+        }
+        p.expect_nothing();
+        p.send(seg().ack(1).text(1460));
+        p.expect(seg().ack(1 + 6 * 1460));
+    }
+}
+
+/// Duplicates that a data segment would hide go out on their own, before it.
+#[test]
+fn duplicates_are_not_hidden_by_data() {
+    let mut p = Peer::accepted();
+    for index in 0..3 {
+        p.feed(seg().seq(101 + index * 100).ack(1).text(100));
+    }
+    p.write(b"data");
+    for _ in 0..3 {
+        p.expect(seg().seq(1).ack(1));
+    }
+    p.expect(seg().seq(1).ack(1).data(b"data"));
+}
+
+#[test]
+fn filling_a_hole_is_acknowledged_at_once() {
+    let mut p = Peer::accepted();
+    p.send(seg().seq(101).ack(1).text(100));
+    p.expect(seg().ack(1));
+    p.send(seg().seq(301).ack(1).text(100));
+    p.expect(seg().ack(1));
+    p.send(seg().seq(1).ack(1).text(50)); // Part of a hole.
+    p.expect(seg().ack(51));
+    p.send(seg().seq(51).ack(1).text(50)); // The rest; another remains.
+    p.expect(seg().ack(201));
+    p.send(seg().seq(201).ack(1).text(100));
+    p.expect(seg().ack(401));
+    p.expect_data(pattern(1, 400));
+}
+
+#[test]
+fn old_data_is_acknowledged_at_once() {
+    let mut p = Peer::accepted();
+    p.send(seg().ack(1).text(100));
+    p.send(seg().ack(1).text(100));
+    p.expect(seg().ack(101));
+    p.send(seg().seq(51).ack(1).text(100)); // Half old, half new.
+    p.expect_nothing();
+    p.at(40);
+    p.expect(seg().ack(151));
+    p.expect_data(pattern(1, 150));
+}
+
+#[test]
+fn pure_acks_are_not_acknowledged() {
+    let mut p = Peer::accepted();
+    p.send(seg().ack(1));
+    p.send(seg().ack(1).win(5));
+    p.expect_nothing();
+    assert_eq!(p.stack.poll_timeout(), None);
+}
