@@ -1,0 +1,58 @@
+//! What an application is told went wrong: `errno` values, which `std::io::Error` also knows by
+//! `ErrorKind`.
+
+use std::io;
+
+use minitcp_proto::{BindError, CloseReason, ConnectError, UdpError};
+
+pub(crate) fn of(code: i32) -> io::Error {
+    io::Error::from_raw_os_error(code)
+}
+
+/// Not yet (`EAGAIN`): a call on a non-blocking socket, or one whose timeout passed.
+pub(crate) fn would_block() -> io::Error {
+    of(libc::EAGAIN)
+}
+
+/// The call was made from inside the driver or the observer, which hold the stack.
+pub(crate) fn reentered() -> io::Error {
+    of(libc::EDEADLK)
+}
+
+pub(crate) fn bind(error: BindError) -> io::Error {
+    of(match error {
+        BindError::InUse | BindError::NoPort => libc::EADDRINUSE,
+        BindError::NotOurs => libc::EADDRNOTAVAIL,
+        BindError::NoSlot => libc::ENOBUFS,
+    })
+}
+
+pub(crate) fn connect(error: ConnectError) -> io::Error {
+    of(match error {
+        ConnectError::InvalidRemote | ConnectError::NotOurs | ConnectError::NoPort => {
+            libc::EADDRNOTAVAIL
+        }
+        ConnectError::InUse => libc::EADDRINUSE,
+        ConnectError::NoSlot => libc::ENOBUFS,
+    })
+}
+
+pub(crate) fn udp(error: UdpError) -> io::Error {
+    of(match error {
+        UdpError::Stale => libc::EBADF,
+        UdpError::TooBig => libc::EMSGSIZE,
+        UdpError::InvalidRemote => libc::EINVAL,
+        UdpError::WouldBlock => libc::EAGAIN,
+    })
+}
+
+/// What `SO_ERROR` says of a connection that ended so; `None` if it ended well.
+pub(crate) const fn ended(reason: CloseReason) -> Option<i32> {
+    match reason {
+        CloseReason::Finished => None,
+        CloseReason::Refused => Some(libc::ECONNREFUSED),
+        CloseReason::Reset => Some(libc::ECONNRESET),
+        CloseReason::TimedOut => Some(libc::ETIMEDOUT),
+        CloseReason::Aborted => Some(libc::ECONNABORTED),
+    }
+}

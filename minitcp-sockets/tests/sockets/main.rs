@@ -1,0 +1,6 @@
+//! Sockets of two hosts on one in-memory link, in virtual time.
+
+mod poll;
+mod support;
+mod tcp;
+mod udp;
