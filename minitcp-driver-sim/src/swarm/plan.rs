@@ -1,0 +1,223 @@
+//! What happens in a run? Everything, drawn from the seed before it begins.
+
+use core::fmt;
+use core::time::Duration;
+use std::net::{IpAddr, Ipv6Addr};
+
+use minitcp_proto::{Config, Limits};
+
+use crate::swarm::draw::Draw;
+use crate::swarm::path::Path;
+use crate::swarm::reduction::{Reduction, Without};
+use crate::swarm::talk::{Content, Talk};
+
+/// A topology, its faults, the settings of its hosts and what their programs say.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    pub(super) ipv6: bool,
+    pub(super) hosts: Vec<Host>,
+    /// One between two hosts, else one from each host to the router.
+    pub(super) paths: Vec<Path>,
+    pub(super) talks: Vec<Talk>,
+    /// When the faults of all links end.
+    pub(super) heal_after: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Host {
+    pub(super) config: Config,
+    pub(super) limits: Limits,
+    pub(super) backlog: u32,
+}
+
+impl Plan {
+    pub(super) fn draw(seed: u64, reduction: &Reduction) -> Self {
+        let mut draw = Draw::new(seed, 0);
+        let host_count = if draw.percent(75) { 2 } else { draw.index(2) + 3 };
+        let ipv6 = draw.percent(25) && !reduction.without.contains(Without::IPV6);
+        let heal_after = draw.duration(Duration::from_secs(1), Duration::from_secs(120));
+        let talk_count = draw.u32(1, 8);
+        let mut talks: Vec<Talk> = (0..talk_count)
+            .filter(|number| reduction.has_talk(*number))
+            .map(|number| Talk::draw(seed, number, host_count, reduction))
+            .collect();
+        let (path_count, hops) = if host_count == 2 { (1, 1) } else { (host_count, 2) };
+        let numbers = 0..u64::try_from(path_count).unwrap_or(0);
+        let paths = numbers.map(|n| Path::draw(seed, n, hops, reduction.without)).collect();
+        let hosts: Vec<Host> = (0..host_count)
+            .map(|index| {
+                let own = talks.iter().filter(|t| t.client == index || t.server == index).count();
+                Host::draw(seed, index, own, ipv6, reduction)
+            })
+            .collect();
+        for talk in &mut talks {
+            let buffers = [talk.client, talk.server].map(|host| hosts[host].least_buffer());
+            talk.limit(MAX_WINDOWS * u64::from(buffers[0].min(buffers[1])));
+        }
+        Self { seed, ipv6, hosts, paths, talks, heal_after }
+    }
+
+    /// The address of a host: all in one network if there is no router.
+    pub(super) fn address(&self, host: usize) -> IpAddr {
+        address(host, self.ipv6)
+    }
+
+    /// The server's port; talks keep theirs when others are left out.
+    pub(super) fn port(&self, talk: usize) -> u16 {
+        let number = self.talks.get(talk).map_or(0, |talk| talk.number);
+        1_000 + u16::try_from(number).unwrap_or(0)
+    }
+
+    /// Whether a connection may break through no fault of its own: some host gives up early, or
+    /// forgets handshakes under pressure.
+    pub(super) fn is_lenient(&self) -> bool {
+        self.hosts
+            .iter()
+            .any(|host| host.config.user_timeout < PATIENT || host.limits.half_open < MANY)
+    }
+
+    /// The longest that programs wait between two things they do.
+    pub(super) fn longest_pause(&self) -> Duration {
+        let pause = |talk: &Talk| match &talk.content {
+            Content::Tcp(tcp) => {
+                tcp.client.pauses(tcp.server.total) + tcp.server.pauses(tcp.client.total)
+            }
+            Content::Udp(udp) => udp.pause,
+        };
+        self.talks.iter().map(pause).max().unwrap_or_default()
+    }
+}
+
+impl Host {
+    fn least_buffer(&self) -> u32 {
+        self.config.receive_buffer.min(self.config.send_buffer)
+    }
+
+    /// A host that takes part in so many talks of its `own`.
+    fn draw(seed: u64, index: usize, own: usize, ipv6: bool, reduction: &Reduction) -> Self {
+        let number = u64::try_from(index).unwrap_or(0);
+        let draw = &mut Draw::new(seed, 100 + number);
+        let mut config = Config::new(address(index, ipv6), if ipv6 { 64 } else { 24 });
+        config.user_timeout = PATIENT;
+        config.syn_timeout = PATIENT;
+        let limits = Limits {
+            connections: own + 4,
+            half_open: MANY,
+            time_wait: 64,
+            listeners: own,
+            udp_sockets: own,
+            datagrams: 64,
+            assemblies: own + 4,
+            buffer_bytes: 8 << 20,
+        };
+        let mut host = Self { config, limits, backlog: 8 };
+        if !reduction.without.contains(Without::OPTIONS) {
+            host.draw_config(draw);
+            host.draw_limits(draw, own);
+        }
+        host
+    }
+
+    fn draw_config(&mut self, draw: &mut Draw) {
+        let config = &mut self.config;
+        if draw.percent(40) {
+            let least = if config.addresses().any(|own| own.is_ipv6()) { 1_280 } else { 576 };
+            let most = draw.one_of([1_500, 1_500, 9_000, 65_535]);
+            config.mtu = u16::try_from(draw.between(least, most)).unwrap_or(u16::MAX);
+        }
+        if draw.percent(60) {
+            config.receive_buffer = draw.u32(1, 1 << 20);
+        }
+        if draw.percent(60) {
+            config.send_buffer = draw.u32(1, 1 << 20);
+        }
+        if draw.percent(30) {
+            config.delayed_ack =
+                draw.duration(Duration::from_millis(1), Duration::from_millis(500));
+        }
+        if draw.percent(20) {
+            config.min_rto = draw.duration(Duration::from_millis(10), Duration::from_secs(1));
+        }
+        if draw.percent(20) {
+            config.initial_rto = draw.duration(Duration::from_millis(100), Duration::from_secs(3));
+        }
+        if draw.percent(5) {
+            config.user_timeout = draw.duration(Duration::from_secs(100), Duration::from_secs(300));
+            config.syn_timeout = draw.duration(Duration::from_secs(1), Duration::from_secs(180));
+        }
+        config.msl = draw.one_of([1, 5, 30, 30]) * Duration::from_secs(1);
+    }
+
+    fn draw_limits(&mut self, draw: &mut Draw, own: usize) {
+        let limits = &mut self.limits;
+        let few = |draw: &mut Draw| draw.index(4);
+        limits.connections = own + few(draw);
+        limits.assemblies = own + few(draw);
+        if draw.percent(10) {
+            limits.assemblies = few(draw);
+        }
+        if draw.percent(5) {
+            limits.half_open = 1 + few(draw);
+        }
+        if draw.percent(20) {
+            limits.time_wait = few(draw);
+        }
+        if draw.percent(20) {
+            limits.datagrams = 4 + few(draw);
+        }
+        if draw.percent(30) {
+            let bytes = draw.u32(1 << 15, 1 << 20);
+            limits.buffer_bytes = usize::try_from(bytes).unwrap_or(1 << 20);
+        }
+        self.backlog = draw.u32(1, 8);
+    }
+}
+
+fn address(host: usize, ipv6: bool) -> IpAddr {
+    let last = u8::try_from(host + 1).unwrap_or(u8::MAX);
+    match ipv6 {
+        true => Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last.into()).into(),
+        false => [10, 0, 0, last].into(),
+    }
+}
+
+/// Several lines, without the last line break.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version = if self.ipv6 { "IPv6" } else { "IPv4" };
+        write!(f, "seed {}, {version}, faults end after {:?}", self.seed, self.heal_after)?;
+        for (number, host) in self.hosts.iter().enumerate() {
+            let Host { config, limits, backlog } = host;
+            write!(
+                f,
+                "\nhost {number}: MTU {}, receive buffer {}, send buffer {}, delayed ACK {:?}, \
+                 RTO from {:?} (first {:?}), gives up after {:?} (SYN {:?}), MSL {:?}, \
+                 backlog {backlog}, {limits:?}",
+                config.mtu,
+                config.receive_buffer,
+                config.send_buffer,
+                config.delayed_ack,
+                config.min_rto,
+                config.initial_rto,
+                config.user_timeout,
+                config.syn_timeout,
+                config.msl,
+            )?;
+        }
+        for (number, path) in self.paths.iter().enumerate() {
+            write!(f, "\nlink {number}: {path}")?;
+        }
+        for talk in &self.talks {
+            write!(f, "\n{talk}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Bounds the packets of a run: with the smallest buffers, each octet is one.
+const MAX_WINDOWS: u64 = 500;
+/// More unfinished handshakes than any plan has.
+const MANY: usize = 128;
+/// Longer than any run lasts.
+const PATIENT: Duration = Duration::from_secs(1 << 20);

@@ -1,0 +1,358 @@
+//! The programs of one host: they begin their talks, accept those of others, and keep count.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use minitcp_proto::{
+    ConnectError, ConnectionId, Instant, ListenerId, SocketId, Stack, UdpError, UdpId,
+};
+
+use crate::swarm::Wrong;
+use crate::swarm::pattern::Stream;
+use crate::swarm::plan::Plan;
+use crate::swarm::side::{Life, Side};
+use crate::swarm::talk::{Content, Udp};
+
+/// All programs of one host.
+#[derive(Debug)]
+pub(super) struct Player {
+    plan: Arc<Plan>,
+    clients: Vec<Client>,
+    servers: Vec<Server>,
+    sides: BTreeMap<ConnectionId, (Side, Option<Instant>)>,
+    /// The run is over: let go of everything.
+    pub(super) is_closing: bool,
+    pub(super) wrong: Option<Wrong>,
+    /// Changes whenever anything moves on.
+    pub(super) progress: u64,
+    pub(super) connections: u64,
+}
+
+#[derive(Debug)]
+struct Client {
+    talk: usize,
+    /// Connections or datagrams still to begin.
+    left: u32,
+    /// Its present connection.
+    id: Option<ConnectionId>,
+    udp: Option<UdpId>,
+    next_try: Instant,
+}
+
+#[derive(Debug)]
+struct Server {
+    talk: usize,
+    socket: SocketId,
+    /// Connections that ended.
+    finished: u32,
+}
+
+impl Player {
+    /// Opens the listeners of `host`, and prepares its clients.
+    pub(super) fn new(plan: &Arc<Plan>, host: usize, stack: &mut Stack<'static>) -> Self {
+        let (mut clients, mut servers) = (Vec::new(), Vec::new());
+        for (talk, described) in plan.talks.iter().enumerate() {
+            if described.client == host {
+                let left = match &described.content {
+                    Content::Tcp(tcp) => tcp.connections,
+                    Content::Udp(udp) => udp.datagrams.into(),
+                };
+                let next_try = Instant::ZERO;
+                clients.push(Client { talk, left, id: None, udp: None, next_try });
+            }
+            if described.server == host {
+                let here = SocketAddr::new(plan.address(host), plan.port(talk));
+                let socket = match described.content {
+                    Content::Tcp(_) => {
+                        stack.listen(here, plan.hosts[host].backlog).map(SocketId::Listener)
+                    }
+                    Content::Udp(_) => stack.udp_bind(here).map(SocketId::Udp),
+                };
+                let socket = socket.unwrap_or_else(|error| panic!("{here}: {error}"));
+                servers.push(Server { talk, socket, finished: 0 });
+            }
+        }
+        Self {
+            plan: Arc::clone(plan),
+            clients,
+            servers,
+            sides: BTreeMap::new(),
+            is_closing: false,
+            wrong: None,
+            progress: 0,
+            connections: 0,
+        }
+    }
+
+    /// All its talks have come to their end, as far as this host can tell.
+    pub(super) fn is_done(&self) -> bool {
+        let served = |server: &Server| match &self.plan.talks[server.talk].content {
+            Content::Tcp(tcp) if tcp.is_clean() && !self.plan.is_lenient() => {
+                server.finished >= tcp.connections
+            }
+            Content::Tcp(_) | Content::Udp(_) => true,
+        };
+        self.clients.iter().all(|client| client.left == 0 && client.id.is_none())
+            && self.sides.is_empty()
+            && self.servers.iter().all(served)
+    }
+
+    /// Something has happened: acts, and says when it wants to act again.
+    pub(super) fn act(&mut self, stack: &mut Stack<'static>, now: Instant) -> Option<Instant> {
+        if self.wrong.is_some() {
+            return None;
+        }
+        if self.is_closing {
+            self.let_go(stack);
+            return None;
+        }
+        let result = self.act_on_events(stack, now).and_then(|()| {
+            self.act_on_time(stack, now)?;
+            self.begin(stack, now)
+        });
+        match result {
+            Ok(next_try) => self.sides.values().filter_map(|(_, next)| *next).chain(next_try).min(),
+            Err(wrong) => {
+                self.wrong = Some(wrong);
+                None
+            }
+        }
+    }
+
+    fn act_on_events(&mut self, stack: &mut Stack<'static>, now: Instant) -> Result<(), Wrong> {
+        while let Some(event) = stack.poll_event() {
+            match event.socket {
+                SocketId::Connection(id) => self.act_on_side(stack, now, id)?,
+                SocketId::Listener(id) => self.accept(stack, now, id)?,
+                SocketId::Udp(id) => self.receive_datagrams(stack, id)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn act_on_time(&mut self, stack: &mut Stack<'static>, now: Instant) -> Result<(), Wrong> {
+        let is_due = |next: &Option<Instant>| next.is_some_and(|at| at <= now);
+        while let Some(id) =
+            self.sides.iter().find(|(_, (_, next))| is_due(next)).map(|(id, _)| *id)
+        {
+            self.act_on_side(stack, now, id)?;
+        }
+        Ok(())
+    }
+
+    fn act_on_side(
+        &mut self,
+        stack: &mut Stack<'static>,
+        now: Instant,
+        id: ConnectionId,
+    ) -> Result<(), Wrong> {
+        let Some((side, next)) = self.sides.get_mut(&id) else { return Ok(()) };
+        let before = side.octets();
+        let life = side.act(stack, now)?;
+        self.progress += side.octets() - before;
+        match life {
+            Life::Waits(at) => *next = at,
+            Life::Over => {
+                let talk = side.talk;
+                self.progress += 1;
+                self.sides.remove(&id);
+                match self.clients.iter_mut().find(|client| client.id == Some(id)) {
+                    Some(client) => client.id = None,
+                    None => self.servers.iter_mut().filter(|s| s.talk == talk).for_each(|server| {
+                        server.finished += 1;
+                    }),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(
+        &mut self,
+        stack: &mut Stack<'static>,
+        now: Instant,
+        listener: ListenerId,
+    ) -> Result<(), Wrong> {
+        let Some(server) = self.servers.iter().find(|s| s.socket == SocketId::Listener(listener))
+        else {
+            return Ok(());
+        };
+        let talk = server.talk;
+        while let Some(id) = stack.accept(listener) {
+            let peer = stack.connection(id).and_then(|connection| connection.peer_addr());
+            let port = peer.ok_or(Wrong::Broken("accepted nobody"))?.port();
+            self.add_side(stack, now, (talk, id), (port, false))?;
+        }
+        Ok(())
+    }
+
+    fn add_side(
+        &mut self,
+        stack: &mut Stack<'static>,
+        now: Instant,
+        (talk, id): (usize, ConnectionId),
+        port: (u16, bool),
+    ) -> Result<(), Wrong> {
+        let plan = Arc::clone(&self.plan);
+        let Content::Tcp(tcp) = &plan.talks[talk].content else { return Ok(()) };
+        let side = Side::new(id, talk, tcp, port, plan.is_lenient(), now);
+        self.sides.insert(id, (side, None));
+        self.connections += 1;
+        self.act_on_side(stack, now, id)
+    }
+
+    /// Begins the connections and sends the datagrams that are due; when the next is.
+    fn begin(
+        &mut self,
+        stack: &mut Stack<'static>,
+        now: Instant,
+    ) -> Result<Option<Instant>, Wrong> {
+        let plan = Arc::clone(&self.plan);
+        let mut next = None;
+        for index in 0..self.clients.len() {
+            let client = &mut self.clients[index];
+            let described = &plan.talks[client.talk];
+            let remote = SocketAddr::new(plan.address(described.server), plan.port(client.talk));
+            match &described.content {
+                Content::Tcp(tcp) => {
+                    let same_port = tcp.same_port.then(|| plan.port(client.talk) + 1_000);
+                    while self.clients[index].wants_connection(now) {
+                        self.connect(stack, now, index, remote, same_port)?;
+                    }
+                }
+                Content::Udp(udp) => {
+                    let before = client.left;
+                    client.send_datagrams(stack, now, remote, udp)?;
+                    self.progress += u64::from(before - client.left);
+                }
+            }
+            let client = &self.clients[index];
+            if client.left > 0 && client.id.is_none() && client.next_try > now {
+                next = Some(next.map_or(client.next_try, |at: Instant| at.min(client.next_try)));
+            }
+        }
+        Ok(next)
+    }
+
+    fn connect(
+        &mut self,
+        stack: &mut Stack<'static>,
+        now: Instant,
+        index: usize,
+        remote: SocketAddr,
+        same_port: Option<u16>,
+    ) -> Result<(), Wrong> {
+        let client = &mut self.clients[index];
+        let own = if remote.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+        let local = same_port.map(|port| SocketAddr::new(own, port));
+        let id = match stack.connect(now, remote, local) {
+            Ok(id) => id,
+            // The last connection has not left yet, or waits in TIME-WAIT.
+            Err(ConnectError::NoSlot | ConnectError::InUse) => {
+                client.next_try = now + TRY_AGAIN;
+                return Ok(());
+            }
+            Err(_) => return Err(Wrong::Broken("connect refused")),
+        };
+        (client.id, client.left) = (Some(id), client.left - 1);
+        let talk = client.talk;
+        let local = stack.connection(id).and_then(|connection| connection.local_addr());
+        let port = local.ok_or(Wrong::Broken("connected nobody"))?.port();
+        self.add_side(stack, now, (talk, id), (port, true))
+    }
+
+    fn receive_datagrams(&self, stack: &mut Stack<'static>, id: UdpId) -> Result<(), Wrong> {
+        let mut buffer = [0; 2_048];
+        while let Some(received) = stack.udp_recv(id, &mut buffer) {
+            let server = self.servers.iter().find(|server| server.socket == SocketId::Udp(id));
+            let Some(server) = server else { continue };
+            let Content::Udp(udp) = &self.plan.talks[server.talk].content else { continue };
+            let octets = &buffer[..received.len];
+            if received.full_len != udp.size {
+                let expected = u64::try_from(udp.size).unwrap_or(0);
+                let received = u64::try_from(received.full_len).unwrap_or(0);
+                return Err(Wrong::Count { expected, received });
+            }
+            let (number, rest) = octets.split_at(4);
+            let number = u32::from_le_bytes([number[0], number[1], number[2], number[3]]);
+            if number == 0 || number > u32::from(udp.datagrams) {
+                return Err(Wrong::Octets { at: 0 });
+            }
+            Stream::new(server.talk, 0, true).compare(u64::from(number), rest)?;
+        }
+        Ok(())
+    }
+
+    /// Aborts and closes everything.
+    fn let_go(&mut self, stack: &mut Stack<'static>) {
+        for server in core::mem::take(&mut self.servers) {
+            match server.socket {
+                SocketId::Listener(id) => {
+                    while let Some(id) = stack.accept(id) {
+                        if let Some(connection) = stack.connection(id) {
+                            connection.abort();
+                        }
+                    }
+                    stack.close_listener(id);
+                }
+                SocketId::Udp(id) => stack.udp_close(id),
+                SocketId::Connection(_) => {}
+            }
+        }
+        for client in &mut self.clients {
+            client.left = 0;
+            if let Some(id) = client.udp.take() {
+                stack.udp_close(id);
+            }
+        }
+        for (id, _) in core::mem::take(&mut self.sides) {
+            if let Some(connection) = stack.connection(id) {
+                connection.abort();
+            }
+        }
+        while stack.poll_event().is_some() {}
+    }
+}
+
+impl Client {
+    fn wants_connection(&self, now: Instant) -> bool {
+        self.left > 0 && self.id.is_none() && self.next_try <= now
+    }
+
+    fn send_datagrams(
+        &mut self,
+        stack: &mut Stack<'static>,
+        now: Instant,
+        remote: SocketAddr,
+        udp: &Udp,
+    ) -> Result<(), Wrong> {
+        let any = if remote.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+        while self.left > 0 && self.next_try <= now {
+            let id = match self.udp {
+                Some(id) => id,
+                None => {
+                    let bound = stack.udp_bind(SocketAddr::new(any, 0));
+                    let id = bound.map_err(|_| Wrong::Broken("no UDP socket"))?;
+                    *self.udp.insert(id)
+                }
+            };
+            let mut datagram = self.left.to_le_bytes().to_vec();
+            let content = Stream::new(self.talk, 0, true);
+            datagram.extend_from_slice(content.octets(u64::from(self.left), udp.size - 4));
+            match stack.udp_send(id, remote, &datagram) {
+                Ok(()) => {
+                    self.left -= 1;
+                    self.next_try = now + udp.pause;
+                }
+                Err(UdpError::WouldBlock) => return Ok(()), // Readiness will follow.
+                Err(UdpError::TooBig) => self.left = 0,     // A small MTU.
+                Err(_) => return Err(Wrong::Broken("datagram refused")),
+            }
+        }
+        Ok(())
+    }
+}
+
+const TRY_AGAIN: Duration = Duration::from_millis(500);

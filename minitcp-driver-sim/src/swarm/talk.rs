@@ -1,0 +1,304 @@
+//! What do two programs say to each other? A talk: one or more connections, one after the other,
+//! in which each end follows a simple habit; or a handful of datagrams.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::swarm::draw::Draw;
+use crate::swarm::reduction::{Reduction, Without};
+
+/// One conversation between two hosts.
+#[derive(Clone, Debug)]
+pub(super) struct Talk {
+    /// Its number in the whole plan, whatever was left out.
+    pub(super) number: u32,
+    /// Index of the host that begins.
+    pub(super) client: usize,
+    pub(super) server: usize,
+    pub(super) content: Content,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    Tcp(Tcp),
+    Udp(Udp),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Tcp {
+    /// One after the other.
+    pub(super) connections: u32,
+    /// The client's port is the same each time.
+    pub(super) same_port: bool,
+    pub(super) client: Habit,
+    pub(super) server: Habit,
+}
+
+impl Tcp {
+    /// Both ends hear each other out: everything must arrive, whatever the links do.
+    pub(super) fn is_clean(&self) -> bool {
+        let is_polite = |habit: &Habit| match habit.ending {
+            Ending::HalfClose | Ending::CloseLast | Ending::CloseWhenDone => true,
+            Ending::Vanish | Ending::Abort(_) => false,
+        };
+        is_polite(&self.client) && is_polite(&self.server)
+    }
+}
+
+/// Datagrams from client to server.
+#[derive(Clone, Debug)]
+pub(super) struct Udp {
+    pub(super) datagrams: u16,
+    pub(super) size: usize,
+    pub(super) pause: Duration,
+}
+
+/// How one end of a connection behaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Habit {
+    /// Octets to send.
+    pub(super) total: u64,
+    /// At most so many with one call.
+    pub(super) write: usize,
+    pub(super) write_pause: Duration,
+    /// At most so many with one call.
+    pub(super) read: usize,
+    pub(super) read_pause: Duration,
+    /// Reads nothing for so long.
+    pub(super) first_read_after: Duration,
+    pub(super) turns: Option<Turns>,
+    pub(super) ending: Ending,
+    pub(super) no_delay: bool,
+    /// Reads in place.
+    pub(super) peeks: bool,
+}
+
+/// Request and response: so much of mine for so much of theirs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turns {
+    pub(super) mine: u64,
+    pub(super) theirs: u64,
+    pub(super) first: bool,
+}
+
+/// What an end does when it has sent everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Shuts its direction down at once, closes at the end of the peer's stream.
+    HalfClose,
+    /// Waits for the end of the peer's stream first.
+    CloseLast,
+    /// Closes when it has received what it expects, without waiting for the end of the stream.
+    CloseWhenDone,
+    /// Closes at once, whatever may still come.
+    Vanish,
+    /// Aborts after so many octets, sent and received.
+    Abort(u64),
+}
+
+impl Habit {
+    /// Octets that may be sent once `received` have come.
+    pub(super) fn allowance(&self, received: u64) -> u64 {
+        match self.turns {
+            Some(Turns { mine, theirs, first }) => {
+                let turns = received / theirs.max(1) + u64::from(first);
+                turns.saturating_mul(mine).min(self.total)
+            }
+            None => self.total,
+        }
+    }
+
+    /// All the waiting that this habit adds to a connection.
+    pub(super) fn pauses(&self, to_read: u64) -> Duration {
+        let steps = |octets: u64, step: usize| {
+            u32::try_from(octets / u64::try_from(step.max(1)).unwrap_or(1)).unwrap_or(u32::MAX)
+        };
+        self.first_read_after
+            + self.write_pause.saturating_mul(steps(self.total, self.write) + 1)
+            + self.read_pause.saturating_mul(steps(to_read, self.read) + 1)
+    }
+}
+
+impl Talk {
+    pub(super) fn draw(seed: u64, number: u32, hosts: usize, reduction: &Reduction) -> Self {
+        let draw = &mut Draw::new(seed, 10_000 + u64::from(number));
+        let client = draw.index(hosts);
+        let server = (client + 1 + draw.index(hosts - 1)) % hosts;
+        let mut content = match draw.percent(12) {
+            true => Content::Udp(Udp {
+                datagrams: u16::try_from(draw.magnitude(1, 60)).unwrap_or(1),
+                size: usize::try_from(draw.magnitude(8, 1_200)).unwrap_or(8),
+                pause: draw.duration(Duration::from_micros(1), Duration::from_millis(100)),
+            }),
+            false => Content::Tcp(draw_tcp(draw, reduction)),
+        };
+        if reduction.without.contains(Without::PAUSES) {
+            content.hurry();
+        }
+        Self { number, client, server, content }
+    }
+}
+
+impl Talk {
+    /// Sends at most about so many octets a connection.
+    pub(super) fn limit(&mut self, octets: u64) {
+        let Content::Tcp(tcp) = &mut self.content else { return };
+        let rounds = tcp.client.turns.map(|turns| {
+            let round = turns.mine.max(turns.theirs);
+            (tcp.client.total / turns.mine).min(octets / round.max(1) + 1)
+        });
+        for habit in [&mut tcp.client, &mut tcp.server] {
+            habit.total = match (habit.turns, rounds) {
+                (Some(turns), Some(rounds)) => rounds * turns.mine,
+                _ => habit.total.min(octets),
+            };
+        }
+        // No more than so many steps, each of which may be a packet.
+        let least = |octets: u64| usize::try_from(octets / MAX_STEPS).unwrap_or(usize::MAX).max(1);
+        let (up, down) = (least(tcp.client.total), least(tcp.server.total));
+        for (habit, written, read) in [(&mut tcp.client, up, down), (&mut tcp.server, down, up)] {
+            habit.write = habit.write.max(written);
+            habit.read = habit.read.max(read);
+        }
+    }
+}
+
+fn draw_tcp(draw: &mut Draw, reduction: &Reduction) -> Tcp {
+    let connections = if draw.percent(20) { draw.u32(2, 40) } else { 1 };
+    let most = match () {
+        () if connections > 1 => 1 << 13,
+        () if draw.percent(2) => 1 << 21,
+        () if draw.percent(15) => 1 << 17,
+        () => 1 << 14,
+    };
+    let amount = |draw: &mut Draw| match draw.percent(20) {
+        true => 0,
+        false => draw.magnitude(1, most) >> reduction.shift,
+    };
+    let (up, down) = (amount(draw), amount(draw));
+    let mut client = draw_habit(draw, up, down);
+    let mut server = draw_habit(draw, down, up);
+    if draw.percent(25) {
+        let rounds = draw.magnitude(1, 20);
+        let (request, response) = (draw.magnitude(1, 2_000), draw.magnitude(1, most / 8 + 1));
+        let (request, response) =
+            ((request >> reduction.shift).max(1), (response >> reduction.shift).max(1));
+        client.total = rounds * request;
+        server.total = rounds * response;
+        client.turns = Some(Turns { mine: request, theirs: response, first: true });
+        server.turns = Some(Turns { mine: response, theirs: request, first: false });
+    }
+    client.ending = draw_ending(draw, up + down);
+    server.ending = draw_ending(draw, up + down);
+    if client.ending == Ending::CloseLast && server.ending == Ending::CloseLast {
+        server.ending = Ending::HalfClose; // Or they would be polite for ever.
+    }
+    let mut tcp = Tcp {
+        connections: connections.min(reduction.connections),
+        same_port: draw.percent(15),
+        client,
+        server,
+    };
+    tcp.same_port &= tcp.is_clean();
+    tcp
+}
+
+fn draw_habit(draw: &mut Draw, total: u64, to_read: u64) -> Habit {
+    let mut habit = Habit {
+        total,
+        write: usize::MAX,
+        write_pause: Duration::ZERO,
+        read: usize::MAX,
+        read_pause: Duration::ZERO,
+        first_read_after: Duration::ZERO,
+        turns: None,
+        ending: Ending::HalfClose,
+        no_delay: draw.percent(30),
+        peeks: draw.percent(30),
+    };
+    let step = |draw: &mut Draw, octets: u64| {
+        usize::try_from(draw.magnitude(1, octets.max(2))).unwrap_or(usize::MAX)
+    };
+    if draw.percent(30) {
+        habit.write = step(draw, total);
+        if draw.percent(50) {
+            habit.write_pause = draw.duration(Duration::from_micros(1), MAX_PAUSE);
+        }
+    }
+    if draw.percent(30) {
+        habit.read = step(draw, to_read);
+        if draw.percent(50) {
+            habit.read_pause = draw.duration(Duration::from_micros(1), MAX_PAUSE);
+        }
+    }
+    if draw.percent(15) {
+        habit.first_read_after = draw.duration(Duration::from_millis(1), Duration::from_secs(40));
+    }
+    habit
+}
+
+fn draw_ending(draw: &mut Draw, octets: u64) -> Ending {
+    match draw.between(0, 99) {
+        0..=5 => Ending::Abort(draw.magnitude(1, octets.max(2)) - 1),
+        6..=9 => Ending::Vanish,
+        10..=29 => Ending::CloseWhenDone,
+        30..=54 => Ending::CloseLast,
+        _ => Ending::HalfClose,
+    }
+}
+
+impl Content {
+    fn hurry(&mut self) {
+        let Self::Tcp(tcp) = self else { return };
+        for habit in [&mut tcp.client, &mut tcp.server] {
+            habit.write_pause = Duration::ZERO;
+            habit.read_pause = Duration::ZERO;
+            habit.first_read_after = Duration::ZERO;
+        }
+    }
+}
+
+impl fmt::Display for Talk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, client, server, .. } = self;
+        write!(f, "talk {number}, host {client} to host {server}: ")?;
+        match &self.content {
+            Content::Udp(Udp { datagrams, size, pause }) => {
+                write!(f, "{datagrams} datagrams of {size}, one each {pause:?}")
+            }
+            Content::Tcp(tcp) => {
+                write!(f, "{} connections", tcp.connections)?;
+                if tcp.same_port {
+                    f.write_str(" from one port")?;
+                }
+                write!(f, "; client {}; server {}", tcp.client, tcp.server)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Habit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sends {}", self.total)?;
+        if self.write != usize::MAX {
+            write!(f, " by {} each {:?}", self.write, self.write_pause)?;
+        }
+        if let Some(Turns { mine, theirs, .. }) = self.turns {
+            write!(f, ", {mine} for {theirs} of the other's")?;
+        }
+        if self.read != usize::MAX {
+            write!(f, ", reads by {} each {:?}", self.read, self.read_pause)?;
+        }
+        if self.first_read_after > Duration::ZERO {
+            write!(f, ", reads after {:?}", self.first_read_after)?;
+        }
+        if self.no_delay {
+            f.write_str(", no delay")?;
+        }
+        write!(f, ", {:?}", self.ending)
+    }
+}
+
+const MAX_STEPS: u64 = 100;
+/// So that all of them stay well below any timeout.
+const MAX_PAUSE: Duration = Duration::from_millis(200);

@@ -1,0 +1,274 @@
+//! Does a file arrive? One bulk transfer, checked octet for octet.
+
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use minitcp_proto::{CloseReason, Connection, ConnectionId, Instant, ListenerId, Observer, Stack};
+use minitcp_proto::{RecvError, SendError, State};
+
+use crate::chance::Dice;
+use crate::hash::StreamHash;
+use crate::network::{Network, NodeId};
+
+/// A transfer of so many octets over one connection, which both sides then close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// Octets to send.
+    pub bytes: u64,
+    /// The port of the receiving host.
+    pub port: u16,
+    /// When to give up, in virtual time from the start.
+    pub patience: Duration,
+}
+
+/// How a transfer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Octets that the sender's stack took.
+    pub sent: u64,
+    /// Octets that the receiver read.
+    pub received: u64,
+    /// The hash of what was sent, in order.
+    pub sent_hash: u64,
+    /// The hash of what was received, in order.
+    pub received_hash: u64,
+    /// Virtual time from the SYN until the receiver had read the end of the stream.
+    pub elapsed: Duration,
+    /// Both sides have sent and received everything, and closed.
+    pub is_complete: bool,
+    /// Why the connection broke, as the first side that noticed says.
+    pub broken: Option<CloseReason>,
+}
+
+impl Outcome {
+    /// Every octet arrived, in order, once, and both sides saw the end.
+    pub const fn is_success(&self) -> bool {
+        self.is_complete
+            && self.broken.is_none()
+            && self.sent == self.received
+            && self.sent_hash == self.received_hash
+    }
+
+    /// Octets received per second of virtual time.
+    pub fn goodput(&self) -> u64 {
+        let nanos = self.elapsed.as_nanos().max(1);
+        let rate = u128::from(self.received) * 1_000_000_000 / nanos;
+        u64::try_from(rate).unwrap_or(u64::MAX)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sent, received, elapsed, .. } = self;
+        write!(f, "{received} of {sent} bytes in {:.3} s", elapsed.as_secs_f64())?;
+        match (self.broken, self.is_success()) {
+            (Some(reason), _) => write!(f, ", broken: {reason}"),
+            (None, true) => write!(f, ", hash {:016x}", self.received_hash),
+            (None, false) => f.write_str(", incomplete"),
+        }
+    }
+}
+
+impl Transfer {
+    /// A transfer of `bytes` octets to port 80 that may take a virtual day.
+    pub const fn new(bytes: u64) -> Self {
+        Self { bytes, port: 80, patience: Duration::from_secs(86_400) }
+    }
+
+    /// Lets `to` listen and `from` connect and send, and runs the network until both have closed
+    /// or the patience is at its end.
+    ///
+    /// # Panics
+    /// If one of the nodes is no host of the network, or the port is taken.
+    pub fn run<O: Observer>(self, network: &mut Network<O>, from: NodeId, to: NodeId) -> Outcome {
+        let running = self.start(network, from, to);
+        let limit = network.now() + self.patience;
+        network.run_while(limit, |_| !running.is_over());
+        running.outcome()
+    }
+
+    /// As [`run`](Self::run), but leaves the running to the caller.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub fn start<O: Observer>(self, network: &mut Network<O>, from: NodeId, to: NodeId) -> Running {
+        let listener = {
+            let stack = network.stack_mut(to);
+            let address = stack.config().addresses().next();
+            let address = address.unwrap_or_else(|| panic!("the receiving host has no address"));
+            let listener = stack.listen(SocketAddr::new(address, self.port), 1);
+            listener.unwrap_or_else(|error| panic!("cannot listen: {error}"))
+        };
+        let remote = network.stack(to).listener_addr(listener);
+        let remote = remote.unwrap_or_else(|| panic!("the listener is gone"));
+        let progress = Progress { started: network.now(), ..Progress::default() };
+        let running = Running(Arc::new(Mutex::new(progress)));
+
+        let shared = running.clone();
+        let mut sender = Sender::new(self.bytes, network.seed());
+        network.on_event(from, move |stack, now| {
+            sender.act(stack, now, remote, &mut shared.lock());
+            None
+        });
+        let shared = running.clone();
+        let mut receiver = Receiver { listener, id: None };
+        network.on_event(to, move |stack, now| {
+            receiver.act(stack, now, &mut shared.lock());
+            None
+        });
+        running
+    }
+}
+
+/// A transfer that was [started](Transfer::start).
+#[derive(Clone, Debug)]
+pub struct Running(Arc<Mutex<Progress>>);
+
+impl Running {
+    /// Nothing more will come of it.
+    pub fn is_over(&self) -> bool {
+        let progress = self.lock();
+        progress.broken.is_some() || (progress.sender_closed && progress.receiver_closed)
+    }
+
+    /// How far it is.
+    pub fn outcome(&self) -> Outcome {
+        let progress = self.lock();
+        Outcome {
+            sent: progress.sent.len(),
+            received: progress.received.len(),
+            sent_hash: progress.sent.value(),
+            received_hash: progress.received.value(),
+            elapsed: progress.ended.since(progress.started),
+            is_complete: progress.sender_closed && progress.receiver_closed,
+            broken: progress.broken,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    sent: StreamHash,
+    received: StreamHash,
+    started: Instant,
+    ended: Instant,
+    sender_closed: bool,
+    receiver_closed: bool,
+    broken: Option<CloseReason>,
+}
+
+impl Progress {
+    fn breaks<O: Observer>(&mut self, connection: &Connection<'_, '_, O>) {
+        let reason = connection.close_reason().unwrap_or(CloseReason::Aborted);
+        self.broken = self.broken.or(Some(reason));
+    }
+}
+
+struct Sender {
+    id: Option<ConnectionId>,
+    left: u64,
+    pattern: Vec<u8>,
+    at: usize,
+}
+
+impl Sender {
+    fn new(bytes: u64, seed: u64) -> Self {
+        let mut dice = Dice::new(seed, 0);
+        let pattern = (0..PATTERN_LEN).map(|_| u8::try_from(dice.below(256)).unwrap_or(0));
+        Self { id: None, left: bytes, pattern: pattern.collect(), at: 0 }
+    }
+
+    fn act<O: Observer>(
+        &mut self,
+        stack: &mut Stack<'static, O>,
+        now: Instant,
+        remote: SocketAddr,
+        progress: &mut Progress,
+    ) {
+        while stack.poll_event().is_some() {}
+        if progress.sender_closed || progress.broken.is_some() {
+            return;
+        }
+        let id = *self.id.get_or_insert_with(|| {
+            let id = stack.connect(now, remote, None);
+            id.unwrap_or_else(|error| panic!("cannot connect to {remote}: {error}"))
+        });
+        let Some(mut connection) = stack.connection(id) else { return };
+        while self.left > 0 {
+            let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+            let end = self.at.saturating_add(most).min(self.pattern.len());
+            match connection.send(&self.pattern[self.at..end]) {
+                Ok(0) => return,
+                Ok(count) => {
+                    progress.sent.add(&self.pattern[self.at..self.at + count]);
+                    self.at = (self.at + count) % self.pattern.len();
+                    self.left -= u64::try_from(count).unwrap_or(0);
+                }
+                Err(SendError::Closing | SendError::Closed) => return progress.breaks(&connection),
+            }
+        }
+        // Before the handshake is complete it would abort (RFC 9293 §3.10.4).
+        if connection.state() == State::Established {
+            connection.shutdown();
+        }
+        match connection.recv(&mut [0; 64]) {
+            Ok(_) => {
+                progress.sender_closed = true;
+                connection.close();
+            }
+            Err(RecvError::WouldBlock) => {}
+            Err(_) => progress.breaks(&connection),
+        }
+    }
+}
+
+struct Receiver {
+    listener: ListenerId,
+    id: Option<ConnectionId>,
+}
+
+impl Receiver {
+    fn act<O: Observer>(
+        &mut self,
+        stack: &mut Stack<'static, O>,
+        now: Instant,
+        progress: &mut Progress,
+    ) {
+        while stack.poll_event().is_some() {}
+        if self.id.is_none() {
+            self.id = stack.accept(self.listener);
+            if self.id.is_some() {
+                stack.close_listener(self.listener);
+            }
+        }
+        if progress.receiver_closed || progress.broken.is_some() {
+            return;
+        }
+        let Some(mut connection) = self.id.and_then(|id| stack.connection(id)) else { return };
+        match connection.peek() {
+            Ok((&[], &[])) => {
+                progress.receiver_closed = true;
+                progress.ended = now;
+                connection.close();
+            }
+            Ok((first, second)) => {
+                progress.received.add(first);
+                progress.received.add(second);
+                let count = first.len() + second.len();
+                connection.consume(count);
+                self.act(stack, now, progress);
+            }
+            Err(RecvError::WouldBlock) => {}
+            Err(_) => progress.breaks(&connection),
+        }
+    }
+}
+
+/// A prime, so that the pattern stands nowhere in step with segments or buffers.
+const PATTERN_LEN: usize = 65_521;
