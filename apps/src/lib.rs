@@ -1,1 +1,12 @@
-//! MiniTCP apps.
+//! MiniTCP's programs, as far as they can be shared and tested: `chat_server`, `chat_client` and
+//! the `minitcp` command-line tool.
+
+pub mod bench_server;
+pub mod chat;
+pub mod cli;
+pub mod demo;
+pub mod interrupt;
+pub mod net_ns;
+pub mod seed;
+pub mod stats;
+pub mod trace;

@@ -6,9 +6,8 @@
 //! It owns 10.77.0.1/24, prints a line when the device exists, and runs until SIGTERM. `--sock`
 //! is the size of each socket buffer. Devices: `stock` is smoltcp's own `TunTapInterface` (the
 //! only one with `--medium eth`), `pool` the same without an allocation for each packet, `vnet`
-//! adds TCP segmentation and checksum offload. At most `--batch` packets are taken
-//! in before the applications run and all is sent that can be; 0 leaves that order to
-//! `Interface::poll`.
+//! adds TCP segmentation and checksum offload. At most `--batch` packets are taken in before the
+//! applications run and all is sent that can be; 0 leaves that order to `Interface::poll`.
 
 #![forbid(unsafe_code)]
 

@@ -1,0 +1,304 @@
+//! How fast can this stack be? A server with nothing above the stack: no sockets, no threads.
+//!
+//! Port 5001 reads and throws away, 5002 writes without pause, 5003 sends back what it gets; the
+//! drivers of benchmarks know these.
+
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use minitcp_driver_tun::{TunConfig, TunDriver};
+use minitcp_proto::{
+    BindError, Config, ConnectionId, Driver as _, Limits, Memory, Observer, RecvError, SocketId,
+    Stack,
+};
+
+use crate::cli;
+use crate::interrupt::Interrupt;
+use crate::seed::random_seed;
+
+/// Serve a benchmark: ports 5001 (sink), 5002 (source) and 5003 (echo).
+///
+/// The other side's address is for the caller to set, and so is the device's state.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// TUN device to create or attach
+    #[arg(long)]
+    tun: String,
+    /// Our address
+    #[arg(long)]
+    addr: Ipv4Addr,
+    /// Bits of the network part of our address
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u8).range(0..=32))]
+    prefix: u8,
+    /// Send and receive buffer of a connection, in octets
+    #[arg(long, default_value = "1M", value_parser = cli::size)]
+    buffer: u32,
+    /// Largest packet, in octets
+    #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u16).range(576..))]
+    mtu: u16,
+    /// What the device does for the stack
+    #[arg(long, value_enum, default_value_t = OffloadChoice::Off)]
+    offload: OffloadChoice,
+}
+
+/// What `--offload` takes.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum OffloadChoice {
+    /// Nothing: packets of at most the MTU, with checksums
+    Off,
+}
+
+/// Serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// When there is no device, or it goes away.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let OffloadChoice::Off = args.offload;
+    let device = TunConfig::new(&args.tun).mtu(args.mtu).up(false);
+    let mut driver = TunDriver::open(&device)?;
+    let mut config = Config::new(args.addr, args.prefix);
+    config.mtu = driver.mtu();
+    (config.receive_buffer, config.send_buffer) = (args.buffer, args.buffer);
+    let limits = Limits {
+        buffer_bytes: usize::try_from(args.buffer)?.saturating_mul(2 * FULL_BUFFERS).max(64 << 20),
+        ..Limits::default()
+    };
+    let mut stack = Stack::new(config, Memory::allocate(&limits), random_seed()?);
+    let mut server = BenchServer::new(&mut stack, args.addr.into()).context("cannot listen")?;
+
+    let waker = driver.waker();
+    let interrupt = Interrupt::install(move || waker.wake().unwrap_or_default())?;
+    let mut out = std::io::stdout();
+    writeln!(out, "{}: {} serves ports 5001, 5002 and 5003", args.tun, args.addr)?;
+    out.flush()?;
+    while !interrupt.is_raised() {
+        driver.turn(&mut stack, None)?;
+        server.serve(&mut stack);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The server's whole state: which of the three a connection belongs to is its local port.
+#[derive(Debug)]
+pub struct BenchServer {
+    /// On the way from the receive buffer to the send buffer of an echo.
+    scratch: Box<[u8]>,
+}
+
+impl BenchServer {
+    /// Listens on the three ports of `address`.
+    ///
+    /// # Errors
+    /// As [`Stack::listen`].
+    pub fn new<O: Observer>(stack: &mut Stack<'_, O>, address: IpAddr) -> Result<Self, BindError> {
+        for port in [SINK, SOURCE, ECHO] {
+            stack.listen(SocketAddr::new(address, port), BACKLOG)?;
+        }
+        Ok(Self { scratch: vec![0; SCRATCH_BYTES].into() })
+    }
+
+    /// Does whatever can be done now.
+    pub fn serve<O: Observer>(&mut self, stack: &mut Stack<'_, O>) {
+        while let Some(event) = stack.poll_event() {
+            match event.socket {
+                SocketId::Connection(id) => self.serve_connection(stack, id),
+                SocketId::Listener(listener) => {
+                    while let Some(id) = stack.accept(listener) {
+                        if let Some(mut connection) = stack.connection(id) {
+                            connection.set_no_delay(true);
+                        }
+                        self.serve_connection(stack, id);
+                    }
+                }
+                SocketId::Udp(_) => {}
+            }
+        }
+    }
+
+    fn serve_connection<O: Observer>(&mut self, stack: &mut Stack<'_, O>, id: ConnectionId) {
+        let Some(port) = stack.connection(id).and_then(|connection| connection.local_addr()) else {
+            return;
+        };
+        let progress = match port.port() {
+            SOURCE => pour(stack, id).and_then(|()| drain(stack, id)),
+            ECHO => self.echo(stack, id),
+            _ => drain(stack, id),
+        };
+        if progress.is_none()
+            && let Some(connection) = stack.connection(id)
+        {
+            connection.close();
+        }
+    }
+
+    /// Sends back what fits; `None` at the end.
+    fn echo<O: Observer>(&mut self, stack: &mut Stack<'_, O>, id: ConnectionId) -> Option<()> {
+        let mut connection = stack.connection(id)?;
+        loop {
+            let part = match connection.peek() {
+                Ok(([], [])) => return None,
+                Ok((octets, _)) => octets,
+                Err(RecvError::WouldBlock) => return Some(()),
+                Err(RecvError::Closed) => return None,
+            };
+            let len = part.len().min(self.scratch.len());
+            let copy = &mut self.scratch[..len];
+            copy.copy_from_slice(&part[..len]);
+            let sent = connection.send(copy).ok()?;
+            connection.consume(sent);
+            if sent < len {
+                return Some(()); // Room is announced.
+            }
+        }
+    }
+}
+
+/// Throws away what has come; `None` at the end.
+fn drain<O: Observer>(stack: &mut Stack<'_, O>, id: ConnectionId) -> Option<()> {
+    let mut connection = stack.connection(id)?;
+    match connection.peek() {
+        Ok(([], [])) | Err(RecvError::Closed) => None,
+        Ok((first, second)) => {
+            let count = first.len() + second.len();
+            connection.consume(count);
+            Some(())
+        }
+        Err(RecvError::WouldBlock) => Some(()),
+    }
+}
+
+/// Fills the send buffer; `None` at the end.
+fn pour<O: Observer>(stack: &mut Stack<'_, O>, id: ConnectionId) -> Option<()> {
+    let mut connection = stack.connection(id)?;
+    while connection.send(&PATTERN).ok()? == PATTERN.len() {}
+    Some(())
+}
+
+const SINK: u16 = 5001;
+const SOURCE: u16 = 5002;
+const ECHO: u16 = 5003;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 128;
+/// Connections that may fill both of their buffers at the same time.
+const FULL_BUFFERS: usize = 16;
+const SCRATCH_BYTES: usize = 64 << 10;
+static PATTERN: [u8; 64 << 10] = [0x5a; 64 << 10];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use minitcp_proto::{Instant, RxMeta, Seed};
+
+    /// A client and the server, with a perfect wire between them.
+    struct Bench {
+        client: Stack<'static>,
+        server: Stack<'static>,
+        program: BenchServer,
+        now: Instant,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let host = |address: IpAddr, seed| {
+                let mut config = Config::new(address, 24);
+                (config.receive_buffer, config.send_buffer) = (64 << 10, 64 << 10);
+                Stack::new(config, Memory::allocate(&Limits::default()), Seed::from_u64(seed))
+            };
+            let address = IpAddr::from([10, 77, 0, 1]);
+            let mut server = host(address, 1);
+            let program = BenchServer::new(&mut server, address).unwrap();
+            Self { client: host([10, 77, 0, 2].into(), 2), server, program, now: Instant::ZERO }
+        }
+
+        fn connect(&mut self, port: u16) -> ConnectionId {
+            let to = SocketAddr::from(([10, 77, 0, 1], port));
+            let id = self.client.connect(self.now, to, None).unwrap();
+            self.turn();
+            id
+        }
+
+        /// Lets everything on the way arrive, then lets 50 ms pass.
+        fn turn(&mut self) {
+            let mut packet = [0; 1500];
+            let mut moved = true;
+            while std::mem::take(&mut moved) {
+                while let Some(transmit) = self.client.poll_transmit(self.now) {
+                    let len = transmit.copy_to(&mut packet).unwrap();
+                    self.server.handle_packet(self.now, &packet[..len], RxMeta::default());
+                    moved = true;
+                }
+                self.program.serve(&mut self.server);
+                while let Some(transmit) = self.server.poll_transmit(self.now) {
+                    let len = transmit.copy_to(&mut packet).unwrap();
+                    self.client.handle_packet(self.now, &packet[..len], RxMeta::default());
+                    moved = true;
+                }
+            }
+            self.now += std::time::Duration::from_millis(50);
+            self.client.handle_timeout(self.now);
+            self.server.handle_timeout(self.now);
+        }
+    }
+
+    #[test]
+    fn the_sink_takes_everything_and_ends_with_its_client() {
+        let mut bench = Bench::new();
+        let id = bench.connect(SINK);
+        let mut left = 1 << 20;
+        for _ in 0..1000 {
+            let chunk = left.min(PATTERN.len());
+            left -= bench.client.connection(id).unwrap().send(&PATTERN[..chunk]).unwrap();
+            bench.turn();
+            if left == 0 {
+                break;
+            }
+        }
+        assert_eq!(left, 0);
+        assert_eq!(bench.server.usage().connections, 1);
+        bench.client.connection(id).unwrap().close();
+        bench.turn();
+        bench.turn();
+        assert_eq!((bench.server.usage().connections, bench.server.usage().buffer_bytes), (0, 0));
+    }
+
+    #[test]
+    fn the_source_never_dries_up_and_ends_with_its_client() {
+        let mut bench = Bench::new();
+        let id = bench.connect(SOURCE);
+        let (mut got, mut buffer) = (0, vec![0; 64 << 10]);
+        for _ in 0..1000 {
+            while let Ok(count) = bench.client.connection(id).unwrap().recv(&mut buffer) {
+                assert!(buffer[..count].iter().all(|octet| *octet == PATTERN[0]));
+                got += count;
+            }
+            bench.turn();
+        }
+        assert!(got > 10 << 20, "{got} octets");
+        bench.client.connection(id).unwrap().abort();
+        bench.turn();
+        assert_eq!((bench.server.usage().connections, bench.server.usage().buffer_bytes), (0, 0));
+    }
+
+    #[test]
+    fn the_echo_returns_more_than_its_buffers_hold() {
+        let mut bench = Bench::new();
+        let id = bench.connect(ECHO);
+        let sent: Vec<u8> =
+            (0..300_000_u32).map(|n| n.to_le_bytes()[1] ^ n.to_le_bytes()[0]).collect();
+        let (mut at, mut back, mut buffer) = (0, Vec::new(), vec![0; 10_000]);
+        for round in 0..1000 {
+            let mut connection = bench.client.connection(id).unwrap();
+            at += connection.send(&sent[at..]).unwrap();
+            if round > 5 {
+                while let Ok(count) = connection.recv(&mut buffer) {
+                    back.extend_from_slice(&buffer[..count]);
+                }
+            }
+            bench.turn();
+        }
+        assert_eq!(at, sent.len());
+        assert!(back == sent, "{} of {} octets", back.len(), sent.len());
+    }
+}

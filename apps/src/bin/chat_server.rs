@@ -1,0 +1,68 @@
+//! A chat server and a web server on a TUN device: join it with `nc`, ask it with `curl`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use minitcp_apps::chat::host::{Options, TunHost};
+use minitcp_apps::chat::server::{Bounds, Server};
+use minitcp_apps::{cli, stats, trace};
+use minitcp_proto::Observer;
+
+/// Serve chat and HTTP on one port of a TUN device.
+///
+/// Each line of a client comes back to it and goes to all others. A first line that is an HTTP
+/// request is answered as one: any target with `hello`, `/bytes/N` with N octets, and a PUT or
+/// POST to `/sink` with the SHA-256 of its body.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// TUN device
+    #[arg(long, default_value = "tun0")]
+    tun: String,
+    /// Our address
+    #[arg(long, default_value = "10.0.0.2")]
+    addr: Ipv4Addr,
+    /// TCP port
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// At the end, print what is still in use and what was dropped
+    #[arg(long)]
+    stats: bool,
+    #[command(flatten)]
+    options: Options,
+}
+
+fn main() -> ExitCode {
+    let args: Args = cli::parse();
+    cli::finish(match args.options.trace {
+        true => serve(&args, trace::Lines::to_stdout(args.options.trace_time)),
+        false => serve(&args, ()),
+    })
+}
+
+fn serve<O: Observer + 'static>(args: &Args, observer: O) -> anyhow::Result<ExitCode> {
+    let host = TunHost::open(&args.tun, args.addr, &args.options, observer)?;
+    let addr = SocketAddr::from((args.addr, args.port));
+    let report = |happening| eprintln!("chat_server: {happening}");
+    let mut server = Server::bind(&host.net, addr, Bounds::default(), report)
+        .with_context(|| format!("cannot listen on {addr}"))?;
+    eprintln!("chat_server: listening on {addr} of {}", args.tun);
+    while !host.interrupt.is_raised() {
+        match server.step(None) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            result => result.with_context(|| format!("TUN device {}", args.tun))?,
+        }
+    }
+    if args.stats {
+        host.net.with_stack(|stack| eprint!("{}", stats::Summary(stack)))?;
+    }
+    server.close(GRACE)?;
+    host.finish()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How long clients have to close at the end.
+const GRACE: Duration = Duration::from_millis(500);

@@ -1,0 +1,27 @@
+//! The `minitcp` command-line tool: one subcommand, one file.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use minitcp_apps::{bench_server, cli, demo};
+
+/// A TCP/IP stack in a process, to look at, to measure and to torment.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Tool {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Args),
+    BenchServer(bench_server::Args),
+}
+
+fn main() -> ExitCode {
+    cli::finish(match cli::parse::<Tool>().command {
+        Command::Demo(args) => demo::run(&args),
+        Command::BenchServer(args) => bench_server::run(&args),
+    })
+}

@@ -1,0 +1,108 @@
+//! A host on a TUN device, as `chat_server` and `chat_client` are told to make it.
+
+use std::fs::File;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use minitcp_driver_tun::{TunConfig, TunDriver};
+use minitcp_proto::{Config, Limits, Memory, Observer, Stack, UnboundUdp};
+use minitcp_sockets::Net;
+use nix::net::if_::if_nametoindex;
+
+use crate::interrupt::Interrupt;
+use crate::seed::random_seed;
+
+/// The options that both programs have.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Bits of the network part of our address
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u8).range(0..=32))]
+    pub prefix: u8,
+    /// The kernel's address on the device: creates and configures the device as needed
+    #[arg(long, value_name = "ADDR")]
+    pub kernel_addr: Option<Ipv4Addr>,
+    /// Print a line for each packet and each change of state
+    #[arg(long)]
+    pub trace: bool,
+    /// Put the time in front of each line of the trace, in seconds
+    #[arg(long, requires = "trace")]
+    pub trace_time: bool,
+    /// Write all packets to this file, for tcpdump and wireshark
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Option<PathBuf>,
+}
+
+/// A host, and how it is told to end.
+#[derive(Debug)]
+pub struct TunHost<O: Observer> {
+    /// Its sockets.
+    pub net: Net<TunDriver, O>,
+    /// Raised by SIGINT and SIGTERM, which also interrupt calls that wait.
+    pub interrupt: Interrupt,
+    /// Ends a call that waits; for other threads.
+    pub wake: Wake,
+}
+
+/// Ends a call that waits, from any thread.
+#[derive(Clone, Debug)]
+pub struct Wake {
+    interrupter: minitcp_sockets::Interrupter,
+    waker: std::sync::Arc<minitcp_driver_tun::Waker>,
+}
+
+impl Wake {
+    /// The call that waits, or the next, returns `EINTR`.
+    pub fn wake(&self) {
+        self.interrupter.interrupt();
+        // It fails only when the driver is gone, and then nobody waits.
+        let _ = self.waker.wake();
+    }
+}
+
+impl<O: Observer> TunHost<O> {
+    /// Opens the device `tun` for a host with the address `addr`.
+    ///
+    /// # Errors
+    /// In one line, with what to do about it.
+    pub fn open(tun: &str, addr: Ipv4Addr, options: &Options, observer: O) -> anyhow::Result<Self> {
+        let mut device = TunConfig::new(tun).prefix_len(options.prefix);
+        match options.kernel_addr {
+            Some(kernel) => device = device.kernel_addr(kernel).peer_addr(addr),
+            None if if_nametoindex(tun).is_err() => bail!(
+                "there is no TUN device {tun}: run scripts/setup_tun.sh as root, or give \
+                 --kernel-addr to have it created"
+            ),
+            None => {}
+        }
+        let mut driver = TunDriver::open(&device)?;
+        if let Some(path) = &options.pcap {
+            let file = File::create(path)
+                .with_context(|| format!("cannot write the capture {}", path.display()))?;
+            driver.capture_to(file);
+        }
+        let mut config = Config::new(addr, options.prefix);
+        config.mtu = driver.mtu();
+        config.unbound_udp = UnboundUdp::Echo;
+        let limits = Limits { buffer_bytes: 64 << 20, ..Limits::default() };
+        let memory = Memory::allocate(&limits);
+        let stack = Stack::with_observer(config, memory, random_seed()?, observer);
+        let waker = driver.waker();
+        let net = Net::new(stack, driver);
+        let wake = Wake { interrupter: net.interrupter(), waker };
+        let on_signal = wake.clone();
+        let interrupt =
+            Interrupt::install(move || on_signal.wake()).context("cannot catch signals")?;
+        Ok(Self { net, interrupt, wake })
+    }
+
+    /// Writes out what is left of the capture, if there is one.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn finish(&self) -> anyhow::Result<()> {
+        let finished: io::Result<()> = self.net.with_driver(TunDriver::finish_capture)?;
+        finished.context("the capture is not complete")
+    }
+}

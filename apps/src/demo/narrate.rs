@@ -1,0 +1,198 @@
+//! How is the demo told? Each step with the trace of its packets, and a table at the end.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use minitcp_proto::Trace;
+
+/// Something that the demo set out to show, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Proof {
+    /// What should be true.
+    pub(crate) claim: &'static str,
+    /// The program that put it to the test.
+    pub(crate) by: String,
+    /// What was seen, or what was not.
+    pub(crate) outcome: Result<String, String>,
+}
+
+/// Tells the story, and remembers what was proved.
+#[derive(Debug)]
+pub(crate) struct Narrator {
+    page: Page,
+    traces: Receiver<Trace>,
+    proofs: Vec<Proof>,
+}
+
+impl Narrator {
+    /// Shows what comes from `traces`.
+    pub(crate) fn new(traces: Receiver<Trace>) -> Self {
+        Self { page: Page::standard_output(), traces, proofs: Vec::new() }
+    }
+
+    /// A line of plain prose.
+    pub(crate) fn say(&self, text: &str) {
+        self.page.line(None, text);
+    }
+
+    /// Does `work` and shows the packets that it causes while it goes on.
+    pub(crate) fn step(
+        &mut self,
+        claim: &'static str,
+        by: &str,
+        work: impl FnOnce() -> Result<String, String>,
+    ) {
+        self.page.line(None, "");
+        self.page.line(Some(BOLD), &format!("{claim}: {by}"));
+        let (page, traces, is_over) = (self.page, &mut self.traces, AtomicBool::new(false));
+        let outcome = thread::scope(|scope| {
+            scope.spawn(|| show_traces(page, traces, &is_over));
+            let outcome = work();
+            is_over.store(true, Ordering::Release);
+            outcome
+        });
+        self.prove(claim, by, outcome);
+    }
+
+    /// Notes what became of a claim.
+    pub(crate) fn prove(&mut self, claim: &'static str, by: &str, outcome: Result<String, String>) {
+        match &outcome {
+            Ok(seen) => self.page.line(Some(GREEN), &format!("  {seen}")),
+            Err(missed) => self.page.line(Some(RED), &format!("  FAILED: {missed}")),
+        }
+        self.proofs.push(Proof { claim, by: by.to_owned(), outcome });
+    }
+
+    /// The table of all proofs; whether all of them hold.
+    pub(crate) fn table(&self) -> bool {
+        self.page.line(None, "");
+        self.page.line(Some(BOLD), "What was proved");
+        let width = |column: fn(&Proof) -> &str| {
+            self.proofs.iter().map(|proof| column(proof).chars().count()).max().unwrap_or(0)
+        };
+        let (claims, programs) = (width(|proof| proof.claim), width(|proof| &proof.by));
+        for Proof { claim, by, outcome } in &self.proofs {
+            let (style, mark, detail) = match outcome {
+                Ok(seen) => (GREEN, "ok    ", seen),
+                Err(missed) => (RED, "FAILED", missed),
+            };
+            let row = format!("  {mark}  {claim:claims$}  {by:programs$}  {detail}");
+            self.page.line(Some(style), row.trim_end());
+        }
+        let failed = self.proofs.iter().filter(|proof| proof.outcome.is_err()).count();
+        self.say(&format!("{} proved, {failed} failed", self.proofs.len() - failed));
+        failed == 0
+    }
+}
+
+/// Prints what happens until the step is over, and a moment longer, for the last packets.
+fn show_traces(page: Page, traces: &mut Receiver<Trace>, is_over: &AtomicBool) {
+    let mut shown = Shown::default();
+    loop {
+        // Read before waiting: what the step caused is in the channel, or comes within the wait.
+        let was_over = is_over.load(Ordering::Acquire);
+        match traces.recv_timeout(if was_over { SETTLE } else { POLL }) {
+            Ok(trace) if shown.wants(&trace) => page.line(Some(DIM), &format!("    {trace}")),
+            Ok(_) => {}
+            Err(RecvTimeoutError::Timeout) if was_over => break,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    if shown.left_out > 0 {
+        page.line(Some(DIM), &format!("    ... and {} more lines", shown.left_out));
+    }
+}
+
+/// Standard output, with colours on a terminal only.
+#[derive(Clone, Copy, Debug)]
+struct Page {
+    colours: bool,
+}
+
+impl Page {
+    fn standard_output() -> Self {
+        let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self { colours }
+    }
+
+    /// A reader that has gone, as `head` does, is no reason to stop proving.
+    fn line(self, style: Option<&str>, text: &str) {
+        let _gone = match style.filter(|_| self.colours) {
+            Some(style) => writeln!(io::stdout(), "{style}{text}{RESET}"),
+            None => writeln!(io::stdout(), "{text}"),
+        };
+    }
+}
+
+/// Which lines of a step's trace are worth the reader's time.
+#[derive(Debug, Default)]
+struct Shown {
+    packets: u32,
+    others: u32,
+    left_out: u32,
+}
+
+impl Shown {
+    /// The first packets, and nearly everything that is not a packet.
+    fn wants(&mut self, trace: &Trace) -> bool {
+        let (count, most) = match trace {
+            Trace::Tcp { .. } | Trace::Udp { .. } | Trace::Icmp { .. } => {
+                (&mut self.packets, PACKETS_A_STEP)
+            }
+            Trace::State { .. } | Trace::Note { .. } | Trace::Dropped(_) => {
+                (&mut self.others, OTHERS_A_STEP)
+            }
+        };
+        let wanted = *count < most;
+        *count += u32::from(wanted);
+        self.left_out += u32::from(!wanted);
+        wanted
+    }
+}
+
+const PACKETS_A_STEP: u32 = 12;
+const OTHERS_A_STEP: u32 = 12;
+/// How soon the end of a step is noticed.
+const POLL: Duration = Duration::from_millis(10);
+/// How long the last packets of a step may take.
+const SETTLE: Duration = Duration::from_millis(120);
+
+const BOLD: &str = "\x1b[1m";
+const DIM: &str = "\x1b[2m";
+const GREEN: &str = "\x1b[32m";
+const RED: &str = "\x1b[31m";
+const RESET: &str = "\x1b[0m";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use minitcp_proto::{Direction, Drop};
+    use std::sync::mpsc;
+
+    fn packet() -> Trace {
+        let [local, remote] = [[10, 0, 0, 2].into(), [10, 0, 0, 1].into()];
+        Trace::Icmp { direction: Direction::Received, local, remote, kind: 8, code: 0, len: 56 }
+    }
+
+    #[test]
+    fn a_long_trace_is_cut_but_not_what_is_rare() {
+        let mut shown = Shown::default();
+        let printed = (0..40).filter(|_| shown.wants(&packet())).count();
+        assert_eq!((printed, shown.left_out), (12, 28));
+        assert!(shown.wants(&Trace::Dropped(Drop::TcpChecksum)));
+    }
+
+    #[test]
+    fn one_failure_fails_the_table() {
+        let (_sender, traces) = mpsc::channel();
+        let mut narrator = Narrator::new(traces);
+        narrator.prove("water is wet", "touch", Ok("wet".to_owned()));
+        assert!(narrator.table());
+        narrator.step("fire is cold", "touch", || Err("hot".to_owned()));
+        assert!(!narrator.table());
+    }
+}

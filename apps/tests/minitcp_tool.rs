@@ -1,0 +1,90 @@
+//! The `minitcp` command-line tool as its users see it: what it prints, and its exit status.
+
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+fn minitcp(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_minitcp")).args(args).output().unwrap()
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+/// All proofs hold, within the time that a visitor has, and a pipe gets no colours.
+fn assert_proves_everything(args: &[&str], proofs: &[&str]) {
+    let begin = Instant::now();
+    let output = minitcp(args);
+    let printed = text(&output.stdout);
+    assert!(output.status.success(), "{printed}\n{}", text(&output.stderr));
+    let (_, table) = printed.split_once("What was proved").expect("a table");
+    for proof in proofs {
+        let row = table.lines().find(|line| line.contains(proof));
+        assert!(row.is_some_and(|row| row.trim_start().starts_with("ok ")), "{proof}: {table}");
+    }
+    assert!(!printed.contains('\x1b'), "colours in a pipe");
+    assert!(printed.contains("[TCP ] state LISTEN -> SYN_RCVD"), "no trace");
+    assert!(begin.elapsed() < Duration::from_secs(15), "took {:?}", begin.elapsed());
+}
+
+const PROOFS: [&str; 8] = [
+    "echo requests are answered",
+    "so are large ones",
+    "a datagram comes back",
+    "a line of chat comes back",
+    "and is told to the other client",
+    "a web page is served",
+    "no connection is left behind",
+    "no packet was malformed or damaged",
+];
+
+#[test]
+fn the_demo_works_here_whatever_is_allowed() {
+    assert_proves_everything(&["demo"], &PROOFS);
+}
+
+#[test]
+fn the_demo_works_without_a_device() {
+    assert_proves_everything(&["demo", "--in-memory"], &PROOFS);
+}
+
+#[test]
+fn mistakes_get_one_line_and_status_2() {
+    for (args, culprit) in [
+        (&["frobnicate"] as &[_], "frobnicate"),
+        (&["demo", "--frobnicate"], "--frobnicate"),
+        (&["bench-server"], "--tun"),
+        (&["bench-server", "--tun", "tun0", "--addr", "10.77.0"], "10.77.0"),
+        (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--prefix", "33"], "33"),
+        (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--buffer", "1Q"], "1Q"),
+        (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--mtu", "100"], "100"),
+        (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--offload", "all"], "all"),
+    ] {
+        let output = minitcp(args);
+        let complaint = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+        assert_eq!(complaint.lines().count(), 1, "{args:?}: {complaint}");
+        assert!(complaint.contains(culprit), "{args:?}: {complaint}");
+    }
+}
+
+#[test]
+fn a_device_that_cannot_be_had_gets_one_line_and_status_1() {
+    let name = "a-name-that-is-too-long";
+    let output = minitcp(&["bench-server", "--tun", name, "--addr", "10.77.0.1"]);
+    let complaint = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(complaint.lines().count(), 1, "{complaint}");
+    assert!(complaint.contains(name), "{complaint}");
+}
+
+#[test]
+fn help_and_version_are_no_mistakes() {
+    for args in [&["--help"] as &[_], &["--version"], &["demo", "--help"], &["bench-server", "-h"]]
+    {
+        let output = minitcp(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert!(output.stderr.is_empty() && !output.stdout.is_empty(), "{args:?}");
+    }
+}

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Is this tree fit to be committed? Everything that CI does.
+#
+# usage: scripts/check.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() {
+    echo "== $*" >&2
+    "$@"
+}
+
+step cargo fmt --all --check
+step cargo clippy --workspace --all-targets --locked -- -D warnings
+RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --locked
+step cargo build -p minitcp-proto --no-default-features --locked
+step scripts/test.sh

@@ -1,0 +1,314 @@
+#!/usr/bin/env bash
+# Do unmodified programs converse with MiniTCP? ping, nc, curl and the kernel on one side of a TUN
+# device, chat_server and chat_client on the other, tshark as the judge of every packet.
+#
+# usage: scripts/e2e.sh
+#
+# Needs /dev/net/tun, and root or a user namespace; where they cannot be had it says SKIP, which is
+# a failure if CI is set. Everything happens in a network namespace that ends with the script. The
+# last line counts: "N passed, N failed". E2E_KEEP=DIR keeps logs and captures there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Ends the script where its conditions are not met.
+skip() {
+    if [ -n "${CI:-}" ]; then
+        echo "FAILED: $1"
+        echo "0 passed, 1 failed"
+        exit 1
+    fi
+    echo "SKIP: $1"
+    exit 0
+}
+
+if [ -z "${E2E_INSIDE:-}" ]; then
+    for tool in ip unshare setpriv ping nc curl tshark perl; do
+        command -v "$tool" >/dev/null || skip "$tool is not installed"
+    done
+    enter=(unshare --net)
+    [ "$(id -u)" = 0 ] || enter=(unshare --user --map-root-user --net)
+    "${enter[@]}" ip tuntap add dev probe mode tun 2>/dev/null \
+        || skip "no TUN device can be had; root (or a user namespace) and /dev/net/tun are needed"
+    cargo build --release --locked --package minitcp-apps --bins
+    E2E_INSIDE=1 exec "${enter[@]}" -- "$0" "$@"
+fi
+
+nc=$(command -v nc.openbsd || command -v nc)
+programs=${CARGO_TARGET_DIR:-target}/release
+work=${E2E_KEEP:-$(mktemp -d)}
+mkdir -p "$work"
+url=http://10.0.0.2:8080
+megabytes=100
+passed=0
+failed=0
+
+main() {
+    trap clean_up EXIT
+    scripts/setup_tun.sh --forward
+    head -c "${megabytes}M" /dev/urandom >"$work/file"
+
+    echo "== conversations, each packet captured"
+    start_server --trace --pcap "$work/server.pcap"
+    check "ping -c 4: four answers" ping_small
+    check "ping -s 1400: answered" ping_large
+    check "ping -s 1472: the largest packet" ping_largest
+    check "nc -u: a datagram comes back" udp_echo
+    check "nc: a line comes back, and is told to the others" chat
+    check "curl: 200 and hello" page
+    check "chat_client to chat_server across two devices" forwarded
+    check "curl: 5 MB down, equal SHA-256" download 5
+    check "curl: 5 MB up, equal SHA-256" upload 5
+    check "curl: 200 runs, 50 at a time" crowd
+    check "curl killed while it downloads and uploads" killed
+    check "a port where nobody listens refuses" refused
+    check "SIGINT: the server ends with status 0" interrupted
+    check "no connection was left behind" nothing_left
+    check "the trace shows the handshake" traced
+    check "tshark: nothing malformed, no bad checksum" judged
+
+    echo "== bulk, ${megabytes} MB each"
+    start_server
+    check "curl: down, equal SHA-256" download "$megabytes"
+    check "curl: up, equal SHA-256" upload "$megabytes"
+    check "nc: down, equal SHA-256" netcat_download "$megabytes"
+    check "SIGTERM: the server ends with status 0" terminated
+    check "no connection was left behind" nothing_left
+
+    echo "== what can go wrong"
+    check "attached devices are left as found" device_stays
+    check "created devices are removed" device_goes
+    check "unknown flags: one line" fails_in_one_line --frobnicate chat_server --frobnicate
+    check "bad values: one line" fails_in_one_line lots chat_server --addr lots
+    check "a busy device: one line" busy_device
+    check "no such device: one line" fails_in_one_line tun7 chat_server --tun tun7
+    check "no /dev/net/tun: one line" no_device
+    check "no privilege: one line" no_privilege
+    check "chat_client, nobody there: one line" nobody_there
+    check "minitcp, unknown subcommand: one line" fails_in_one_line frob minitcp frob
+
+    echo "$passed passed, $failed failed"
+    [ "$failed" = 0 ]
+}
+
+# ---- conversations
+
+ping_small() { ping -n -q -i 0.2 -W 2 -c 4 10.0.0.2 | grep "4 packets transmitted, 4 received"; }
+ping_large() { ping -n -q -i 0.2 -W 2 -c 2 -s 1400 10.0.0.2 | grep "2 received"; }
+ping_largest() { ping -n -q -i 0.2 -W 2 -c 2 -s 1472 -M do 10.0.0.2 | grep "2 received"; }
+
+udp_echo() { [ "$(echo "are you there?" | timeout 10 "$nc" -u -w 1 10.0.0.2 9999)" = "are you there?" ]; }
+
+chat() {
+    { sleep 3; echo "good night"; sleep 0.5; } | timeout 20 "$nc" -N 10.0.0.2 8080 >"$work/alice" &
+    sleep 1
+    { echo "good morning"; sleep 1; } | timeout 20 "$nc" -N 10.0.0.2 8080 >"$work/bob"
+    wait $!
+    grep "good morning" "$work/bob"
+    grep "good morning" "$work/alice"
+    grep "good night" "$work/alice"
+}
+
+page() { [ "$(curl -s -m 10 -w ' %{http_code} %{size_download}' $url/)" = "hello 200 5" ]; }
+
+forwarded() {
+    { echo "good evening"; sleep 1; } | timeout 20 "$programs/chat_client" \
+        --tun tun1 --addr 10.0.1.2 --server 10.0.0.2 --port 8080 >"$work/client"
+    grep "good evening" "$work/client"
+}
+
+crowd() {
+    mkdir -p "$work/crowd"
+    seq 200 | xargs -P 50 -I{} curl -sS -f -m 30 -o "$work/crowd/{}" $url/
+    [ "$(cat "$work"/crowd/* | sed 's/hello/hello\n/g' | grep -c '^hello$')" = 200 ]
+}
+
+killed() {
+    curl -s -m 20 -o /dev/null --limit-rate 1M $url/bytes/1000000000 &
+    local down=$!
+    curl -s -m 20 -o /dev/null --limit-rate 1M -T "$work/file" $url/sink &
+    local up=$!
+    sleep 1
+    kill -KILL "$down" "$up"
+    wait "$down" "$up" || true
+    page
+}
+
+nothing_left() {
+    grep -F "in use: 0 connections, 0 handshakes" "$work/server.log"
+    grep -F " 0 octets of buffers" "$work/server.log"
+}
+
+refused() {
+    local status=0
+    curl -s -m 10 -o /dev/null http://10.0.0.2:81/ || status=$?
+    [ "$status" = 7 ]
+}
+
+traced() {
+    grep -m 1 "\[TCP \] recv  SYN  seq=.* state=LISTEN" "$work/server.log"
+    grep -m 1 -F "[TCP ] state LISTEN -> SYN_RCVD" "$work/server.log"
+    grep -m 1 -F "[TCP ] state SYN_RCVD -> ESTABLISHED" "$work/server.log"
+}
+
+# Damage, and sequence or acknowledgement numbers that make no sense. A checksum of 0xffff is right
+# for a sum of zero, but no stack need send it, so tshark complains: Linux does send it at times.
+judged() {
+    local complaints='_ws.malformed || ip.checksum.status == "Bad" || icmp.checksum.status == "Bad"
+        || udp.checksum.status == "Bad"
+        || tcp.checksum.status == "Bad" && !(tcp.checksum == 0xffff && ip.src == 10.0.0.1)
+        || tcp.analysis.ack_lost_segment || tcp.analysis.lost_segment'
+    export HOME=$work # Whose preferences are the defaults.
+    tshark -r "$work/server.pcap" "${checksums[@]}" -Y "$complaints" >"$work/complaints"
+    cat "$work/complaints"
+    [ ! -s "$work/complaints" ]
+    [ "$(tshark -r "$work/server.pcap" "${checksums[@]}" -Y 'tcp.checksum.status == "Good"' \
+        | wc -l)" -gt 5000 ]
+}
+checksums=(-o ip.check_checksum:TRUE -o tcp.check_checksum:TRUE -o udp.check_checksum:TRUE)
+
+# ---- bulk
+
+download() {
+    curl -sS -f -m 120 -o "$work/down" "$url/bytes/$(($1 * 1000000))"
+    [ "$(stat -c %s "$work/down")" = $(($1 * 1000000)) ]
+    [ "$(sha256 <"$work/down")" = "$(expected_bytes "$1" | sha256)" ]
+}
+
+upload() {
+    head -c $(($1 * 1000000)) "$work/file" >"$work/up"
+    curl -sS -f -m 120 -T "$work/up" $url/sink >"$work/answer"
+    grep "$(sha256 <"$work/up")" "$work/answer"
+}
+
+netcat_download() {
+    printf 'GET /bytes/%s HTTP/1.1\r\nHost: x\r\n\r\n' $(($1 * 1000000)) \
+        | timeout 120 "$nc" 10.0.0.2 8080 | sed '1,/^\r$/d' >"$work/down"
+    [ "$(sha256 <"$work/down")" = "$(expected_bytes "$1" | sha256)" ]
+}
+
+# The octets of /bytes/N are a ^ b ^ c, where a, b and c are the low octets of the offset.
+expected_bytes() {
+    local n=$(($1 * 1000000))
+    [ -e "$work/pattern" ] || perl -e 'my $row = join "", map chr, 0 .. 255;
+        for my $c (0 .. 255) { for my $b (0 .. 255) { print $row ^ chr($b ^ $c) x 256 } }' \
+        >"$work/pattern"
+    for _ in $(seq $((n / 16777216 + 1))); do cat "$work/pattern"; done 2>/dev/null | head -c "$n"
+}
+
+sha256() { sha256sum | cut -d ' ' -f 1; }
+
+# ---- what can go wrong
+
+fails_in_one_line() {
+    local text=$1 program=$2
+    shift 2
+    in_one_line "$text" "$programs/$program" "$@"
+}
+
+in_one_line() {
+    local text=$1 status=0
+    shift
+    "$@" </dev/null >"$work/out" 2>"$work/err" || status=$?
+    cat "$work/out" "$work/err"
+    [ "$status" != 0 ] && [ ! -s "$work/out" ]
+    [ "$(wc -l <"$work/err")" = 1 ]
+    grep -F -e "$text" "$work/err"
+}
+
+busy_device() {
+    start_server
+    fails_in_one_line "in use" chat_server --tun tun0 --addr 10.0.0.9
+    terminated
+}
+
+no_device() {
+    hide() { unshare --mount sh -c 'mount -t tmpfs none /dev/net && exec "$@"' sh "$@"; }
+    in_one_line /dev/net/tun hide "$programs/chat_server" --tun tun7 --addr 10.0.7.2 --kernel-addr 10.0.7.1
+}
+
+no_privilege() {
+    in_one_line permission setpriv --bounding-set=-all --inh-caps=-all \
+        "$programs/chat_server" --tun tun7 --addr 10.0.7.2 --kernel-addr 10.0.7.1
+}
+
+nobody_there() {
+    start_server
+    fails_in_one_line refused chat_client --tun tun1 --addr 10.0.1.2 --server 10.0.0.2 --port 81
+    terminated
+}
+
+device_stays() {
+    ip -br address show tun0 | grep "10.0.0.1 peer 10.0.0.2/32"
+    ip -br address show tun1 | grep "10.0.1.1 peer 10.0.1.2/32"
+}
+
+device_goes() {
+    "$programs/chat_server" --tun tun9 --addr 10.0.9.2 --kernel-addr 10.0.9.1 >"$work/tun9.log" 2>&1 &
+    local own=$!
+    sleep 0.5
+    ip link show tun9
+    kill -INT "$own"
+    wait "$own"
+    ! ip link show tun9
+}
+
+# ---- the server
+
+# Its process id and, once it has ended, its exit status are in files, for subshells to see.
+start_server() {
+    rm -f "$work/server.status"
+    {
+        "$programs/chat_server" --tun tun0 --addr 10.0.0.2 --port 8080 --stats "$@" \
+            >"$work/server.log" 2>&1 &
+        echo $! >"$work/server.pid"
+        wait $!
+        echo $? >"$work/server.status"
+    } &
+    wait_until answers || { echo "chat_server does not answer:"; tail "$work/server.log"; exit 1; }
+}
+
+answers() { "$nc" -z -w 1 10.0.0.2 8080; }
+has_ended() { [ -s "$work/server.status" ]; }
+
+interrupted() { ends_by INT; }
+terminated() { ends_by TERM; }
+
+ends_by() {
+    kill "-$1" "$(cat "$work/server.pid")"
+    wait_until has_ended
+    [ "$(cat "$work/server.status")" = 0 ]
+}
+
+clean_up() {
+    [ ! -e "$work/server.pid" ] || has_ended || kill -KILL "$(cat "$work/server.pid")"
+    [ -n "${E2E_KEEP:-}" ] || rm -rf "$work"
+}
+
+# ---- the frame
+
+check() {
+    local name=$1
+    shift
+    set +e # In the condition of an `if`, a subshell would not stop at its first failure.
+    (set -e; "$@") >"$work/check.log" 2>&1
+    local status=$?
+    set -e
+    if [ "$status" = 0 ]; then
+        echo "ok      $name"
+        passed=$((passed + 1))
+    else
+        echo "FAILED  $name"
+        sed 's/^/        /' "$work/check.log" | tail -20
+        failed=$((failed + 1))
+    fi
+}
+
+wait_until() {
+    for _ in $(seq 50); do
+        if "$@"; then return; fi
+        sleep 0.1
+    done
+    return 1
+}
+
+main "$@"

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Does it work? All tests, and the conversations with unmodified programs.
+#
+# usage: scripts/test.sh
+#
+# As root on Debian it installs what the end-to-end tests need and is not there. Everything that
+# touches a network happens in namespaces of its own. The last line counts all tests:
+# "N passed, N failed".
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# A program that is needed, and Debian's package for it.
+needed=(
+    ip:iproute2
+    unshare:util-linux
+    ping:iputils-ping
+    nc.openbsd:netcat-openbsd
+    curl:curl
+    tcpdump:tcpdump
+    tshark:tshark
+)
+
+install_missing() {
+    local packages=() entry
+    for entry in "${needed[@]}"; do
+        command -v "${entry%%:*}" >/dev/null || packages+=("${entry##*:}")
+    done
+    [ "${#packages[@]}" != 0 ] || return 0
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        echo "test.sh: please install: ${packages[*]}" >&2
+        return 0
+    fi
+    echo "== installing ${packages[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -qq -y --no-install-recommends "${packages[@]}" >/dev/null
+}
+
+# Adds up the lines that match $1, of which the first two numbers are passed and failed.
+count() {
+    local line numbers
+    while read -r line; do
+        read -r -a numbers <<<"$(tr -c '0-9\n' ' ' <<<"$line")"
+        passed=$((passed + numbers[0]))
+        failed=$((failed + numbers[1]))
+    done < <(grep -E "$1" "$log" || true)
+}
+
+install_missing
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+passed=0
+failed=0
+status=0
+
+echo "== cargo test"
+cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log" || status=1
+count '^test result: '
+
+echo "== end to end"
+scripts/e2e.sh 2>&1 | tee "$log" || status=1
+count '^[0-9]+ passed, [0-9]+ failed$'
+
+# What fails without being counted, such as a build, is a failure too.
+[ "$status" = 0 ] || [ "$failed" != 0 ] || failed=1
+echo "$passed passed, $failed failed"
+exit "$status"
