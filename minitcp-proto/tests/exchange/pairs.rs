@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use minitcp_proto::{CloseReason, Config, ConnectionId, RecvError, Stack, State, Usage};
+use minitcp_proto::{
+    CloseReason, Config, ConnectionId, Instant, Limits, Memory, RecvError, RxMeta, Seed, Stack,
+    State, Usage,
+};
 
 use crate::common::{Pair, limits, pattern};
 
@@ -219,4 +222,41 @@ fn a_peer_that_vanishes() {
     pair.run_for(Duration::from_secs(400));
     assert_eq!(pair.client.usage().connections, 0);
     let _ = server;
+}
+
+/// A reader that lets its buffer fill must not make a path without loss look lossy.
+#[test]
+fn a_slow_reader_costs_no_retransmission() {
+    let host = |last: u8| {
+        let mut config = Config::new([10, 0, 0, last], 24);
+        config.mtu = 577; // No payload size is a multiple of the window's scale.
+        Stack::new(config, Memory::allocate(&Limits::default()), Seed::from_u64(last.into()))
+    };
+    let (mut hosts, mut now) = ([host(1), host(2)], Instant::ZERO);
+    let listener = hosts[1].listen("10.0.0.2:80".parse().unwrap(), 1).unwrap();
+    let id = hosts[0].connect(now, "10.0.0.2:80".parse().unwrap(), None).unwrap();
+    let (mut accepted, mut packet, mut out) = (None, [0; 600], vec![0; 64 << 10]);
+    for _ in 0..100 {
+        let _ = hosts[0].connection(id).unwrap().send(&[7; 100_000]);
+        let mut idle = false;
+        while !idle {
+            idle = true;
+            for (from, to) in [(0, 1), (1, 0)] {
+                let [from, to] = hosts.get_disjoint_mut([from, to]).unwrap();
+                // One packet at a time, so that each is acknowledged by itself.
+                if let Some(transmit) = from.poll_transmit(now) {
+                    let len = transmit.copy_to(&mut packet).unwrap();
+                    to.handle_packet(now, &packet[..len], RxMeta::default());
+                    idle = false;
+                }
+            }
+        }
+        now += Duration::from_millis(50);
+        hosts.iter_mut().for_each(|host| host.handle_timeout(now));
+        accepted = accepted.or_else(|| hosts[1].accept(listener));
+        if let Some(id) = accepted {
+            let _ = hosts[1].connection(id).unwrap().recv(&mut out);
+        }
+    }
+    assert_eq!(hosts[0].stats().retransmitted_segments, 0, "{:?}", hosts[0].stats());
 }

@@ -13,7 +13,7 @@ use crate::store::pool::Pool;
 use crate::store::slab::Slab;
 use crate::tcp::receive::ack_policy::AckPolicy;
 use crate::tcp::receive::assembler::{Assembler, Assembly};
-use crate::tcp::receive::window::Advertised;
+use crate::tcp::receive::window::{Advertised, reserve_for_rounding};
 
 /// What became of the text of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,8 @@ impl Receiver {
 
     /// How far the right edge could go: all free room offered.
     pub(crate) fn limit(&self) -> SeqNum {
-        self.rcv_nxt.plus(self.cap.saturating_sub(self.buffer.len()))
+        let offered = self.cap - reserve_for_rounding(self.cap, self.window.rcv_wscale);
+        self.rcv_nxt.plus(offered.saturating_sub(self.buffer.len()))
     }
 
     /// The peer's FIN has been reached: nothing more will come.

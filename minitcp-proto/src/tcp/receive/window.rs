@@ -11,6 +11,14 @@ pub(crate) fn shift_for(cap: u32) -> u8 {
     (0..MAX_SHIFT).find(|shift| cap >> shift <= u32::from(u16::MAX)).unwrap_or(MAX_SHIFT)
 }
 
+/// Octets of the buffer that are never offered, because rounding up (see
+/// [`update`](Advertised::update)) may offer them: up to `(1 << shift) - 1` with each
+/// acknowledgment, and one is sent for at least each KiB while a full buffer is on its way.
+pub(crate) fn reserve_for_rounding(cap: u32, shift: u8) -> u32 {
+    let step = (1_u32 << shift.min(MAX_SHIFT)) - 1;
+    step.saturating_mul(cap / 1024).min(cap / 8)
+}
+
 /// The receive window as it is advertised.
 ///
 /// ```text
