@@ -32,8 +32,9 @@ pub struct Args {
     /// Bits of the network part of our address
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u8).range(0..=32))]
     prefix: u8,
-    /// Send and receive buffer of a connection, in octets
-    #[arg(long, default_value = "1M", value_parser = cli::size)]
+    /// Send and receive buffer of a connection, in octets; a window of 512K fits the 500 packets
+    /// that a TUN device queues by default
+    #[arg(long, default_value = "512K", value_parser = cli::size)]
     buffer: u32,
     /// Largest packet, in octets
     #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u16).range(576..))]

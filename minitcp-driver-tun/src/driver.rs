@@ -310,7 +310,7 @@ fn octets(len: usize) -> u64 {
 /// Packets read, or sent, before the other direction has its turn: enough to share the cost of
 /// one acknowledgment and one poll, and few enough that the kernel's queue of 500 does not
 /// overflow meanwhile.
-const BUDGET: u32 = 64;
+const BUDGET: u32 = 256;
 /// The largest IP packet has 65,535 octets.
 const MAX_PACKET: usize = 1 << 16;
 const DEVICE: Token = Token(0);
