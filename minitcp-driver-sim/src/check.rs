@@ -147,7 +147,9 @@ struct Half {
     timestamps: bool,
     /// It sent a reset, or got one.
     reset: bool,
-    /// It sent more than SYNs.
+    /// It sent the first SYN.
+    is_active: bool,
+    /// It has a connection, and not only an unfinished handshake, as its packets prove.
     is_synchronized: bool,
     arrived: Option<Arrived>,
     /// New data arrived then, and was not acknowledged yet.
@@ -176,7 +178,9 @@ fn on_sent(
     if own.iss.is_none() {
         return Ok(()); // The capture began in the middle, or this is of an earlier incarnation.
     }
-    own.is_synchronized |= !segment.flags.contains(Flags::SYN);
+    let answers_data = peer.iss.is_some_and(|irs| segment.ack.after(irs.plus(1)));
+    own.is_synchronized |= !segment.flags.contains(Flags::SYN)
+        && (own.is_active || segment.seq_len() > 0 || answers_data);
     own.sequence(peer, segment)?;
     own.acknowledge(peer, segment)
 }
@@ -199,8 +203,10 @@ impl Half {
             return Ok(());
         }
         let options = &segment.options;
+        if answers && peer.iss.is_none() {
+            return Ok(()); // It answers what nobody has seen.
+        }
         if answers
-            && peer.iss.is_some()
             && ((options.window_scale.is_some() && peer.scale.is_none())
                 || (options.timestamps.is_some() && !peer.timestamps))
         {
@@ -216,6 +222,7 @@ impl Half {
             mss: options.mss.unwrap_or(536),
             sack_permitted: options.sack_permitted,
             timestamps: options.timestamps.is_some(),
+            is_active: !answers,
             arrived: self.arrived.take().filter(|arrived| Some(arrived.irs) == peer.iss),
             ..Self::default()
         };
@@ -353,3 +360,175 @@ fn check_sum(packet: &IpPacket<'_>, octets: &[u8]) -> Result<(), Violation> {
 
 /// RFC 9293 MUST-40.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use minitcp_proto::wire::ip::{IpHeader, header_len};
+    use minitcp_proto::wire::options::{Options, SackBlocks, Timestamps};
+
+    /// A segment from host `from` (1 or 2) to the other.
+    fn packet(from: u8, segment: &Segment<'_>) -> Vec<u8> {
+        let [src, dst] = [from, 3 - from].map(|last| [10, 0, 0, last].into());
+        let mut out = vec![0; 200];
+        let at = header_len(src);
+        let len = segment.emit_header(&mut out[at..]).unwrap() + segment.payload.len();
+        out.truncate(at + len);
+        out[at + len - segment.payload.len()..].copy_from_slice(segment.payload);
+        let header = IpHeader {
+            src,
+            dst,
+            protocol: protocol::TCP,
+            hop_limit: 64,
+            traffic_class: 0,
+            identification: 0,
+            payload_len: len,
+        };
+        header.emit(&mut out).unwrap();
+        let mut sum = pseudo_header(src, dst, protocol::TCP);
+        sum.add_u32(u32::try_from(len).unwrap());
+        sum.add(&out[at..]);
+        out[at + 16..at + 18].copy_from_slice(&sum.finish().to_be_bytes());
+        out
+    }
+
+    fn segment<'a>(seq: u32, ack: u32, flags: Flags, payload: &'a [u8]) -> Segment<'a> {
+        Segment {
+            src_port: 1,
+            dst_port: 1,
+            seq: SeqNum(seq),
+            ack: SeqNum(ack),
+            flags,
+            window: 100,
+            urgent: 0,
+            options: Options::NONE,
+            payload,
+        }
+    }
+
+    const A: Flags = Flags::ACK;
+
+    /// Host 1 (ISN 1000, MSS 50) and host 2 (ISN 5000, no options), whose SYN has arrived.
+    fn open() -> Checker {
+        let mut checker = Checker::new();
+        let syn = Segment {
+            options: Options { mss: Some(50), window_scale: Some(2), ..Options::NONE },
+            ..segment(1000, 0, Flags::SYN, &[])
+        };
+        for (from, segment) in [
+            (1, syn),
+            (2, segment(5000, 1001, Flags::SYN | A, &[])),
+            (1, segment(1001, 5001, A, &[])),
+        ] {
+            let bytes = packet(from, &segment);
+            assert_eq!(checker.on_packet(Instant::ZERO, &bytes), Ok(()));
+            checker.on_arrival(Instant::ZERO, &bytes);
+        }
+        checker
+    }
+
+    /// What the checker says of the last of some packets, none of which arrives.
+    fn verdict(packets: &[(u8, Segment<'_>)]) -> Result<(), Violation> {
+        let mut checker = open();
+        let mut result = Ok(());
+        for (number, (from, segment)) in packets.iter().enumerate() {
+            assert_eq!(result, Ok(()), "packet {number} is to be the first that is wrong");
+            result = checker.on_packet(Instant::ZERO, &packet(*from, segment));
+        }
+        result
+    }
+
+    #[test]
+    fn each_law_is_kept_or_broken_by_one_octet() {
+        let [data, more] = [&[7; 40][..], &[7; 60]];
+        let fin = A | Flags::FIN;
+        let window = |window, segment| Segment { window, ..segment };
+        let with = |options, segment| Segment { options, ..segment };
+        let mut sack = SackBlocks::EMPTY;
+        sack.push((SeqNum(1002), SeqNum(1003)));
+        let stamps = Some(Timestamps { value: 1, echo: 0 });
+        type Case<'a> = (&'a [(u8, Segment<'a>)], Result<(), Violation>);
+        let cases: &[Case<'_>] = &[
+            (&[(1, segment(1001, 5001, A, data))], Ok(())),
+            (&[(1, segment(1002, 5001, A, data))], Err(Violation::Gap)),
+            (&[(2, segment(5001, 1001, A, &[7; 50]))], Ok(())),
+            (&[(2, segment(5001, 1001, A, &[7; 51]))], Err(Violation::BeyondMss)),
+            (&[(1, segment(1001, 5001, A, more)), (1, segment(1061, 5001, A, &[7; 41]))], Ok(())),
+            (
+                &[(1, segment(1001, 5001, A, more)), (1, segment(1061, 5001, A, &[7; 42]))],
+                Err(Violation::BeyondWindow),
+            ),
+            (&[(1, segment(1001, 5002, A, &[]))], Err(Violation::AckOfUnsent)),
+            (
+                &[(2, segment(5001, 1001, A, data)), (1, segment(1001, 5041, A, &[]))],
+                Err(Violation::AckOfUnreceived),
+            ),
+            (&[(1, segment(1001, 5000, A, &[]))], Err(Violation::AckWentBack)),
+            (&[(1, window(99, segment(1001, 5001, A, &[])))], Err(Violation::WindowWithdrawn)),
+            (&[(1, segment(1001, 5001, Flags::PSH, data))], Err(Violation::NoAck)),
+            (&[(1, segment(1001, 5001, fin, data)), (1, segment(1001, 5001, fin, data))], Ok(())),
+            (
+                &[(1, segment(1001, 5001, fin, data)), (1, segment(1042, 5001, A, &[7]))],
+                Err(Violation::BeyondFin),
+            ),
+            (&[(1, segment(9000, 0, Flags::SYN, &[]))], Err(Violation::SecondIsn)),
+            (
+                &[(1, segment(1001, 0, Flags::RST, &[])), (1, segment(9000, 0, Flags::SYN, &[]))],
+                Ok(()),
+            ),
+            (
+                &[(1, with(Options { sack, ..Options::NONE }, segment(1001, 5001, A, &[])))],
+                Err(Violation::Option),
+            ),
+            (
+                &[(
+                    1,
+                    with(
+                        Options { timestamps: stamps, ..Options::NONE },
+                        segment(1001, 5001, A, &[]),
+                    ),
+                )],
+                Err(Violation::Option),
+            ),
+        ];
+        for (number, (packets, expected)) in cases.iter().enumerate() {
+            assert_eq!(verdict(packets), *expected, "case {number}");
+        }
+    }
+
+    #[test]
+    fn what_arrived_may_be_acknowledged_and_must_be_soon() {
+        let late = Instant::from_millis(501);
+        let pieces = [(5011, &[7; 10][..]), (5001, &[7; 10]), (5021, &[7; 5])];
+        for (arrived, ack, now, expected) in [
+            (&pieces[..2], 5021, Instant::ZERO, Ok(())),
+            (&pieces[..2], 5021, Instant::from_millis(500), Ok(())),
+            (&pieces[..2], 5021, late, Err(Violation::LateAck)),
+            (&pieces[..2], 5022, Instant::ZERO, Err(Violation::AckOfUnreceived)),
+            (&pieces[..1], 5011, Instant::ZERO, Err(Violation::AckOfUnreceived)),
+            (&pieces[..1], 5001, late, Ok(())),
+        ] {
+            let mut checker = open();
+            let all = packet(2, &segment(5001, 1001, A, &[7; 25]));
+            assert_eq!(checker.on_packet(Instant::ZERO, &all), Ok(()));
+            for (seq, payload) in arrived {
+                checker.on_arrival(Instant::ZERO, &packet(2, &segment(*seq, 1001, A, payload)));
+            }
+            let ack = packet(1, &segment(1001, ack, A, &[]));
+            assert_eq!(checker.on_packet(now, &ack), expected);
+        }
+    }
+
+    #[test]
+    fn damage_is_the_senders_fault_before_the_link_and_nobodys_after_it() {
+        let mut checker = open();
+        let mut data = packet(2, &segment(5001, 1001, A, &[7; 10]));
+        assert_eq!(checker.on_packet(Instant::ZERO, &data), Ok(()));
+        *data.last_mut().unwrap() ^= 1;
+        assert_eq!(checker.on_packet(Instant::ZERO, &data), Err(Violation::Checksum));
+        checker.on_arrival(Instant::ZERO, &data);
+        let ack = packet(1, &segment(1001, 5011, A, &[]));
+        assert_eq!(checker.on_packet(Instant::ZERO, &ack), Err(Violation::AckOfUnreceived));
+        assert_eq!(checker.on_packet(Instant::ZERO, &ack[..30]), Err(Violation::Malformed));
+    }
+}

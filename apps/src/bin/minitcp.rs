@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use minitcp_apps::{bench_server, cli, demo};
+use minitcp_apps::{bench_server, cli, demo, pkt, sim, swarm};
 
 /// A TCP/IP stack in a process, to look at, to measure and to torment.
 #[derive(Debug, Parser)]
@@ -17,11 +17,17 @@ struct Tool {
 enum Command {
     Demo(demo::Args),
     BenchServer(bench_server::Args),
+    Pkt(pkt::Args),
+    Sim(sim::Args),
+    Swarm(swarm::Args),
 }
 
 fn main() -> ExitCode {
     cli::finish(match cli::parse::<Tool>().command {
         Command::Demo(args) => demo::run(&args),
         Command::BenchServer(args) => bench_server::run(&args),
+        Command::Pkt(args) => pkt::run(&args),
+        Command::Sim(args) => sim::run(&args),
+        Command::Swarm(args) => swarm::run(&args),
     })
 }

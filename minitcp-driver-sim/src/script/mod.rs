@@ -51,6 +51,7 @@ mod lexer;
 pub mod options;
 pub mod packet;
 mod parser;
+pub mod run;
 mod syscall;
 pub mod tcp_option;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use minitcp_proto::{Config, Limits};
 use crate::swarm::draw::Draw;
 use crate::swarm::path::Path;
 use crate::swarm::reduction::{Reduction, Without};
-use crate::swarm::talk::{Content, Talk};
+use crate::swarm::talk::Talk;
 
 /// A topology, its faults, the settings of its hosts and what their programs say.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub(super) struct Plan {
     /// One between two hosts, else one from each host to the router.
     pub(super) paths: Vec<Path>,
     pub(super) talks: Vec<Talk>,
+    /// There are no faults at all, and plenty of memory: nothing may take long.
+    is_calm: bool,
     /// When the faults of all links end.
     pub(super) heal_after: Duration,
 }
@@ -34,9 +36,14 @@ pub(super) struct Host {
 impl Plan {
     pub(super) fn draw(seed: u64, reduction: &Reduction) -> Self {
         let mut draw = Draw::new(seed, 0);
+        let is_calm = draw.percent(15);
         let host_count = if draw.percent(75) { 2 } else { draw.index(2) + 3 };
         let ipv6 = draw.percent(25) && !reduction.without.contains(Without::IPV6);
-        let heal_after = draw.duration(Duration::from_secs(1), Duration::from_secs(120));
+        let mut heal_after = draw.duration(Duration::from_secs(1), Duration::from_secs(120));
+        let mut without = reduction.without;
+        if is_calm {
+            (heal_after, without) = (Duration::ZERO, without | Without::FAULTS);
+        }
         let talk_count = draw.u32(1, 8);
         let mut talks: Vec<Talk> = (0..talk_count)
             .filter(|number| reduction.has_talk(*number))
@@ -44,18 +51,24 @@ impl Plan {
             .collect();
         let (path_count, hops) = if host_count == 2 { (1, 1) } else { (host_count, 2) };
         let numbers = 0..u64::try_from(path_count).unwrap_or(0);
-        let paths = numbers.map(|n| Path::draw(seed, n, hops, reduction.without)).collect();
+        let paths = numbers.map(|n| Path::draw(seed, n, hops, without)).collect();
         let hosts: Vec<Host> = (0..host_count)
             .map(|index| {
-                let own = talks.iter().filter(|t| t.client == index || t.server == index).count();
-                Host::draw(seed, index, own, ipv6, reduction)
+                let own: Vec<&Talk> =
+                    talks.iter().filter(|t| t.client == index || t.server == index).collect();
+                Host::draw(seed, (index, &own), (ipv6, is_calm), without)
             })
             .collect();
         for talk in &mut talks {
             let buffers = [talk.client, talk.server].map(|host| hosts[host].least_buffer());
             talk.limit(MAX_WINDOWS * u64::from(buffers[0].min(buffers[1])));
         }
-        Self { seed, ipv6, hosts, paths, talks, heal_after }
+        let mut plan = Self { seed, ipv6, hosts, paths, talks, is_calm, heal_after };
+        if plan.is_lenient() {
+            // Who gives a handshake up does not say so: the port could be used again too soon.
+            plan.talks.iter_mut().for_each(Talk::use_any_port);
+        }
+        plan
     }
 
     /// The address of a host: all in one network if there is no router.
@@ -77,15 +90,14 @@ impl Plan {
             .any(|host| host.config.user_timeout < PATIENT || host.limits.half_open < MANY)
     }
 
-    /// The longest that programs wait between two things they do.
-    pub(super) fn longest_pause(&self) -> Duration {
-        let pause = |talk: &Talk| match &talk.content {
-            Content::Tcp(tcp) => {
-                tcp.client.pauses(tcp.server.total) + tcp.server.pauses(tcp.client.total)
-            }
-            Content::Udp(udp) => udp.pause,
-        };
-        self.talks.iter().map(pause).max().unwrap_or_default()
+    /// The longest time without progress that needs no explanation, while no program waits of its
+    /// own will and no fault is at work.
+    pub(super) fn longest_stall(&self) -> Duration {
+        if !self.is_calm {
+            return TWO_TIMERS;
+        }
+        let round_trips: Duration = self.paths.iter().map(|path| path.delay * 2).sum();
+        SMALL_TIMERS + 8 * round_trips
     }
 }
 
@@ -95,14 +107,21 @@ impl Host {
     }
 
     /// A host that takes part in so many talks of its `own`.
-    fn draw(seed: u64, index: usize, own: usize, ipv6: bool, reduction: &Reduction) -> Self {
+    fn draw(
+        seed: u64,
+        (index, talks): (usize, &[&Talk]),
+        (ipv6, is_calm): (bool, bool),
+        without: Without,
+    ) -> Self {
         let number = u64::try_from(index).unwrap_or(0);
         let draw = &mut Draw::new(seed, 100 + number);
         let mut config = Config::new(address(index, ipv6), if ipv6 { 64 } else { 24 });
         config.user_timeout = PATIENT;
         config.syn_timeout = PATIENT;
+        let own = talks.len();
         let limits = Limits {
-            connections: own + 4,
+            // Each may linger until the last of its talk has begun.
+            connections: talks.iter().map(|talk| talk.connections()).sum::<usize>() + 4,
             half_open: MANY,
             time_wait: 64,
             listeners: own,
@@ -112,9 +131,11 @@ impl Host {
             buffer_bytes: 8 << 20,
         };
         let mut host = Self { config, limits, backlog: 8 };
-        if !reduction.without.contains(Without::OPTIONS) {
+        if !without.contains(Without::OPTIONS) {
             host.draw_config(draw);
-            host.draw_limits(draw, own);
+            if !is_calm {
+                host.draw_limits(draw, own);
+            }
         }
         host
     }
@@ -219,5 +240,10 @@ impl fmt::Display for Plan {
 const MAX_WINDOWS: u64 = 500;
 /// More unfinished handshakes than any plan has.
 const MANY: usize = 128;
+/// Two timers at their longest, one after the other: a retransmission and a window probe, each
+/// backed off to a minute; and the round trips around them.
+const TWO_TIMERS: Duration = Duration::from_secs(130);
+/// A delayed acknowledgment, and the longest wait for a window worth sending into.
+const SMALL_TIMERS: Duration = Duration::from_secs(3);
 /// Longer than any run lasts.
 const PATIENT: Duration = Duration::from_secs(1 << 20);

@@ -99,6 +99,12 @@ impl Player {
             && self.servers.iter().all(served)
     }
 
+    /// Some program waits of its own will.
+    pub(super) fn is_pausing(&self, now: Instant) -> bool {
+        self.clients.iter().any(|client| client.left > 0 && client.next_try > now)
+            || self.sides.values().any(|(side, _)| side.is_pausing(now))
+    }
+
     /// Something has happened: acts, and says when it wants to act again.
     pub(super) fn act(&mut self, stack: &mut Stack<'static>, now: Instant) -> Option<Instant> {
         if self.wrong.is_some() {

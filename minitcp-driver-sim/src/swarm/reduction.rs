@@ -28,6 +28,9 @@ bitflags! {
 }
 
 impl Without {
+    /// Everything that links do wrong.
+    pub(super) const FAULTS: Self = Self::from_bits_truncate((1 << 10) - 1);
+
     pub(super) const NAMES: [(Self, &'static str); 13] = [
         (Self::LOSS, "loss"),
         (Self::BURST, "burst"),

@@ -4,17 +4,20 @@ use core::mem::discriminant;
 
 use crate::swarm::plan::Plan;
 use crate::swarm::reduction::{Reduction, Without};
-use crate::swarm::{Failure, run_reduced};
+use crate::swarm::{Failure, Wrong, run_reduced};
 
 pub(super) fn shrink(failure: Failure) -> Failure {
-    let mut search = Search { best: failure, runs: 0 };
-    while search.runs < MAX_RUNS && search.round() {}
+    // A run without end takes seconds.
+    let most_runs = if failure.wrong == Wrong::Livelock { 20 } else { 300 };
+    let mut search = Search { best: failure, runs: 0, most_runs };
+    while search.runs < most_runs && search.round() {}
     search.best
 }
 
 struct Search {
     best: Failure,
     runs: u32,
+    most_runs: u32,
 }
 
 impl Search {
@@ -57,7 +60,7 @@ impl Search {
     fn attempt(&mut self, change: impl FnOnce(&mut Reduction)) -> bool {
         let mut reduction = self.best.reduction;
         change(&mut reduction);
-        if reduction == self.best.reduction || self.runs >= MAX_RUNS {
+        if reduction == self.best.reduction || self.runs >= self.most_runs {
             return false;
         }
         self.runs += 1;
@@ -70,5 +73,3 @@ impl Search {
         }
     }
 }
-
-const MAX_RUNS: u32 = 300;

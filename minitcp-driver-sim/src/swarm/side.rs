@@ -77,6 +77,14 @@ impl Side {
         self.sent + self.received
     }
 
+    /// It waits of its own will, or for a peer who may be gone.
+    pub(super) fn is_pausing(&self, now: Instant) -> bool {
+        let wants_to_write = self.sent < self.habit.allowance(self.received);
+        !self.must_finish
+            || (wants_to_write && self.next_write > now)
+            || (!self.at_end && self.next_read > now)
+    }
+
     /// Does everything that can be done now.
     pub(super) fn act(&mut self, stack: &mut Stack<'static>, now: Instant) -> Result<Life, Wrong> {
         let before = self.octets();

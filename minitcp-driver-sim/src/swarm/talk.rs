@@ -19,6 +19,7 @@ pub(super) struct Talk {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "eight of them at most")]
 pub(super) enum Content {
     Tcp(Tcp),
     Udp(Udp),
@@ -107,16 +108,6 @@ impl Habit {
             None => self.total,
         }
     }
-
-    /// All the waiting that this habit adds to a connection.
-    pub(super) fn pauses(&self, to_read: u64) -> Duration {
-        let steps = |octets: u64, step: usize| {
-            u32::try_from(octets / u64::try_from(step.max(1)).unwrap_or(1)).unwrap_or(u32::MAX)
-        };
-        self.first_read_after
-            + self.write_pause.saturating_mul(steps(self.total, self.write) + 1)
-            + self.read_pause.saturating_mul(steps(to_read, self.read) + 1)
-    }
 }
 
 impl Talk {
@@ -140,6 +131,20 @@ impl Talk {
 }
 
 impl Talk {
+    pub(super) const fn use_any_port(&mut self) {
+        if let Content::Tcp(tcp) = &mut self.content {
+            tcp.same_port = false;
+        }
+    }
+
+    /// How many there will be, at most.
+    pub(super) fn connections(&self) -> usize {
+        match &self.content {
+            Content::Tcp(tcp) => usize::try_from(tcp.connections).unwrap_or(usize::MAX),
+            Content::Udp(_) => 0,
+        }
+    }
+
     /// Sends at most about so many octets a connection.
     pub(super) fn limit(&mut self, octets: u64) {
         let Content::Tcp(tcp) = &mut self.content else { return };

@@ -51,7 +51,13 @@ impl World {
             }
         };
         let hosts = u32::try_from(nodes.len()).unwrap_or(0);
-        let judge = Judge { checker: Checker::new(), hosts, wrong: None };
+        let judge = Judge {
+            checker: Checker::new(),
+            hosts,
+            wrong: None,
+            tick: Instant::ZERO,
+            since_tick: 0,
+        };
         let judge = Arc::new(Mutex::new(judge));
         network.tap(Arc::clone(&judge));
         let longest_stall = Duration::ZERO;
@@ -104,18 +110,20 @@ impl World {
         Ok(has_stopped)
     }
 
-    /// The faults have ended: there must be progress in every slice of time, until the end.
+    /// The faults have ended: there must be progress, until the end.
     fn run_healed(&mut self) -> Result<(), Wrong> {
-        let patience = STALL + self.plan.longest_pause();
+        let patience = self.plan.longest_stall();
         let mut last = (self.now(), self.progress());
         while !self.run_players(self.now() + SLICE)? {
-            let stall = self.now().since(last.0);
-            let progress = self.progress();
-            if progress != last.1 {
-                last = (self.now(), progress);
-                self.longest_stall = self.longest_stall.max(stall);
+            let (now, progress) = (self.now(), self.progress());
+            let stall = now.since(last.0);
+            let is_pausing = self.players.iter().any(|player| lock(player).is_pausing(now));
+            if progress != last.1 || is_pausing {
+                last = (now, progress);
             } else if stall > patience {
                 return Err(Wrong::Stall(stall));
+            } else {
+                self.longest_stall = self.longest_stall.max(stall);
             }
         }
         Ok(())
@@ -163,33 +171,20 @@ struct Judge {
     /// Nodes below are hosts, the others routers.
     hosts: u32,
     wrong: Option<Wrong>,
+    /// The present time, and how many packets have been seen at it.
+    tick: Instant,
+    since_tick: u64,
 }
 
 impl Tap for Judge {
     fn packet(&mut self, seen: &Seen<'_>) {
         let host = seen.node.number();
+        self.since_tick = if seen.at == self.tick { self.since_tick + 1 } else { 0 };
+        self.tick = seen.at;
+        // A host that never stops sending would never let go of the thread.
+        assert!(self.since_tick < MAX_AT_ONCE, "host {host} sends without end");
         if self.wrong.is_some() || host >= self.hosts {
             return;
-        }
-        if let Ok(p) = minitcp_proto::wire::ip::parse(seen.bytes)
-            && p.protocol == 6
-            && std::env::var("TR").is_ok()
-        {
-            if let Ok(s) = minitcp_proto::wire::tcp::Segment::parse(p.payload) {
-                eprintln!(
-                    "{} n{} {:?} {}:{} seq {} ack {} win {} len {} {:?}",
-                    seen.at,
-                    host,
-                    seen.way,
-                    s.src_port,
-                    s.dst_port,
-                    s.seq,
-                    s.ack,
-                    s.window,
-                    s.payload.len(),
-                    s.flags
-                );
-            }
         }
         match seen.way {
             Way::In(_) => self.checker.on_arrival(seen.at, seen.bytes),
@@ -214,10 +209,8 @@ const ROUTER: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 254)),
 ];
 
-/// Two timers at their longest, one after the other: a retransmission and a window probe, each
-/// backed off to a minute; and the round trips around them.
-const STALL: Duration = Duration::from_secs(130);
 const SLICE: Duration = Duration::from_secs(1);
 /// TIME-WAIT, FIN-WAIT-2, a last minute of back-off, and unfinished handshakes.
 const LONGEST_FAREWELL: Duration = Duration::from_secs(1_000);
 const MAX_STEPS: u64 = 4_000_000;
+const MAX_AT_ONCE: u64 = 1_000_000;

@@ -6,10 +6,12 @@ use crate::seq::SeqNum;
 use crate::stack::Stack;
 use crate::stack::demux::Endpoint;
 use crate::stack::input::RxMeta;
+use crate::stack::mail::Content;
 use crate::stack::schedule::{EventOwner, Owner};
 use crate::stats::Drop;
 use crate::store::slab::Key;
 use crate::tcp::handshake::Outcome;
+use crate::tcp::output::Outgoing;
 use crate::tcp::{Cause, HalfOpen, State, Tcb};
 use crate::wire::tcp::Segment;
 
@@ -50,6 +52,11 @@ impl<O: Observer> Stack<'_, O> {
             Outcome::Answer => {
                 half_open.answer_again();
                 self.schedule.wake(Owner::HalfOpen(index));
+            }
+            Outcome::Acknowledge => {
+                let Outgoing { seq, ack, flags, window, .. } = half_open.ack(&self.cx.config);
+                self.cx.drop(Drop::OutOfWindow);
+                self.reply(flow, Content::Tcp { seq, ack, flags, window }, &[]);
             }
             Outcome::Ignore(reason) => self.cx.drop(reason),
             Outcome::Forget(reason) => {

@@ -40,8 +40,10 @@ pub(crate) struct HalfOpen {
 pub(crate) enum Outcome {
     /// It acknowledges our SYN: make a connection of it and process the segment there.
     Complete,
-    /// Answer with the SYN,ACK (again), or an ACK; stay.
+    /// Answer with the SYN,ACK (again); stay.
     Answer,
+    /// Answer with an ACK; stay.
+    Acknowledge,
     /// Drop it for this reason; stay.
     Ignore(Drop),
     /// Return to LISTEN: forget the handshake (RFC 9293 §3.10.7.4).
@@ -103,7 +105,7 @@ impl HalfOpen {
             };
         }
         if !in_window {
-            return Outcome::Answer;
+            return Outcome::Acknowledge;
         }
         if segment.flags.contains(Flags::SYN) {
             // Fourth step: an in-window SYN returns a passive opener to LISTEN.
@@ -135,10 +137,96 @@ impl HalfOpen {
         }
     }
 
+    /// The answer to a segment outside the window (RFC 9293 §3.10.7.4, first step). The SYN,ACK
+    /// would not do: a peer that is established has to answer it, from outside the window again
+    /// if it has filled that, and so on for as long as this handshake finds no room.
+    pub(crate) fn ack(&mut self, config: &Config) -> Outgoing {
+        let scale = self.options.window_scale.map_or(0, |_| shift_for(config.receive_buffer));
+        let window = self.advertised.div_ceil(1 << scale);
+        self.advertised = window << scale; // The field is rounded up: remember what it offered.
+        Outgoing {
+            seq: self.iss.plus(1),
+            ack: self.irs.plus(1),
+            flags: Flags::ACK,
+            window: u16::try_from(window).unwrap_or(u16::MAX),
+            ..Outgoing::EMPTY
+        }
+    }
+
     /// When the SYN,ACK is sent again (RFC 6298 §5), or `None` when it is time to give up.
     pub(crate) fn deadline(&self, now: Instant, config: &Config) -> Option<Instant> {
         let wait = backed_off(micros(config.initial_rto), self.retries, config);
         let give_up = self.sent + config.syn_timeout;
         (now < give_up).then(|| now.after_micros(u64::from(wait)).min(give_up))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::{IpAddr, Ipv4Addr};
+
+    fn half_open(advertised: u32, window_scale: Option<u8>) -> HalfOpen {
+        let address = |last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
+        HalfOpen {
+            flow: Flow { local: address(2), remote: address(1), local_port: 80, remote_port: 1000 },
+            listener: Key { index: 0, generation: 0 },
+            iss: SeqNum(5000),
+            irs: SeqNum(1000),
+            options: Options { window_scale, ..Options::NONE },
+            advertised,
+            sent: Instant::ZERO,
+            retries: 0,
+            syn_due: false,
+        }
+    }
+
+    fn segment(seq: u32, ack: u32, flags: Flags) -> Segment<'static> {
+        let (src_port, dst_port, window, urgent) = (1000, 80, 100, 0);
+        let (seq, ack, options) = (SeqNum(seq), SeqNum(ack), Options::NONE);
+        Segment { src_port, dst_port, seq, ack, flags, window, urgent, options, payload: &[] }
+    }
+
+    #[test]
+    fn every_kind_of_segment_has_its_outcome() {
+        let half_open = half_open(100, None);
+        let (syn, ack, rst) = (Flags::SYN, Flags::ACK, Flags::RST);
+        for (seq, acked, flags, expected) in [
+            (1000, 0, syn, Outcome::Answer),
+            (1000, 5001, syn | ack, Outcome::Ignore(Drop::BadFlags)),
+            (1001, 5001, ack, Outcome::Complete),
+            (1100, 5001, ack, Outcome::Complete),
+            // The peer has filled the window, and what it filled it with was lost.
+            (1101, 5001, ack, Outcome::Acknowledge),
+            (1000, 5001, ack, Outcome::Acknowledge),
+            (1101, 0, syn, Outcome::Acknowledge),
+            (1001, 5002, ack, Outcome::Reset(SeqNum(5002))),
+            (1001, 5000, ack, Outcome::Reset(SeqNum(5000))),
+            (1001, 0, rst, Outcome::Forget(Drop::NoConnection)),
+            (1002, 0, rst, Outcome::Ignore(Drop::BlindReset)),
+            (1002, 0, syn, Outcome::Forget(Drop::UnexpectedSyn)),
+            (1001, 0, Flags::FIN, Outcome::Ignore(Drop::BadFlags)),
+        ] {
+            let outcome = half_open.on_segment(&segment(seq, acked, flags));
+            assert_eq!(outcome, expected, "seq {seq} ack {acked} {flags}");
+        }
+    }
+
+    #[test]
+    fn the_plain_acknowledgment_offers_at_least_what_the_syn_ack_did() {
+        let mut config = Config::new(Ipv4Addr::new(10, 0, 0, 2), 24);
+        for (receive_buffer, theirs, shift) in
+            [(100, Some(0), 0), (65_535, Some(7), 0), (1 << 20, Some(7), 5), (1 << 20, None, 0)]
+        {
+            config.receive_buffer = receive_buffer;
+            let mut half_open = half_open(receive_buffer.min(65_535), theirs);
+            let offered = u32::from(half_open.syn_ack(&config).window);
+            let ack = half_open.ack(&config);
+            assert_eq!((ack.seq, ack.ack, ack.flags), (SeqNum(5001), SeqNum(1001), Flags::ACK));
+            let window = u32::from(ack.window) << shift;
+            assert!(window >= offered && window < offered + (1 << shift));
+            assert_eq!(half_open.advertised, window, "and the connection will keep to it");
+            assert_eq!(u32::from(half_open.syn_ack(&config).window), offered);
+        }
     }
 }

@@ -125,7 +125,7 @@ fn tiny_buffers_still_move_everything() {
 #[test]
 fn small_pools_still_move_everything() {
     for buffer_bytes in [4 << 10, 16 << 10, 64 << 10] {
-        let tight = minitcp_proto::Limits { buffer_bytes, ..limits() };
+        let tight = Limits { buffer_bytes, ..limits() };
         let mut pair = Pair::with(|_| {}, &tight, 5);
         transfer(&mut pair, 100_000);
     }
@@ -139,8 +139,8 @@ fn simultaneous_open() {
         let tune = |buffer: u32, last: u8, seed| {
             let mut config = Config::new([10, 0, 0, last], 24);
             config.receive_buffer = buffer;
-            let memory = minitcp_proto::Memory::allocate(&limits());
-            Stack::new(config, memory, minitcp_proto::Seed::from_u64(seed))
+            let memory = Memory::allocate(&limits());
+            Stack::new(config, memory, Seed::from_u64(seed))
         };
         (pair.client, pair.server) = (tune(client_shift, 1, 1), tune(server_shift, 2, 2));
         let (a, b) = ("10.0.0.1:7".parse().unwrap(), "10.0.0.2:8".parse().unwrap());
@@ -156,7 +156,7 @@ fn simultaneous_open() {
             s.recv(&mut pair.client, client);
         }
         assert!(c.got == c.data && s.got == s.data);
-        assert!(pair.now < minitcp_proto::Instant::from_secs(10), "no stall: {}", pair.now);
+        assert!(pair.now < Instant::from_secs(10), "no stall: {}", pair.now);
     }
 }
 

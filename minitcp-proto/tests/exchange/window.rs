@@ -25,7 +25,7 @@ fn scaling_is_used_if_both_offer_it() {
     assert_eq!(p.info().snd_wnd, 128_000);
     p.send(seg().fin().ack(1));
     // What is offered is the buffer less what rounding up may come to: 31 octets for each KiB.
-    p.expect(seg().ack(2).win(((1_u32 << 20) - 31 * 1024 >> 5) as u16));
+    p.expect(seg().ack(2).win((((1_u32 << 20) - 31 * 1024) >> 5) as u16));
 }
 
 #[test]

@@ -75,10 +75,11 @@ impl Receiver {
         self.window.open(self.rcv_nxt)
     }
 
-    /// How far the right edge could go: all free room offered.
+    /// How far the right edge could go: all free room offered, as far as the field can say it.
     pub(crate) fn limit(&self) -> SeqNum {
         let offered = self.cap - reserve_for_rounding(self.cap, self.window.rcv_wscale);
-        self.rcv_nxt.plus(offered.saturating_sub(self.buffer.len()))
+        let sayable = u32::from(u16::MAX) << self.window.rcv_wscale;
+        self.rcv_nxt.plus(offered.saturating_sub(self.buffer.len()).min(sayable))
     }
 
     /// The peer's FIN has been reached: nothing more will come.

@@ -1,0 +1,232 @@
+//! How does one transfer fare over a bad link? In virtual time, the same way each time.
+
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal as _};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use minitcp_driver_sim::{Link, Network, NodeId, Outcome, PcapNg, Running, Transfer};
+use minitcp_proto::{Config, Limits, Memory, Stack, Stats};
+
+use crate::units;
+
+/// Send octets over a simulated link with faults, and report how it went.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Octets to send
+    #[arg(long, default_value = "10M", value_parser = units::bytes)]
+    bytes: u64,
+    /// Share of the packets lost in each direction
+    #[arg(long, default_value = "0", value_parser = units::share)]
+    loss: f64,
+    /// Round-trip time without queues
+    #[arg(long, default_value = "20ms", value_parser = units::duration)]
+    rtt: Duration,
+    /// Bits per second in each direction
+    #[arg(long, default_value = "100M", value_parser = units::rate)]
+    rate: u64,
+    /// Octets that may wait for the link
+    #[arg(long, default_value = "256K", value_parser = units::bytes)]
+    queue: u64,
+    /// Additional delay, up to this
+    #[arg(long, default_value = "0", value_parser = units::duration)]
+    jitter: Duration,
+    /// Share of the packets that others overtake
+    #[arg(long, default_value = "0", value_parser = units::share)]
+    reorder: f64,
+    /// Share of the packets that come twice
+    #[arg(long, default_value = "0", value_parser = units::share)]
+    duplicate: f64,
+    /// Share of the packets in which a bit is inverted
+    #[arg(long, default_value = "0", value_parser = units::share)]
+    corrupt: f64,
+    /// Send and receive buffers, in octets
+    #[arg(long, default_value = "1M", value_parser = crate::cli::size)]
+    buffer: u32,
+    /// Largest packet, in octets
+    #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u16).range(576..))]
+    mtu: u16,
+    /// Everything random follows from this number
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write a capture (pcapng) with a comment on each packet that met a fault
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+    /// Report as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it; the exit status is 0 if every octet arrived.
+///
+/// # Errors
+/// When the capture cannot be written.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let mut network = Network::new(args.seed);
+    let [client, server] = [1, 2].map(|last| network.host_with(args.host(last, &network)));
+    network.link(client, server, args.link());
+    let capture = args.pcap.as_deref().map(|path| open_capture(path, args.seed)).transpose()?;
+    if let Some(capture) = &capture {
+        network.tap(Arc::clone(capture));
+    }
+    let started = Instant::now();
+    let running = Transfer::new(args.bytes).start(&mut network, client, server);
+    watch(&mut network, &running, args.bytes);
+    let outcome = running.outcome();
+    let report = Report::new(&network, [client, server], outcome, started.elapsed());
+    drop(network);
+    if let Some(capture) = capture.and_then(Arc::into_inner) {
+        let capture = capture.into_inner().unwrap_or_else(PoisonError::into_inner);
+        capture.finish().context("cannot write the capture")?;
+    }
+    let mut out = std::io::stdout();
+    if args.json {
+        report.json(&mut out)?
+    } else {
+        report.text(&mut out)?
+    }
+    let is_success = outcome.is_success() && outcome.received == args.bytes;
+    Ok(if is_success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Args {
+    fn host(&self, last: u8, network: &Network) -> Stack<'static> {
+        let mut config = Config::new(Ipv4Addr::new(10, 0, 0, last), 24);
+        config.mtu = self.mtu;
+        (config.receive_buffer, config.send_buffer) = (self.buffer, self.buffer);
+        let buffers = usize::try_from(self.buffer).unwrap_or(usize::MAX).next_power_of_two();
+        let limits = Limits {
+            connections: 4,
+            half_open: 4,
+            time_wait: 4,
+            listeners: 1,
+            udp_sockets: 0,
+            datagrams: 16,
+            assemblies: 4,
+            buffer_bytes: buffers.max(4096).saturating_mul(4),
+        };
+        Stack::new(config, Memory::allocate(&limits), network.next_stack_seed())
+    }
+
+    fn link(&self) -> Link {
+        let held_back = (self.rtt / 4).max(Duration::from_millis(1));
+        Link::new()
+            .delay(self.rtt / 2)
+            .jitter(self.jitter)
+            .rate(self.rate)
+            .queue(self.queue)
+            .loss(self.loss)
+            .reorder(self.reorder, held_back)
+            .duplicate(self.duplicate)
+            .corrupt(self.corrupt)
+    }
+}
+
+type Capture = Arc<Mutex<PcapNg<BufWriter<File>>>>;
+
+fn open_capture(path: &Path, seed: u64) -> anyhow::Result<Capture> {
+    let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+    let title = format!("minitcp sim, seed {seed}");
+    Ok(Arc::new(Mutex::new(PcapNg::new(BufWriter::new(file), &title))))
+}
+
+/// Runs the network, and shows on a terminal how far it is.
+fn watch(network: &mut Network, running: &Running, bytes: u64) {
+    let is_terminal = std::io::stderr().is_terminal();
+    let mut shown = Instant::now();
+    let mut steps = 0_u32;
+    let limit = network.now() + PATIENCE;
+    network.run_while(limit, |network| {
+        steps = steps.wrapping_add(1);
+        if is_terminal && steps.is_multiple_of(4096) && shown.elapsed() >= REFRESH {
+            shown = Instant::now();
+            let percent = running.outcome().received * 100 / bytes.max(1);
+            eprint!("\r{percent:3} %, virtual time {} s ", network.now());
+        }
+        !running.is_over()
+    });
+    if is_terminal {
+        eprint!("\r{:40}\r", "");
+    }
+}
+
+/// What is worth knowing when it is over.
+struct Report {
+    outcome: Outcome,
+    links: minitcp_driver_sim::LinkStats,
+    hosts: [Stats; 2],
+    packet_hash: u64,
+    steps: u64,
+    wall: Duration,
+}
+
+impl Report {
+    fn new(network: &Network, nodes: [NodeId; 2], outcome: Outcome, wall: Duration) -> Self {
+        Self {
+            outcome,
+            links: network.stats().clone(),
+            hosts: nodes.map(|node| network.stack(node).stats().clone()),
+            packet_hash: network.packet_hash(),
+            steps: network.steps(),
+            wall,
+        }
+    }
+
+    fn sum(&self, counter: impl Fn(&Stats) -> u64) -> u64 {
+        self.hosts.iter().map(counter).sum()
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "for people to read")]
+    fn text(&self, out: &mut impl std::io::Write) -> std::io::Result<()> {
+        writeln!(out, "{}", self.outcome)?;
+        writeln!(out, "goodput {:.3} Mbit/s", self.outcome.goodput() as f64 * 8.0 / 1e6)?;
+        writeln!(out, "links: {}", self.links)?;
+        writeln!(
+            out,
+            "hosts: {} retransmissions, {} timeouts, {} fast retransmits, {} packets dropped",
+            self.sum(|stats| stats.retransmitted_segments),
+            self.sum(|stats| stats.timeouts),
+            self.sum(|stats| stats.fast_retransmits),
+            self.sum(|stats| stats.drops().map(|(_, count)| count).sum()),
+        )?;
+        writeln!(out, "all packets: hash {:016x}", self.packet_hash)?;
+        let rate = self.steps as f64 / self.wall.as_secs_f64();
+        writeln!(out, "computed in {:.3} s, {rate:.0} events/s", self.wall.as_secs_f64())
+    }
+
+    /// Numbers, and strings of hexadecimal digits and plain words: nothing needs escaping.
+    fn json(&self, out: &mut impl std::io::Write) -> std::io::Result<()> {
+        let Outcome { sent, received, elapsed, broken, .. } = self.outcome;
+        let broken = broken.map_or("null".to_owned(), |reason| format!("\"{reason}\""));
+        writeln!(
+            out,
+            "{{\"success\":{},\"sent\":{sent},\"received\":{received},\"seconds\":{},\
+             \"goodput_bytes_per_second\":{},\"broken\":{broken},\"content_hash\":\"{:016x}\",\
+             \"packets\":{},\"lost\":{},\"duplicated\":{},\"corrupted\":{},\"held_back\":{},\
+             \"retransmissions\":{},\"timeouts\":{},\"fast_retransmits\":{},\
+             \"packet_hash\":\"{:016x}\"}}",
+            self.outcome.is_success(),
+            elapsed.as_secs_f64(),
+            self.outcome.goodput(),
+            self.outcome.received_hash,
+            self.links.packets,
+            self.links.lost_in_all(),
+            self.links.duplicated,
+            self.links.corrupted,
+            self.links.held_back,
+            self.sum(|stats| stats.retransmitted_segments),
+            self.sum(|stats| stats.timeouts),
+            self.sum(|stats| stats.fast_retransmits),
+            self.packet_hash,
+        )
+    }
+}
+
+/// Virtual time after which a transfer counts as failed: 30 days.
+const PATIENCE: Duration = Duration::from_secs(30 * 86_400);
+/// Between two lines of progress, in real time.
+const REFRESH: Duration = Duration::from_millis(100);

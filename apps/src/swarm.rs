@@ -1,0 +1,174 @@
+//! Many seeds, many situations that nobody thought of; on failure, the shortest way back to it.
+
+use std::cell::Cell;
+use std::io::{IsTerminal as _, Write as _};
+use std::num::NonZeroUsize;
+use std::panic;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use minitcp_driver_sim::swarm::{self, Failure, Reduction};
+
+/// Run random situations in virtual time and check everything that can be checked.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How many
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 0)]
+    start: u64,
+    /// Threads; as many as there are processors unless told
+    #[arg(long)]
+    jobs: Option<NonZeroUsize>,
+    /// What to leave out of each plan, as a failure prints it
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reduce: Reduction,
+}
+
+/// Runs them; the exit status is 0 if nothing was wrong.
+///
+/// # Errors
+/// When nothing can be printed.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    print_seed_on_panic();
+    let one = NonZeroUsize::MIN;
+    let jobs = args.jobs.unwrap_or_else(|| thread::available_parallelism().unwrap_or(one));
+    let search = Search::new(args);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs.get()).map(|_| scope.spawn(|| search.work())).collect();
+        search.show_progress(|| workers.iter().all(thread::ScopedJoinHandle::is_finished));
+    });
+    let mut out = std::io::stdout();
+    writeln!(out, "{}", search.summary())?;
+    match search.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        None => Ok(ExitCode::SUCCESS),
+        Some(failure) => {
+            writeln!(out, "{failure}")?;
+            if args.reduce == Reduction::NOTHING {
+                writeln!(out, "\nThe shortest reproduction found:")?;
+                writeln!(out, "{}", failure.shrink())?;
+            }
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+struct Search {
+    start: u64,
+    seeds: u64,
+    reduction: Reduction,
+    next: AtomicU64,
+    done: AtomicU64,
+    packets: AtomicU64,
+    /// The sum of all packet hashes, each made different by its seed.
+    hash: AtomicU64,
+    is_over: AtomicBool,
+    /// The one with the smallest seed.
+    failure: Mutex<Option<Failure>>,
+    began: Instant,
+}
+
+impl Search {
+    fn new(args: &Args) -> Self {
+        Self {
+            start: args.start,
+            seeds: args.seeds,
+            reduction: args.reduce,
+            next: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            packets: AtomicU64::new(0),
+            hash: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
+            failure: Mutex::new(None),
+            began: Instant::now(),
+        }
+    }
+
+    /// One thread's share.
+    fn work(&self) {
+        while !self.is_over.load(Ordering::Relaxed) {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            if number >= self.seeds {
+                return;
+            }
+            let seed = self.start.wrapping_add(number);
+            SEED.set(Some(seed));
+            match swarm::run_reduced(seed, self.reduction) {
+                Ok(report) => {
+                    self.packets.fetch_add(report.packets, Ordering::Relaxed);
+                    let hash = report.packet_hash.wrapping_mul(seed.wrapping_mul(2) | 1);
+                    self.hash.fetch_add(hash, Ordering::Relaxed);
+                }
+                Err(failure) => {
+                    self.is_over.store(true, Ordering::Relaxed);
+                    let mut first = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+                    if first.as_ref().is_none_or(|first| failure.seed < first.seed) {
+                        *first = Some(failure);
+                    }
+                }
+            }
+            SEED.set(None);
+            self.done.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn show_progress(&self, is_finished: impl Fn() -> bool) {
+        let is_terminal = std::io::stderr().is_terminal();
+        while !is_finished() {
+            if is_terminal {
+                eprint!("\r{}", self.bar());
+            }
+            thread::sleep(REFRESH);
+        }
+        if is_terminal {
+            eprint!("\r{:72}\r", "");
+        }
+    }
+
+    fn bar(&self) -> String {
+        let done = self.done.load(Ordering::Relaxed);
+        let filled = usize::try_from(done * 30 / self.seeds).unwrap_or(30);
+        let (filled, open) = ("#".repeat(filled), ".".repeat(30 - filled.min(30)));
+        format!("[{filled}{open}] {done} of {} seeds, {:.0} a second ", self.seeds, self.speed())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "for people to read")]
+    fn speed(&self) -> f64 {
+        self.done.load(Ordering::Relaxed) as f64 / self.began.elapsed().as_secs_f64()
+    }
+
+    fn summary(&self) -> String {
+        format!(
+            "{} seeds in {:.1} s, {:.0} a second: {} packets, hash {:016x}",
+            self.done.load(Ordering::Relaxed),
+            self.began.elapsed().as_secs_f64(),
+            self.speed(),
+            self.packets.load(Ordering::Relaxed),
+            self.hash.load(Ordering::Relaxed),
+        )
+    }
+}
+
+/// A panic is a finding too: whoever sees it must know the seed.
+fn print_seed_on_panic() {
+    let default = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if let Some(seed) = SEED.get() {
+            eprintln!(
+                "\nseed {seed} panicked; repeat with: minitcp swarm --start {seed} --seeds 1"
+            );
+        }
+        default(info);
+    }));
+}
+
+thread_local! {
+    /// What this thread is at.
+    static SEED: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+const REFRESH: Duration = Duration::from_millis(50);

@@ -1,0 +1,64 @@
+//! The descriptors of a script's program: plain numbers, as scripts name them.
+
+use std::net::SocketAddr;
+
+use minitcp_proto::{ConnectionId, ListenerId, UdpId};
+
+/// An open descriptor.
+#[derive(Clone, Debug)]
+pub(super) struct Fd {
+    /// As the script calls it.
+    pub(super) number: i64,
+    pub(super) kind: Kind,
+    pub(super) nonblocking: bool,
+    pub(super) no_delay: bool,
+    pub(super) reuse_address: bool,
+    /// `SO_LINGER` with a time of zero: close resets.
+    pub(super) resets_on_close: bool,
+}
+
+/// What a descriptor stands for.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// A TCP socket that has neither connected nor listened.
+    Fresh { bound: Option<SocketAddr> },
+    /// A listening socket.
+    Listener {
+        id: ListenerId,
+        /// A connection may wait.
+        is_ready: bool,
+    },
+    /// A connection; `flow` is its place among the flows of the script.
+    Connection {
+        id: ConnectionId,
+        flow: usize,
+        /// What `connect` has said so far.
+        opening: Opening,
+        /// The program was told why the connection ended, or ended it.
+        is_error_told: bool,
+    },
+    /// A UDP socket.
+    Udp { id: Option<UdpId>, peer: Option<SocketAddr> },
+}
+
+/// How far `connect` has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// `connect` has not yet said how it ended.
+    Pending,
+    /// The program knows.
+    Told,
+}
+
+impl Fd {
+    pub(super) fn new(number: i64, kind: Kind) -> Self {
+        Self {
+            number,
+            kind,
+            nonblocking: false,
+            no_delay: false,
+            reuse_address: false,
+            resets_on_close: false,
+        }
+    }
+}

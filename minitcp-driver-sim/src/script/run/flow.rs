@@ -1,0 +1,228 @@
+//! One conversation of a script: its ends, how its numbers map, and what its streams hold.
+//!
+//! The peer's sequence numbers are those of the script. Ours are relative to where the script
+//! says that the stack began, and the octets of both streams are known by their numbers, so that
+//! what arrives can be checked octet by octet.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use super::wire::{Body, Ends, Parsed};
+
+/// A conversation between the stack and the script's side.
+#[derive(Clone, Debug)]
+pub(super) struct Flow {
+    /// TCP or UDP, by number.
+    pub(super) protocol: u8,
+    /// As inbound packets have them: from the peer to the stack.
+    pub(super) inbound: Ends,
+    /// The stack's initial sequence number, and the script's word for it.
+    isn: Option<(u32, u32)>,
+    /// The stack may be about to choose an initial number.
+    awaits_syn: bool,
+    /// The number of the peer's SYN.
+    remote_isn: Option<u32>,
+    /// The number of a SYN that the stack has yet to accept.
+    offered_isn: Option<u32>,
+    /// Octets that the program has written since the SYN.
+    written: Vec<u8>,
+    /// How many octets the program has read since the SYN.
+    read: u32,
+    /// The ends of all segments that the stack has sent, in its numbers.
+    segment_ends: Vec<u32>,
+    /// Timestamp values of the script, and the stack's that they stood for.
+    pub(super) timestamps: Vec<(u32, u32)>,
+    /// The body of the last echo request.
+    pub(super) echo: Option<Vec<u8>>,
+    /// Datagrams that the program has sent and the script has not seen.
+    pub(super) datagrams: VecDeque<Vec<u8>>,
+}
+
+impl Flow {
+    pub(super) fn new(protocol: u8, remote: (IpAddr, u16), local: (IpAddr, u16)) -> Self {
+        Self {
+            protocol,
+            inbound: Ends { source: remote, destination: local },
+            isn: None,
+            awaits_syn: true,
+            remote_isn: None,
+            offered_isn: None,
+            written: Vec::new(),
+            read: 0,
+            segment_ends: Vec::new(),
+            timestamps: Vec::new(),
+            echo: None,
+            datagrams: VecDeque::new(),
+        }
+    }
+
+    /// What to add to the script's numbers of the stack's side to get the stack's.
+    pub(super) fn offset(&self) -> u32 {
+        self.isn.map_or(0, |(live, script)| live.wrapping_sub(script))
+    }
+
+    /// The stack's initial sequence number, once the script has seen it.
+    pub(super) fn local_isn(&self) -> Option<u32> {
+        self.isn.map(|(live, _)| live)
+    }
+
+    /// The stack opens the conversation: its SYN comes next.
+    pub(super) fn on_connect(&mut self) {
+        self.awaits_syn = true;
+    }
+
+    /// The peer sends a SYN. If it is a new one, a new life of the conversation may begin.
+    pub(super) fn on_inbound_syn(&mut self, seq: u32, has_ack: bool) {
+        if has_ack {
+            self.remote_isn = Some(seq);
+        } else if self.remote_isn != Some(seq) {
+            (self.offered_isn, self.awaits_syn) = (Some(seq), true);
+        }
+    }
+
+    /// The stack sends a SYN with number `live` where the script expects `script`.
+    pub(super) fn on_outbound_syn(&mut self, script: u32, live: u32) {
+        if !std::mem::take(&mut self.awaits_syn) {
+            return;
+        }
+        self.remote_isn = self.offered_isn.take().or(self.remote_isn);
+        if self.local_isn() == Some(live) {
+            return;
+        }
+        if self.isn.is_some() {
+            self.written.clear();
+            self.segment_ends.clear();
+            self.read = 0;
+        }
+        self.isn = Some((live, script));
+    }
+
+    /// The stack sends `packet`.
+    pub(super) fn on_sent(&mut self, packet: &Parsed) {
+        if let Body::Tcp(header, payload) = &packet.body {
+            let controls = (header.flags & 3).count_ones();
+            let payload = u32::try_from(payload.len()).unwrap_or(0);
+            self.on_segment(header.seq, payload + controls);
+        }
+    }
+
+    /// The stack sends a segment that takes up `length` numbers from `seq` on.
+    fn on_segment(&mut self, seq: u32, length: u32) {
+        let end = seq.wrapping_add(length);
+        if length > 0 && !self.segment_ends.contains(&end) {
+            self.segment_ends.push(end);
+        }
+    }
+
+    /// How many of the stack's segments end beyond `snd_una`.
+    pub(super) fn segments_beyond(&self, snd_una: u32) -> usize {
+        let beyond = |end: &&u32| (1..1 << 31).contains(&end.wrapping_sub(snd_una));
+        self.segment_ends.iter().filter(beyond).count()
+    }
+
+    pub(super) fn on_written(&mut self, octets: &[u8]) {
+        self.written.extend(octets);
+    }
+
+    /// Whether `payload`, at the stack's number `seq`, is what the program has written there.
+    pub(super) fn is_written(&self, seq: u32, payload: &[u8]) -> bool {
+        let Some(isn) = self.local_isn().filter(|_| !payload.is_empty()) else {
+            return payload.is_empty();
+        };
+        let start = usize::try_from(seq.wrapping_sub(isn).wrapping_sub(1)).unwrap_or(usize::MAX);
+        let end = start.checked_add(payload.len());
+        end.and_then(|end| self.written.get(start..end)) == Some(payload)
+    }
+
+    /// The octets that the peer's next `count` numbers carry, which the program must read next.
+    pub(super) fn next_octets(&self, count: usize) -> Vec<u8> {
+        let first = self.remote_isn.unwrap_or(0).wrapping_add(1).wrapping_add(self.read);
+        octets_from(first, count)
+    }
+
+    pub(super) fn on_read(&mut self, count: usize) {
+        self.read = self.read.wrapping_add(u32::try_from(count).unwrap_or(u32::MAX));
+    }
+
+    /// The number of the next octet that the program writes, from the SYN on.
+    pub(super) fn written_end(&self) -> u32 {
+        u32::try_from(self.written.len()).unwrap_or(u32::MAX)
+    }
+
+    /// How many octets the program has written.
+    pub(super) fn written_len(&self) -> usize {
+        self.written.len()
+    }
+
+    /// How many numbers lie between the peer's SYN and `rcv_nxt`.
+    pub(super) fn received(&self, rcv_nxt: u32) -> u32 {
+        rcv_nxt.wrapping_sub(self.remote_isn.unwrap_or(0)).wrapping_sub(1)
+    }
+}
+
+/// The octets of the peer's stream from its number `first` on: each is known by its number.
+pub(super) fn octets_from(first: u32, count: usize) -> Vec<u8> {
+    let mix = |number: u32| number.wrapping_mul(0x9e37_79b1).to_be_bytes()[0];
+    std::iter::successors(Some(first), |number| Some(number.wrapping_add(1)))
+        .map(mix)
+        .take(count)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn flow() -> Flow {
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Flow::new(6, (address, 1), (address, 2))
+    }
+
+    #[test]
+    fn numbers_map_from_the_first_syn_on() {
+        let mut flow = flow();
+        assert_eq!(flow.offset(), 0);
+        flow.on_outbound_syn(100, 5);
+        assert_eq!(flow.offset(), 5_u32.wrapping_sub(100));
+        flow.on_outbound_syn(0, 77);
+        assert_eq!(flow.local_isn(), Some(5), "a second SYN must repeat the first");
+    }
+
+    #[test]
+    fn a_new_syn_of_the_peer_begins_new_streams() {
+        let mut flow = flow();
+        flow.on_inbound_syn(10, false);
+        flow.on_outbound_syn(0, 5);
+        flow.on_written(b"abc");
+        flow.on_read(3);
+        assert_eq!(flow.next_octets(2), octets_from(14, 2));
+        flow.on_inbound_syn(10, false);
+        flow.on_outbound_syn(0, 9);
+        assert!(flow.is_written(6, b"abc"), "the same SYN again changes nothing");
+        flow.on_inbound_syn(1000, false);
+        flow.on_outbound_syn(0, 9);
+        assert!(!flow.is_written(6, b"abc") && !flow.is_written(10, b"abc"));
+        assert_eq!(flow.next_octets(2), octets_from(1001, 2));
+    }
+
+    #[test]
+    fn knows_what_was_written_where() {
+        let mut flow = flow();
+        flow.on_outbound_syn(0, u32::MAX - 1);
+        flow.on_written(b"abcd");
+        assert!(flow.is_written(u32::MAX, b"ab") && flow.is_written(1, b"cd"));
+        assert!(!flow.is_written(1, b"dc") && !flow.is_written(1, b"cde"));
+        assert!(!flow.is_written(u32::MAX - 1, b"a"), "the SYN is no octet");
+    }
+
+    #[test]
+    fn counts_segments_once() {
+        let mut flow = flow();
+        for (seq, length) in [(0, 1), (1, 1000), (1001, 1000), (1, 1000), (2001, 0)] {
+            flow.on_segment(seq, length);
+        }
+        let counts: Vec<_> = [0, 1, 1001, 2001].map(|una| flow.segments_beyond(una)).into();
+        assert_eq!(counts, [3, 2, 1, 0]);
+    }
+}

@@ -1,0 +1,151 @@
+//! The host under test in virtual time: a stack, its clock, and what it has sent.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use minitcp_proto::{Config, Instant, Limits, Memory, RxMeta, Seed, SocketId, Stack};
+
+use super::setup::Setup;
+use super::wire::{self, Parsed};
+
+/// Small, because a script has few connections; and the same for every script.
+const LIMITS: Limits = Limits {
+    connections: 64,
+    half_open: 64,
+    time_wait: 64,
+    listeners: 8,
+    udp_sockets: 8,
+    datagrams: 64,
+    assemblies: 64,
+    buffer_bytes: 4 << 20,
+};
+
+/// A packet that the stack has sent and the script has not yet accounted for.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    /// Nanoseconds since the start of the script.
+    pub(super) at: u64,
+    pub(super) packet: Parsed,
+}
+
+/// A stack and its clock.
+#[derive(Debug)]
+pub(super) struct Host {
+    /// Made when it is first needed, because options of sockets may still change its settings.
+    stack: Option<Stack<'static>>,
+    config: Config,
+    seed: u64,
+    now: Instant,
+    pub(super) sent: VecDeque<Sent>,
+    /// Sockets that have become ready since this was last emptied.
+    pub(super) ready: Vec<SocketId>,
+    /// What is wrong with a packet of the stack, if one could not be read.
+    pub(super) broken: Option<String>,
+    /// Room for one packet.
+    buffer: Vec<u8>,
+    /// How many more packets and timeouts there may be.
+    steps: u64,
+}
+
+impl Host {
+    pub(super) fn new(setup: &Setup, seed: u64, steps: u64) -> Self {
+        let prefix_len = if setup.v6 { 64 } else { 16 };
+        let mut config = Config::new(setup.local, prefix_len);
+        config.mtu = setup.mtu;
+        Self {
+            stack: None,
+            config,
+            seed,
+            now: Instant::ZERO,
+            sent: VecDeque::new(),
+            ready: Vec::new(),
+            broken: None,
+            buffer: vec![0; usize::from(u16::MAX)],
+            steps,
+        }
+    }
+
+    /// The settings, while they can still be changed.
+    pub(super) fn config_mut(&mut self) -> Option<&mut Config> {
+        self.stack.is_none().then_some(&mut self.config)
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(super) fn stack(&mut self) -> &mut Stack<'static> {
+        self.stack.get_or_insert_with(|| {
+            let memory = Memory::allocate(&LIMITS);
+            Stack::new(self.config.clone(), memory, Seed::from_u64(self.seed))
+        })
+    }
+
+    /// Nanoseconds since the start of the script.
+    pub(super) fn now(&self) -> u64 {
+        self.now.as_nanos()
+    }
+
+    pub(super) fn instant(&self) -> Instant {
+        self.now
+    }
+
+    /// The budget of packets and timeouts is used up.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.steps == 0
+    }
+
+    pub(super) fn receive(&mut self, packet: &[u8], segment_size: Option<u16>) {
+        let now = self.now;
+        let segment_size = segment_size.and_then(NonZeroU16::new);
+        let meta = RxMeta { segment_size, ..RxMeta::default() };
+        self.stack().handle_packet(now, packet, meta);
+    }
+
+    /// Lets everything out that the stack would send now, and hears of what is ready.
+    pub(super) fn pump(&mut self) {
+        let now = self.now;
+        while self.steps > 0 {
+            let Some(stack) = self.stack.as_mut() else { return };
+            let Some(transmit) = stack.poll_transmit(now) else { break };
+            self.steps -= 1;
+            let Some(length) = transmit.copy_to(&mut self.buffer) else { break };
+            match self.buffer.get(..length).map(wire::parse) {
+                Some(Ok(packet)) => self.sent.push_back(Sent { at: now.as_nanos(), packet }),
+                Some(Err(message)) => self.broken = Some(message),
+                None => {}
+            }
+        }
+        if let Some(stack) = self.stack.as_mut() {
+            while let Some(event) = stack.poll_event() {
+                self.ready.push(event.socket);
+            }
+        }
+    }
+
+    /// Moves to the next timeout of the stack if it is not after `limit`, and serves it; else
+    /// moves to `limit`, and tells so with `false`.
+    pub(super) fn step(&mut self, limit: u64) -> bool {
+        let limit = Instant::from_nanos(limit).max(self.now);
+        let due = self.stack.as_ref().and_then(Stack::poll_timeout);
+        let Some(due) = due.filter(|due| *due <= limit && self.steps > 0) else {
+            self.now = limit;
+            return false;
+        };
+        self.steps -= 1;
+        self.now = self.now.max(due);
+        let now = self.now;
+        self.stack().handle_timeout(now);
+        self.pump();
+        true
+    }
+
+    /// Whether any timer runs.
+    pub(super) fn has_timer(&self) -> bool {
+        self.stack.as_ref().is_some_and(|stack| stack.poll_timeout().is_some())
+    }
+
+    /// The longest that a script may wait for a packet without a time.
+    pub(super) const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+}

@@ -1,0 +1,419 @@
+//! One event after the other, and the time between them.
+
+use std::collections::BTreeMap;
+
+use super::calls::{Outcome, check_result};
+use super::code::{self, Value};
+use super::expect;
+use super::host::{Host, Sent};
+use super::inbound::{Subject, World};
+use super::setup::Setup;
+use super::wire::{self, Body};
+use super::{Failure, Report, Settings};
+use crate::script::ast::{Action, Event, EventTime, Script, Spanned, SystemCall};
+use crate::script::error::Position;
+use crate::script::packet::{Direction, Packet, PacketBody};
+
+/// How many of the last packets a failure shows.
+const SHOWN_PACKETS: usize = 8;
+
+pub(super) fn run(script: &Script, settings: &Settings) -> Result<Report, Failure> {
+    let setup = Setup::new(script, settings)?;
+    refuse_commands(script, settings)?;
+    let is_dry_run = setup.dry_run;
+    let host = Host::new(&setup, settings.seed, settings.max_steps);
+    let mut runner = Runner {
+        world: World::new(setup, host),
+        names: BTreeMap::new(),
+        blocked: None,
+        shown: Vec::new(),
+        report: Report { is_dry_run, inbound: 0, outbound: 0, nanos: 0 },
+    };
+    if !is_dry_run {
+        runner.run(script)?;
+    }
+    Ok(runner.report)
+}
+
+/// A simulation has no shell; what a command would have changed cannot be checked.
+fn refuse_commands(script: &Script, settings: &Settings) -> Result<(), Failure> {
+    if settings.ignore_shell {
+        return Ok(());
+    }
+    let around = [&script.init_command, &script.cleanup_command];
+    let around = around.into_iter().flatten().map(|command| command.at);
+    let events = script.events.iter();
+    let inside = events.filter(|event| matches!(event.value.action, Action::Command(_)));
+    match around.chain(inside.map(|event| event.at)).min() {
+        None => Ok(()),
+        Some(at) => Err(Failure::refused(
+            at,
+            "shell commands have no meaning in a simulation (--ignore-shell skips them)",
+        )),
+    }
+}
+
+/// A system call that has begun and not returned.
+#[derive(Clone, Copy, Debug)]
+struct Blocked<'s> {
+    call: &'s SystemCall,
+    at: Position,
+    began: u64,
+    /// When it must return.
+    end: u64,
+    /// Octets that it has moved so far.
+    progress: usize,
+}
+
+/// When an event may happen, in nanoseconds since the start.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    first: u64,
+    last: u64,
+    tolerance: u64,
+}
+
+impl Times {
+    fn hold(self, time: u64) -> bool {
+        let earliest = self.first.saturating_sub(self.tolerance);
+        (earliest..=self.last.saturating_add(self.tolerance)).contains(&time)
+    }
+}
+
+struct Runner<'s> {
+    world: World,
+    /// What code has given names to.
+    names: BTreeMap<String, Value>,
+    blocked: Option<Blocked<'s>>,
+    /// The last packets as lines.
+    shown: Vec<String>,
+    report: Report,
+}
+
+impl<'s> Runner<'s> {
+    fn run(&mut self, script: &'s Script) -> Result<(), Failure> {
+        for (index, event) in script.events.iter().enumerate() {
+            let is_first = index == 0;
+            let starts_late = match event.value.time {
+                EventTime::Absolute(time) | EventTime::AbsoluteRange(time, _) => time.nanos > 0,
+                EventTime::Relative(_) | EventTime::RelativeRange(..) | EventTime::Any => false,
+            };
+            if is_first && starts_late {
+                return Err(Failure::refused(event.at, "the first event must be at time 0"));
+            }
+            self.event(event)?;
+        }
+        self.finish(script)
+    }
+
+    fn event(&mut self, event: &'s Spanned<Event>) -> Result<(), Failure> {
+        let (times, at) = (self.times(event.value.time), event.at);
+        match &event.value.action {
+            Action::Packet(packet) if packet.direction == Direction::Outbound => {
+                self.expect(packet, times, event)
+            }
+            Action::Packet(packet) => {
+                self.wait_until(times.first, at)?;
+                self.show(format!("< {}", bare(packet)));
+                self.world.inject(packet, at)?;
+                self.report.inbound += 1;
+                self.settle(at)
+            }
+            Action::SystemCall(call) => {
+                self.wait_until(times.first, at)?;
+                self.call(call, at, event.value.time)
+            }
+            Action::Code(statements) => {
+                self.wait_until(times.first, at)?;
+                code::run(statements, &mut self.world, &mut self.names)
+            }
+            Action::Command(_) => self.wait_until(times.first, at),
+        }
+    }
+
+    /// Relative times count from now, that is, from when the event before was over.
+    fn times(&self, time: EventTime) -> Times {
+        let now = self.world.host.now();
+        let (first, last) = match time {
+            EventTime::Absolute(time) => (time.nanos, time.nanos),
+            EventTime::Relative(time) => {
+                let then = now.saturating_add(time.nanos);
+                (then, then)
+            }
+            EventTime::Any => {
+                let patience = u64::try_from(Host::PATIENCE.as_nanos()).unwrap_or(u64::MAX);
+                (0, now.saturating_add(patience))
+            }
+            EventTime::AbsoluteRange(first, last) => (first.nanos, last.nanos),
+            EventTime::RelativeRange(first, last) => {
+                (now.saturating_add(first.nanos), now.saturating_add(last.nanos))
+            }
+        };
+        let tolerance = self.world.setup.tolerance(first.saturating_sub(now));
+        Times { first, last, tolerance }
+    }
+
+    /// Lets time pass until `time`, which must not be over.
+    fn wait_until(&mut self, time: u64, at: Position) -> Result<(), Failure> {
+        let now = self.world.host.now();
+        if now > time.saturating_add(self.world.setup.tolerance_nanos) {
+            let message = format!("it is {} already", seconds(now));
+            return Err(self.failure(at, message));
+        }
+        loop {
+            let limit = self.blocked_deadline().map_or(time, |deadline| deadline.min(time));
+            let stepped = self.world.host.step(limit);
+            self.settle(at)?;
+            if !stepped && self.world.host.now() >= time {
+                return Ok(());
+            }
+        }
+    }
+
+    /// When the blocked call will return by itself.
+    fn blocked_deadline(&self) -> Option<u64> {
+        let blocked = self.blocked?;
+        let deadline = self.world.deadline(blocked.call, blocked.began)?;
+        (deadline > self.world.host.now()).then_some(deadline)
+    }
+
+    /// Lets the stack say what it has to say now, and the blocked call take note of it.
+    fn settle(&mut self, at: Position) -> Result<(), Failure> {
+        self.world.host.pump();
+        self.world.note_ready();
+        self.resume()?;
+        self.world.host.pump();
+        if let Some(message) = self.world.host.broken.take() {
+            return Err(self.failure(at, message));
+        }
+        if self.world.host.is_exhausted() {
+            return Err(self.failure(at, "too many packets and timeouts: is this a loop?"));
+        }
+        Ok(())
+    }
+
+    /// Waits for the next packet of the stack and compares it.
+    fn expect(
+        &mut self,
+        expected: &'s Packet,
+        times: Times,
+        event: &Spanned<Event>,
+    ) -> Result<(), Failure> {
+        let line = format!("{} {}", event.value.time, bare(expected));
+        let flow = self.world.outbound_flow(expected, event.at)?;
+        let mut sent = self.next_sent(times, event.at, &line)?;
+        if let (Body::Tcp(header, _), PacketBody::Tcp(tcp)) = (&sent.packet.body, &expected.body) {
+            const SYN: u16 = 2;
+            if header.flags & tcp.flags.bits & SYN != 0 {
+                self.world.flows[flow].on_outbound_syn(tcp.seq, header.seq);
+            }
+        }
+        let wanted = payload_len(expected);
+        self.world.flows[flow].on_sent(&sent.packet);
+        while !self.world.setup.strict_segments && sent_len(&sent.packet) < wanted {
+            let Some(next) = self.world.host.sent.front() else { break };
+            let Some(joined) = expect::joined(&sent.packet, &next.packet) else { break };
+            self.world.flows[flow].on_sent(&next.packet);
+            sent.packet = joined;
+            self.world.host.sent.pop_front();
+            self.report.outbound += 1;
+        }
+        let flow = &mut self.world.flows[flow];
+        let actual = expect::in_script_terms(&sent.packet, Some(flow), Some(expected));
+        let mut found = expect::differences(expected, &sent.packet, flow, &self.world.setup);
+        if !times.hold(sent.at) {
+            found.insert(0, format!("sent at {}", seconds(sent.at)));
+        }
+        if !found.is_empty() {
+            let expected_at = match event.value.time {
+                EventTime::Any => "*".to_owned(),
+                _ if times.first == times.last => seconds(times.first),
+                _ => format!("{}~{}", seconds(times.first), seconds(times.last)),
+            };
+            let message = format!("not the expected packet: {}", found.join("; "));
+            let width = expected_at.len().max(seconds(sent.at).len());
+            let expected = format!("expected  {expected_at:>width$} > {}", bare(expected));
+            let actual = format!("  actual  {:>width$} > {}", seconds(sent.at), bare(&actual));
+            let failure = Failure::new(event.at, message).with(expected).with(actual);
+            return Err(self.with_shown(failure));
+        }
+        self.report.outbound += 1;
+        self.show_at(sent.at, format!("> {}", bare(&actual)));
+        Ok(())
+    }
+
+    /// The next packet that the stack sends, by the last of `times`.
+    fn next_sent(&mut self, times: Times, at: Position, line: &str) -> Result<Sent, Failure> {
+        loop {
+            if let Some(sent) = self.world.host.sent.pop_front() {
+                return Ok(sent);
+            }
+            let limit = times.last.saturating_add(times.tolerance);
+            let ends_at = self.blocked_deadline().map_or(limit, |deadline| deadline.min(limit));
+            let is_over = self.world.host.now() >= limit;
+            let is_still = !self.world.host.has_timer() && ends_at == limit;
+            if is_over || is_still || !self.world.host.step(ends_at) && ends_at == limit {
+                let message = "the expected packet was not sent";
+                let failure = Failure::new(at, message).with(format!("expected  {line}"));
+                return Err(self.with_shown(failure));
+            }
+            self.settle(at)?;
+        }
+    }
+
+    fn call(&mut self, call: &'s SystemCall, at: Position, time: EventTime) -> Result<(), Failure> {
+        if let Some(blocked) = self.blocked {
+            let message = format!("{}() has not returned yet", blocked.call.name);
+            return Err(self.failure(at, message));
+        }
+        let now = self.world.host.now();
+        let end = call.end.map(|end| match time {
+            EventTime::Relative(begin) => now.saturating_add(end.nanos - begin.nanos),
+            _ => end.nanos,
+        });
+        let blocked = Blocked { call, at, began: now, end: end.unwrap_or(now), progress: 0 };
+        self.blocked = Some(blocked);
+        self.settle(at)?;
+        if self.blocked.is_some() && end.is_none() {
+            let message = format!("{}() blocks; say until when: start...end", call.name);
+            return Err(self.failure(at, message));
+        }
+        Ok(())
+    }
+
+    /// Tries the blocked call again, and checks what it returns and when.
+    fn resume(&mut self) -> Result<(), Failure> {
+        let Some(mut blocked) = self.blocked.take() else { return Ok(()) };
+        let now = self.world.host.now();
+        let tolerance = self.world.setup.tolerance(blocked.end.saturating_sub(blocked.began));
+        let outcome =
+            self.world.call(blocked.call, blocked.at, blocked.began, &mut blocked.progress);
+        let outcome = outcome.map_err(|failure| self.with_shown(failure))?;
+        if outcome == Outcome::Blocks {
+            if now > blocked.end.saturating_add(tolerance) {
+                let call = &blocked.call.name;
+                let message = format!("{call}() has not returned at {}", seconds(blocked.end));
+                return Err(self.failure(blocked.at, message));
+            }
+            self.blocked = Some(blocked);
+            return Ok(());
+        }
+        if let Some(message) = check_result(blocked.call, outcome)? {
+            return Err(self.failure(blocked.at, message));
+        }
+        let times = Times { first: blocked.end, last: blocked.end, tolerance };
+        if !times.hold(now) {
+            let (call, end) = (&blocked.call.name, seconds(blocked.end));
+            let message = format!("{call}() returned at {}, not at {end}", seconds(now));
+            return Err(self.failure(blocked.at, message));
+        }
+        Ok(())
+    }
+
+    /// After the last event: the blocked call returns in time, and no packet is left.
+    fn finish(&mut self, script: &'s Script) -> Result<(), Failure> {
+        let end = Position { line: 0, column: 0 };
+        let at = script.events.last().map_or(end, |event| event.at);
+        if let Some(blocked) = self.blocked {
+            let tolerance = self.world.setup.tolerance(blocked.end.saturating_sub(blocked.began));
+            self.wait_until(blocked.end.saturating_add(tolerance), at)?;
+        }
+        self.settle(at)?;
+        if let Some(blocked) = self.blocked {
+            let message = format!("{}() never returned", blocked.call.name);
+            return Err(self.failure(blocked.at, message));
+        }
+        self.report.nanos = self.world.host.now();
+        if self.world.host.sent.is_empty() {
+            return Ok(());
+        }
+        let mut failure = Failure::new(at, "the stack sent more than the script expects");
+        for sent in self.world.host.sent.iter().take(SHOWN_PACKETS) {
+            let flows = &self.world.flows;
+            let flow = flows.iter().find(|flow| flow.inbound.reversed() == sent.packet.ends);
+            let packet = expect::in_script_terms(&sent.packet, flow, None);
+            failure =
+                failure.with(format!("  unexpected  {} > {}", seconds(sent.at), bare(&packet)));
+        }
+        Err(self.with_shown(failure))
+    }
+
+    fn show(&mut self, packet: String) {
+        self.show_at(self.world.host.now(), packet);
+    }
+
+    fn show_at(&mut self, time: u64, packet: String) {
+        if self.shown.len() == SHOWN_PACKETS {
+            self.shown.remove(0);
+        }
+        self.shown.push(format!("{} {packet}", seconds(time)));
+    }
+
+    fn failure(&self, at: Position, message: impl Into<String>) -> Failure {
+        self.with_shown(Failure::new(at, message))
+    }
+
+    fn with_shown(&self, mut failure: Failure) -> Failure {
+        if !self.shown.is_empty() {
+            failure = failure.with("the last packets:");
+        }
+        self.shown.iter().fold(failure, |failure, line| failure.with(format!("  {line}")))
+    }
+}
+
+impl World {
+    /// The conversation in which the stack is to send `packet`.
+    fn outbound_flow(&mut self, packet: &Packet, at: Position) -> Result<usize, Failure> {
+        let (protocol, ports) = match &packet.body {
+            PacketBody::Tcp(tcp) => (wire::TCP, tcp.ports),
+            PacketBody::Udp(udp) => (wire::UDP, udp.ports),
+            PacketBody::Icmp(_) => (wire::ICMP, None),
+        };
+        if let Some(ports) = ports {
+            let known = self.flows.iter().position(|flow| {
+                let ends = flow.inbound;
+                flow.protocol == protocol
+                    && (ends.source.1, ends.destination.1) == (ports.destination, ports.source)
+            });
+            let message = "there is no conversation with these ports";
+            return known.ok_or_else(|| Failure::new(at, message));
+        }
+        match self.subject {
+            Subject::Flow(flow)
+                if protocol == wire::ICMP || self.flows[flow].protocol == protocol =>
+            {
+                Ok(flow)
+            }
+            Subject::Flow(_) | Subject::Nothing | Subject::Newcomers => {
+                let none = self.flows.iter().position(|flow| flow.protocol == protocol);
+                none.filter(|_| protocol == wire::ICMP).ok_or_else(|| {
+                    Failure::new(at, "there is no conversation to which this packet could belong")
+                })
+            }
+        }
+    }
+}
+
+/// A packet without its direction.
+fn bare(packet: &Packet) -> String {
+    packet.to_string().split_off(2)
+}
+
+fn payload_len(packet: &Packet) -> usize {
+    match &packet.body {
+        PacketBody::Tcp(tcp) => tcp.payload_bytes.into(),
+        PacketBody::Udp(_) | PacketBody::Icmp(_) => 0,
+    }
+}
+
+fn sent_len(packet: &wire::Parsed) -> usize {
+    match &packet.body {
+        Body::Tcp(_, payload) => payload.len(),
+        Body::Udp(_) | Body::Icmp(..) => 0,
+    }
+}
+
+/// Seconds with six digits.
+fn seconds(nanos: u64) -> String {
+    format!("{}.{:06}", nanos / 1_000_000_000, nanos / 1000 % 1_000_000)
+}

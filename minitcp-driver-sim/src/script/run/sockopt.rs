@@ -1,0 +1,152 @@
+//! Options of sockets, as far as the stack has them; the others are refused.
+
+use super::Failure;
+use super::arguments::Arguments;
+use super::calls::Outcome;
+use super::fd::Kind;
+use super::inbound::World;
+use crate::script::ast::Expr;
+use crate::script::constants;
+
+const SOL_SOCKET: i64 = 1;
+const SOL_TCP: i64 = 6;
+const SO_REUSEADDR: i64 = 2;
+const SO_TYPE: i64 = 3;
+const SO_ERROR: i64 = 4;
+const SO_SNDBUF: i64 = 7;
+const SO_RCVBUF: i64 = 8;
+const SO_KEEPALIVE: i64 = 9;
+const SO_LINGER: i64 = 13;
+const SO_ACCEPTCONN: i64 = 30;
+const TCP_NODELAY: i64 = 1;
+const TCP_MAXSEG: i64 = 2;
+
+impl World {
+    pub(super) fn setsockopt(&mut self, a: Arguments<'_>) -> Result<Outcome, Failure> {
+        a.count(&[5])?;
+        let (level, name) = (a.number(1)?, a.number(2)?);
+        let Some(fd) = self.fd(a, 0)? else { return Ok(Outcome::Error("EBADF")) };
+        match (level, name) {
+            (SOL_SOCKET, SO_REUSEADDR) => self.fds[fd].reuse_address = a.pointed(3)? != 0,
+            (SOL_SOCKET, SO_KEEPALIVE) if a.pointed(3)? == 0 => {}
+            (SOL_SOCKET, SO_LINGER) => {
+                self.fds[fd].resets_on_close = match &a.get(3)?.value {
+                    Expr::Linger { onoff: 0, .. } => false,
+                    Expr::Linger { linger: 0, .. } => true,
+                    _ => return a.refuse(3, "the stack does not linger"),
+                };
+            }
+            (SOL_SOCKET, SO_SNDBUF | SO_RCVBUF) => {
+                let Some(size) = u32::try_from(a.pointed(3)?).ok().filter(|size| *size > 0) else {
+                    return a.refuse(3, "a buffer holds from 1 octet on");
+                };
+                let Some(config) = self.host.config_mut() else {
+                    return a.refuse(2, "buffers cannot change after the first bind or connect");
+                };
+                match name {
+                    SO_SNDBUF => config.send_buffer = size,
+                    _ => config.receive_buffer = size,
+                }
+            }
+            (SOL_TCP, TCP_NODELAY) => {
+                let no_delay = a.pointed(3)? != 0;
+                self.fds[fd].no_delay = no_delay;
+                if let Kind::Connection { id, .. } = self.fds[fd].kind
+                    && let Some(mut connection) = self.host.stack().connection(id)
+                {
+                    connection.set_no_delay(no_delay);
+                }
+            }
+            _ => return a.refuse(2, "this option cannot be set so"),
+        }
+        Ok(Outcome::Value(0))
+    }
+
+    pub(super) fn getsockopt(&mut self, a: Arguments<'_>) -> Result<Outcome, Failure> {
+        a.count(&[5])?;
+        let (level, name) = (a.number(1)?, a.number(2)?);
+        let Some(fd) = self.fd(a, 0)? else { return Ok(Outcome::Error("EBADF")) };
+        let expected = a.pointed(3)?;
+        let config = self.host.config();
+        let (sends, receives) = (config.send_buffer, config.receive_buffer);
+        let state = &self.fds[fd];
+        let value = match (level, name) {
+            (SOL_SOCKET, SO_REUSEADDR) => i64::from(state.reuse_address),
+            (SOL_SOCKET, SO_TYPE) => match state.kind {
+                Kind::Udp { .. } => 2,
+                Kind::Fresh { .. } | Kind::Listener { .. } | Kind::Connection { .. } => 1,
+            },
+            (SOL_SOCKET, SO_ACCEPTCONN) => i64::from(matches!(state.kind, Kind::Listener { .. })),
+            (SOL_SOCKET, SO_SNDBUF) => sends.into(),
+            (SOL_SOCKET, SO_RCVBUF) => receives.into(),
+            (SOL_SOCKET, SO_KEEPALIVE) => 0,
+            (SOL_SOCKET, SO_ERROR) => self.take_error(fd),
+            (SOL_TCP, TCP_NODELAY) => i64::from(state.no_delay),
+            (SOL_TCP, TCP_MAXSEG) => match state.kind {
+                Kind::Connection { id, .. } => {
+                    let connection = self.host.stack().connection(id);
+                    connection.and_then(|c| c.info()).map_or(0, |info| info.mss.into())
+                }
+                Kind::Fresh { .. } | Kind::Listener { .. } | Kind::Udp { .. } => {
+                    return a.refuse(2, "only a connection has a segment size");
+                }
+            },
+            _ => return a.refuse(2, "this option cannot be read"),
+        };
+        if value != expected {
+            let message = format!("getsockopt() yields {value}, not {expected}");
+            return Err(Failure::new(a.at, message));
+        }
+        Ok(Outcome::Value(0))
+    }
+
+    /// SO_ERROR: why the connection ended, once.
+    fn take_error(&mut self, fd: usize) -> i64 {
+        let Kind::Connection { id, .. } = self.fds[fd].kind else { return 0 };
+        match self.tell_error(fd, id) {
+            Some(Outcome::Error(name)) => constants::errno(name).map_or(0, i64::from),
+            Some(Outcome::Value(_) | Outcome::Blocks) | None => 0,
+        }
+    }
+
+    pub(super) fn fcntl(&mut self, a: Arguments<'_>) -> Result<Outcome, Failure> {
+        a.count(&[2, 3])?;
+        let (get, set, read_write, nonblock) = (3, 4, 2, 0x800);
+        let command = a.number(1)?;
+        let Some(fd) = self.fd(a, 0)? else { return Ok(Outcome::Error("EBADF")) };
+        if command == get {
+            let flags = if self.fds[fd].nonblocking { nonblock } else { 0 };
+            return Ok(Outcome::Value(read_write | flags));
+        }
+        if command != set {
+            return a.refuse(1, "only F_GETFL and F_SETFL are supported");
+        }
+        self.fds[fd].nonblocking = a.flags(2, &[read_write, nonblock])? & nonblock != 0;
+        Ok(Outcome::Value(0))
+    }
+
+    pub(super) fn ioctl(&mut self, a: Arguments<'_>) -> Result<Outcome, Failure> {
+        a.count(&[3])?;
+        let (in_queue, out_queue, unsent) = (0x541b, 0x5411, 0x894b);
+        let request = a.number(1)?;
+        let Some(fd) = self.fd(a, 0)? else { return Ok(Outcome::Error("EBADF")) };
+        let Kind::Connection { id, .. } = self.fds[fd].kind else {
+            return a.refuse(0, "only a connection has queues");
+        };
+        let connection = self.host.stack().connection(id);
+        let queued = connection.as_ref().map_or(0, |c| c.unacknowledged());
+        let info = connection.and_then(|c| c.info());
+        let value = match request {
+            _ if request == in_queue => info.map_or(0, |info| info.unread.into()),
+            _ if request == out_queue => i64::try_from(queued).unwrap_or(i64::MAX),
+            _ if request == unsent => info.map_or(0, |info| info.unsent.into()),
+            _ => return a.refuse(1, "only SIOCINQ, SIOCOUTQ and SIOCOUTQNSD are supported"),
+        };
+        let expected = a.pointed(2)?;
+        if value != expected {
+            let message = format!("ioctl() yields {value}, not {expected}");
+            return Err(Failure::new(a.at, message));
+        }
+        Ok(Outcome::Value(0))
+    }
+}

@@ -1,0 +1,151 @@
+//! A script that says what is not so must fail, and where; one that asks too much is refused.
+
+use super::{Failure, Report, Settings, run};
+use crate::script::parse;
+
+const ESTABLISHED: &str = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 bind(3, ..., ...) = 0
++0 listen(3, 5) = 0
++0 < S 0:0(0) win 65535 <mss 1000>
++0 > S. 0:0(0) ack 1 <mss 1460>
++.1 < . 1:1(0) ack 1 win 65535
++0 accept(3, ..., ...) = 4
+";
+
+const ESTABLISHED_LINES: usize = 7;
+
+fn run_with(text: &str, settings: &Settings) -> Result<Report, Failure> {
+    run("t.pkt", &parse("t.pkt", text.as_bytes()).unwrap(), settings)
+}
+
+fn run_text(text: &str) -> Result<Report, Failure> {
+    run_with(text, &Settings::default())
+}
+
+#[test]
+fn what_the_stack_does_not_do_fails_where_it_stands() {
+    // The rest of a script, its line that is wrong (from 1), and what the message says.
+    for (rest, line, message) in [
+        ("+0 write(4, ..., 9) = 9\n", 1, "sent more than the script expects"),
+        ("+0 write(4, ..., 9) = 9\n+1 close(3) = 0\n", 2, "sent more than the script expects"),
+        ("+0 write(4, ..., 9) = 8\n", 1, "write() returned 9, not 8"),
+        ("+0 write(4, ..., 9) = 9\n+0 > . 1:10(9) ack 1\n", 2, "flags P., not ."),
+        ("+0 write(4, ..., 9) = 9\n+0 > P. 2:11(9) ack 1\n", 2, "seq 1, not 2"),
+        ("+0 write(4, ..., 9) = 9\n+0 > P. 1:11(10) ack 1\n", 2, "length 9, not 10"),
+        ("+0 write(4, ..., 9) = 9\n+0 > P. 1:10(9) ack 2\n", 2, "ack 1, not 2"),
+        ("+0 write(4, ..., 9) = 9\n+0 > P. 1:10(9)\n", 2, "ack 1, not 0"),
+        ("+0 write(4, ..., 9) = 9\n+0 > P. 1:10(9) ack 1 win 1\n", 2, "win 65535, not 1"),
+        ("+0 write(4, ..., 9) = 9\n+0 > P. 1:10(9) ack 1 urg 1\n", 2, "urg 0, not 1"),
+        ("+0 write(4, ..., 9) = 9\n+0 > P. 1:10(9) ack 1 <nop,nop,nop,nop>\n", 2, "options"),
+        ("+0 write(4, ..., 9) = 9\n+0 > [ect0] P. 1:10(9) ack 1\n", 2, "type of service 0x00"),
+        ("+0 write(4, ..., 9) = 9\n+0 > [ttl 63] P. 1:10(9) ack 1\n", 2, "ttl 64, not 63"),
+        ("+0 write(4, ..., 9) = 9\n+.1 > P. 1:10(9) ack 1\n", 2, "sent at 0.100000"),
+        ("+0 write(4, ..., 9) = 9\n+.1~+.2 > P. 1:10(9) ack 1\n", 2, "sent at 0.100000"),
+        ("+0 write(4, ..., 9) = 9\n+0 > udp (9)\n", 2, "no conversation"),
+        ("+0 write(4, ..., 9) = 9\n+0 > 8080 > 9 P. 1:10(9) ack 1\n", 2, "no conversation"),
+        ("+0 > P. 1:10(9) ack 1\n", 1, "was not sent"),
+        ("* > P. 1:10(9) ack 1\n", 1, "was not sent"),
+        ("+0 read(4, ..., 9) = 0\n", 1, "read() blocks"),
+        ("+0...1 read(4, ..., 9) = 0\n", 1, "read() never returned"),
+        (
+            "+0...1 read(4, ..., 9) = 0\n+2 < . 1:1(0) ack 1 win 9\n",
+            1,
+            "read() has not returned at 1.1",
+        ),
+        ("+0...1 read(4, ..., 9) = 5\n+.5 < P. 1:6(5) ack 1 win 9\n", 1, "returned at 0.600000"),
+        ("+0...1 read(4, ..., 9) = 5\n+0 close(3) = 0\n", 2, "has not returned yet"),
+        ("+0 close(9) = 0\n", 1, "returned -1 EBADF, not 0"),
+        ("+0 close(9) = -1 EPIPE (Broken pipe)\n", 1, "-1 EBADF, not -1 EPIPE"),
+        ("+0 accept(3, ..., ...) = -1 EBADF (Bad file)\n", 1, "accept() blocks"),
+        ("+0 getsockopt(4, SOL_TCP, TCP_NODELAY, [1], [4]) = 0\n", 1, "yields 0, not 1"),
+        ("+0 ioctl(4, SIOCINQ, [1]) = 0\n", 1, "yields 0, not 1"),
+        ("+0 poll([{fd=4, events=POLLOUT, revents=0}], 1, 0) = 1\n", 1, "poll() finds 0x4"),
+        ("+0 %{ assert tcpi_snd_cwnd == 9 }%\n", 1, "assertion failed"),
+        ("0 close(3) = 0\n", 1, "it is 0.100000 already"),
+        ("+.2 < P. 1:6(5) ack 1 win 9\n+0 read(4, \"hello\", 9) = 5\n", 2, "did not send"),
+    ] {
+        let text = [ESTABLISHED, rest].concat();
+        let failure = run_text(&text).expect_err(rest);
+        assert!(!failure.is_refusal, "{rest}{failure}");
+        assert_eq!(failure.position.line, ESTABLISHED_LINES + line, "{rest}{failure}");
+        assert!(failure.message.contains(message), "{rest}{failure}");
+    }
+    run_text(ESTABLISHED).unwrap();
+}
+
+#[test]
+fn what_cannot_be_checked_is_refused() {
+    for (rest, message) in [
+        ("+0 fork() = 0\n", "fork() is not supported"),
+        ("+0 shutdown(4, SHUT_RD) = 0\n", "no way to shut its reading side"),
+        ("+0 setsockopt(4, SOL_TCP, TCP_CORK, [1], 4) = 0\n", "cannot be set"),
+        ("+0 setsockopt(4, SOL_SOCKET, SO_RCVBUF, [1], 4) = 0\n", "buffers cannot change"),
+        ("+0 send(4, ..., 1, MSG_OOB) = 1\n", "flags are not supported"),
+        ("+0 socket(AF_INET6, SOCK_STREAM, IPPROTO_TCP) = 5\n", "not that of the script's"),
+        ("+0 socket(..., SOCK_RAW, IPPROTO_TCP) = 5\n", "only TCP and UDP"),
+        ("+0 %{ assert tcpi_reordering == 3 }%\n", "the stack has no tcpi_reordering"),
+        ("+0 %{ assert 1 / 0 == 3 }%\n", "division by zero"),
+        ("+0 %{ assert (-9223372036854775807 << 64) // -1 == 3 }%\n", "assertion failed"),
+        ("+0 write(4, ..., 99999999999) = 1\n", "out of range"),
+        ("+0 < icmp unreachable frag_needed mtu 9 [raw (9)]\n+0 `true`\n", "shell commands"),
+    ] {
+        let text = [ESTABLISHED, rest].concat();
+        let failure = run_text(&text).expect_err(rest);
+        assert!(failure.message.contains(message), "{rest}{failure}");
+        assert_eq!(failure.is_refusal, message != "assertion failed", "{rest}{failure}");
+        assert!(failure.position.line > ESTABLISHED_LINES, "{rest}{failure}");
+    }
+    let late = run_text("1 socket(..., SOCK_STREAM, 0) = 3\n").unwrap_err();
+    assert!(late.is_refusal && late.message.contains("time 0"), "{late}");
+}
+
+#[test]
+fn shell_commands_are_skipped_on_demand_only() {
+    let text = ["`sysctl -q net.ipv4.tcp_sack=0`\n", ESTABLISHED, "+0 `true`\n"].concat();
+    let failure = run_text(&text).unwrap_err();
+    assert_eq!((failure.is_refusal, failure.position.line), (true, 1));
+    run_with(&text, &Settings { ignore_shell: true, ..Settings::default() }).unwrap();
+}
+
+#[test]
+fn a_packet_may_come_in_pieces_unless_told_otherwise() {
+    let rest = "+0 write(4, ..., 2500) = 2500\n+0 > . 1:2001(2000) ack 1\n+.1 < . 1:1(0) ack 2001 win 9000\n+0 > P. 2001:2501(500) ack 1\n";
+    run_text(&[ESTABLISHED, rest].concat()).unwrap();
+    let strict = run_text(&["--strict_segments\n", ESTABLISHED, rest].concat()).unwrap_err();
+    assert!(strict.message.contains("length 1000, not 2000"), "{strict}");
+}
+
+#[test]
+fn tolerance_is_what_the_script_says() {
+    let timed = |tolerance: &str, time: &str| {
+        let rest =
+            format!("+0 write(4, ..., 9) = 9\n+0 > P. 1:10(9) ack 1\n+{time} > P. 1:10(9) ack 1\n");
+        run_text(&[tolerance, ESTABLISHED, &rest].concat()).is_ok()
+    };
+    assert!(timed("", ".3") && timed("", ".3009") && timed("", ".2991"));
+    assert!(!timed("", ".3011") && !timed("", ".2989"));
+    assert!(timed("--tolerance_usecs=50000\n", ".26") && !timed("--tolerance_usecs=10\n", ".3001"));
+    assert!(timed("--tolerance_percent=20\n", ".35"));
+}
+
+#[test]
+fn a_run_that_never_ends_is_ended() {
+    let rest = "+0 write(4, ..., 9) = 9\n+1000 close(4) = 0\n";
+    let settings = Settings { max_steps: 5, ..Settings::default() };
+    let failure = run_with(&[ESTABLISHED, rest].concat(), &settings).unwrap_err();
+    assert!(failure.message.contains("is this a loop"), "{failure}");
+}
+
+#[test]
+fn the_message_shows_both_sides() {
+    let text = [ESTABLISHED, "+0 write(4, ..., 9) = 9\n+.2 > P. 1:11(10) ack 1 win 9\n"].concat();
+    let expected = "\
+t.pkt:9:1: not the expected packet: sent at 0.100000; length 9, not 10; win 65535, not 9
+  expected  0.300000 > P. 1:11(10) ack 1 win 9
+    actual  0.100000 > P. 1:10(9) ack 1 win 65535
+  the last packets:
+    0.000000 < S 0:0(0) win 65535 <mss 1000>
+    0.000000 > S. 0:0(0) ack 1 win 65535 <mss 1460>
+    0.100000 < . 1:1(0) ack 1 win 65535";
+    assert_eq!(run_text(&text).unwrap_err().to_string(), expected);
+}

@@ -1,0 +1,78 @@
+//! A few hundred situations that nobody thought of. More of them:
+//! `cargo run --release -p minitcp-apps --bin minitcp -- swarm --seeds 10000`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use minitcp_driver_sim::swarm::{self, Reduction, Report};
+
+/// Runs seeds on all processors; the reports in the order of the seeds.
+fn run(seeds: u64) -> Vec<Report> {
+    let next = AtomicU64::new(0);
+    let work = || {
+        let mut reports = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                return reports;
+            }
+            match swarm::run(seed) {
+                Ok(report) => reports.push((seed, report)),
+                Err(failure) => panic!("{failure}\n\nshortened:\n{}", failure.clone().shrink()),
+            }
+        }
+    };
+    let mut reports: Vec<(u64, Report)> = thread::scope(|scope| {
+        let count = thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    reports.sort_by_key(|(seed, _)| *seed);
+    reports.into_iter().map(|(_, report)| report).collect()
+}
+
+#[test]
+fn nothing_is_wrong_in_four_hundred_situations() {
+    let reports = run(400);
+    // They were situations worth the name.
+    let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
+    assert!(sum(|report| report.connections) > 4_000);
+    assert!(sum(|report| report.packets) > 200_000);
+    assert!(sum(|report| report.lost) > 1_000);
+}
+
+#[test]
+fn the_same_seeds_give_the_same_packets() {
+    // A plan may come to nothing, such as datagrams that are too large.
+    let hashes = |reports: Vec<Report>| -> Vec<u64> {
+        let busy = reports.into_iter().filter(|report| report.packets > 0);
+        busy.map(|report| report.packet_hash).collect()
+    };
+    let first = hashes(run(100));
+    assert!(first.len() > 90);
+    assert_eq!(first, hashes(run(100)));
+    for (at, hash) in first.iter().enumerate() {
+        assert!(!first[..at].contains(hash), "run {at} is as another");
+    }
+}
+
+#[test]
+fn a_reduction_leaves_out_what_it_says_and_changes_nothing_else() {
+    let whole = swarm::describe(1, Reduction::NOTHING);
+    let calm: Reduction = "no-loss,no-burst,no-jitter,no-reorder,no-duplicate,no-corrupt,\
+                           no-truncate,no-black-hole,no-outage"
+        .parse()
+        .unwrap();
+    for seed in 0..50 {
+        let described = swarm::describe(seed, calm);
+        assert!(!described.contains("loss") && !described.contains("outage"), "{described}");
+        let report = swarm::run_reduced(seed, calm).unwrap_or_else(|failure| panic!("{failure}"));
+        // What remains is the queue.
+        assert!(report.lost == 0 || described.contains("bit/s"), "{described}");
+    }
+    let one = swarm::describe(1, "talks=0".parse().unwrap());
+    for line in one.lines().filter(|line| line.starts_with("talk")) {
+        assert!(whole.contains(line), "{line} is not in\n{whole}");
+    }
+    assert!(one.matches("\ntalk").count() <= 1);
+}
