@@ -33,6 +33,8 @@ pub struct TunDriver {
     readable: bool,
     /// The stack may have packets: the budget ended before they did.
     backlog: bool,
+    /// Packets read, or sent, before the other direction has its turn.
+    budget: u32,
     input: Box<[u8]>,
     /// The packet that the device had no room for, in its first `stashed` octets.
     stash: Box<[u8]>,
@@ -78,6 +80,7 @@ impl TunDriver {
             events: Events::with_capacity(8),
             readable: true,
             backlog: false,
+            budget: BUDGET,
             input: vec![0; MAX_PACKET].into_boxed_slice(),
             stash: vec![0; MAX_PACKET].into_boxed_slice(),
             stashed: 0,
@@ -96,6 +99,12 @@ impl TunDriver {
     /// that would wait.
     pub fn waker(&self) -> Arc<Waker> {
         Arc::clone(&self.waker)
+    }
+
+    /// Lets one direction have so many packets (at least one) before the other has its turn; 256
+    /// unless set. More share the cost of an acknowledgment and a poll, fewer answer sooner.
+    pub const fn set_budget(&mut self, packets: u32) {
+        self.budget = if packets == 0 { 1 } else { packets };
     }
 
     /// What the driver has done so far.
@@ -170,7 +179,7 @@ impl TunDriver {
             return Ok(());
         }
         let now = self.now();
-        for _ in 0..BUDGET {
+        for _ in 0..self.budget {
             let Some(transmit) = stack.poll_transmit(now) else { return Ok(()) };
             if !self.send_packet(&transmit)? {
                 return Ok(());
@@ -230,7 +239,7 @@ impl TunDriver {
             return Ok(false);
         }
         let now = self.now();
-        for count in 0..BUDGET {
+        for count in 0..self.budget {
             let Some(len) = self.device.read(&mut self.input)? else {
                 self.readable = false;
                 return Ok(count > 0);
@@ -307,9 +316,8 @@ fn octets(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }
 
-/// Packets read, or sent, before the other direction has its turn: enough to share the cost of
-/// one acknowledgment and one poll, and few enough that the kernel's queue of 500 does not
-/// overflow meanwhile.
+/// Enough to share the cost of one acknowledgment and one poll, and few enough that the kernel's
+/// queue of 500 does not overflow meanwhile.
 const BUDGET: u32 = 256;
 /// The largest IP packet has 65,535 octets.
 const MAX_PACKET: usize = 1 << 16;

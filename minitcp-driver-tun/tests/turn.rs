@@ -101,6 +101,7 @@ fn an_early_alarm_does_not_end_the_wait() {
 #[test]
 fn a_budget_that_ends_before_the_packets_does_not_sleep() {
     let (mut driver, mut stack, mut far) = setup();
+    driver.set_budget(64);
     let texts: Vec<Vec<u8>> = (0..150).map(|number| format!("{number}").into_bytes()).collect();
     far.send(&texts.iter().map(Vec::as_slice).collect::<Vec<_>>());
     let mut seen = Vec::new();
@@ -116,6 +117,7 @@ fn a_budget_that_ends_before_the_packets_does_not_sleep() {
 #[test]
 fn the_stack_gets_to_read_before_it_has_sent_everything() {
     let (mut driver, mut stack, mut far) = setup();
+    driver.set_budget(64);
     let socket = stack.udp_bind("10.0.0.2:9".parse().unwrap()).unwrap();
     for _ in 0..150 {
         stack.udp_send(socket, "10.0.0.1:5".parse().unwrap(), b"many").unwrap();

@@ -147,7 +147,7 @@ impl World {
         &mut self,
         (fd, id, flow): (usize, ConnectionId, usize),
         (length, flags): (usize, i64),
-        expected: Option<&[u8]>,
+        expected: Option<&Expr>,
         progress: &mut usize,
         a: Arguments<'_>,
     ) -> Result<Outcome, Failure> {
@@ -166,11 +166,11 @@ impl World {
         };
         match received {
             Ok(count) => {
-                let wanted = match expected {
-                    Some(text) => text.get(..count).unwrap_or(text).to_vec(),
-                    None => self.flows[flow].next_octets(count),
+                let fits = match expected {
+                    Some(expected) => says(expected, &octets[..count]),
+                    None => self.flows[flow].next_octets(count) == octets[..count],
                 };
-                if octets[..count] != wanted[..] {
+                if !fits {
                     return Err(Failure::new(a.at, "the program reads what the peer did not send"));
                 }
                 if flags & PEEK == 0 {
@@ -195,7 +195,7 @@ impl World {
         &mut self,
         fd: usize,
         (length, flags): (usize, i64),
-        expected: Option<&[u8]>,
+        expected: Option<&Expr>,
         peer: Option<SocketAddr>,
         a: Arguments<'_>,
     ) -> Result<Outcome, Failure> {
@@ -211,11 +211,12 @@ impl World {
             if peer.is_some_and(|peer| peer != received.from) {
                 continue; // A connected socket hears its peer only.
             }
-            let wanted = match expected {
-                Some(text) => text.to_vec(),
-                None => datagram(received.full_len),
+            let octets = &octets[..received.len];
+            let fits = match expected {
+                Some(expected) => says(expected, octets),
+                None => datagram(received.full_len).starts_with(octets),
             };
-            if octets[..received.len] != wanted[..received.len.min(wanted.len())] {
+            if !fits {
                 return Err(Failure::new(a.at, "the program reads what the peer did not send"));
             }
             let address = if a.call.name == "recvfrom" { a.address(4)? } else { None };
@@ -252,11 +253,11 @@ fn sent_arguments(a: Arguments<'_>) -> Result<(Data, i64, Option<SocketAddr>), F
 }
 
 /// How much to read, with which flags, and the octets that the script expects, if it says.
-fn received_arguments(a: Arguments<'_>) -> Result<(usize, i64, Option<&[u8]>), Failure> {
+fn received_arguments(a: Arguments<'_>) -> Result<(usize, i64, Option<&Expr>), Failure> {
     let known = [PEEK, DONT_WAIT, WAIT_ALL];
     let expected = |index: usize| match &a.get(index)?.value {
         Expr::Ellipsis => Ok(None),
-        Expr::Text(octets) | Expr::TextPrefix(octets) => Ok(Some(octets.as_slice())),
+        text @ (Expr::Text(_) | Expr::TextPrefix(_)) => Ok(Some(text)),
         _ => a.refuse(index, "this argument must be a string or `...`"),
     };
     match a.call.name.as_str() {
@@ -295,6 +296,15 @@ fn vector_arguments(
         }
         Expr::Array(iov) if !is_message => Ok((a.vectors(1, a.number(2)?, iov)?, 0)),
         _ => a.refuse(1, "this argument must be an array of buffers, or a message"),
+    }
+}
+
+/// Whether `octets` are the string that the script expects.
+fn says(expected: &Expr, octets: &[u8]) -> bool {
+    match expected {
+        Expr::Text(text) => text == octets,
+        Expr::TextPrefix(text) => octets.starts_with(text),
+        _ => false,
     }
 }
 

@@ -75,11 +75,10 @@ impl Receiver {
         self.window.open(self.rcv_nxt)
     }
 
-    /// How far the right edge could go: all free room offered, as far as the field can say it.
+    /// How far the right edge could go: all free room offered.
     pub(crate) fn limit(&self) -> SeqNum {
         let offered = self.cap - reserve_for_rounding(self.cap, self.window.rcv_wscale);
-        let sayable = u32::from(u16::MAX) << self.window.rcv_wscale;
-        self.rcv_nxt.plus(offered.saturating_sub(self.buffer.len()).min(sayable))
+        self.rcv_nxt.plus(offered.saturating_sub(self.buffer.len()))
     }
 
     /// The peer's FIN has been reached: nothing more will come.

@@ -42,7 +42,7 @@ impl Advertised {
     /// and do not fit.
     pub(crate) fn update(&mut self, rcv_nxt: SeqNum, limit: SeqNum, cap: u32, mss: u32) -> u16 {
         if limit.after(self.rcv_adv) && self.is_useful(limit, cap, mss) {
-            self.rcv_adv = limit;
+            self.rcv_adv = self.rcv_adv.latest(limit.earliest(self.furthest(rcv_nxt)));
         }
         let field = self.field(rcv_nxt);
         let edge_seen = rcv_nxt.plus(u32::from(field) << self.rcv_wscale);
@@ -61,6 +61,12 @@ impl Advertised {
         if self.rcv_adv.after(rcv_nxt) { self.rcv_adv.since(rcv_nxt) } else { 0 }
     }
 
+    /// The last right edge that the field can say: what lies beyond is not offered, however much
+    /// room there is.
+    fn furthest(&self, rcv_nxt: SeqNum) -> SeqNum {
+        rcv_nxt.plus(u32::from(u16::MAX) << self.rcv_wscale)
+    }
+
     /// min(Fr * RCV.BUFF, Eff.snd.MSS) with Fr = 1/2.
     fn is_useful(&self, limit: SeqNum, cap: u32, mss: u32) -> bool {
         limit.since(self.rcv_adv) >= (cap / 2).min(mss)
@@ -72,7 +78,8 @@ impl Advertised {
         if !limit.after(self.rcv_adv) || !self.is_useful(limit, cap, mss) {
             return false;
         }
-        limit.since(rcv_nxt) >= self.open(rcv_nxt).saturating_mul(2)
+        let edge = limit.earliest(self.furthest(rcv_nxt));
+        edge.since(rcv_nxt) >= self.open(rcv_nxt).saturating_mul(2)
     }
 }
 
@@ -105,6 +112,17 @@ mod tests {
         assert!(!adv.wants_update(SeqNum(1000), SeqNum(12_000), 65_535, 1460));
         assert!(adv.wants_update(SeqNum(9_000), SeqNum(12_000), 65_535, 1460));
         assert!(!adv.wants_update(SeqNum(9_500), SeqNum(10_100), 65_535, 1460), "silly");
+        let shut = Advertised { rcv_adv: SeqNum(33_000), rcv_wscale: 0 };
+        assert!(!shut.wants_update(SeqNum(0), SeqNum(262_144), 262_144, 1460), "beyond the field");
+        let scaled = Advertised { rcv_adv: SeqNum(33_000), rcv_wscale: 3 };
+        assert!(scaled.wants_update(SeqNum(0), SeqNum(262_144), 262_144, 1460));
+    }
+
+    #[test]
+    fn offers_no_more_than_the_field_can_say() {
+        let mut adv = Advertised { rcv_adv: SeqNum(65_535), rcv_wscale: 0 };
+        assert_eq!(adv.update(SeqNum(1), SeqNum(262_144), 262_144, 1460), u16::MAX);
+        assert_eq!(adv.open(SeqNum(1)), 65_535);
     }
 
     proptest! {
