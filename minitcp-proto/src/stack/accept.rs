@@ -54,9 +54,14 @@ impl<O: Observer> Stack<'_, O> {
                 self.schedule.wake(Owner::HalfOpen(index));
             }
             Outcome::Acknowledge => {
-                let Outgoing { seq, ack, flags, window, .. } = half_open.ack(&self.cx.config);
+                // The number after our SYN means nothing before the SYN itself has left.
+                let answer = (!half_open.syn_due).then(|| half_open.ack(&self.cx.config));
                 self.cx.drop(Drop::OutOfWindow);
-                self.reply(flow, Content::Tcp { seq, ack, flags, window }, &[]);
+                if let Some(Outgoing { seq, ack, flags, window, .. }) = answer
+                    && self.cx.may_answer(segment)
+                {
+                    self.reply(flow, Content::Tcp { seq, ack, flags, window }, &[]);
+                }
             }
             Outcome::Ignore(reason) => self.cx.drop(reason),
             Outcome::Forget(reason) => {
