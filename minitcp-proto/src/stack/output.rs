@@ -9,7 +9,7 @@ use crate::stack::Stack;
 use crate::stack::mail::{Content, Datagram};
 use crate::stack::schedule::{EventOwner, Owner};
 use crate::tcp::output::Outgoing;
-use crate::tcp::{Readiness, output};
+use crate::tcp::{Readiness, State, output};
 use crate::time::Instant;
 use crate::wire::checksum::{Sum, pseudo_header};
 use crate::wire::icmp;
@@ -124,18 +124,8 @@ impl<O: Observer> Stack<'_, O> {
         let (flow, outgoing) = (half_open.flow, half_open.syn_ack(&self.cx.config));
         let deadline = half_open.deadline(self.cx.now, &self.cx.config);
         self.schedule.set_timer(Owner::HalfOpen(index), deadline.or(Some(self.cx.now)));
-        self.cx.stats.segments_out += 1;
         self.cx.stats.retransmitted_segments += u64::from(half_open.retries > 0);
-        self.cx.trace(|| Trace::Tcp {
-            direction: Direction::Sent,
-            flow,
-            flags: outgoing.flags,
-            seq: outgoing.seq,
-            ack: outgoing.ack,
-            window: outgoing.window,
-            len: 0,
-            state: crate::tcp::State::SynRcvd,
-        });
+        outgoing.count(flow, State::SynRcvd, &mut self.cx);
         Some((flow, outgoing))
     }
 
@@ -266,8 +256,7 @@ impl<O: Observer> Stack<'_, O> {
                 self.cx.stats.segments_out += 1;
                 self.cx.stats.resets_out += u64::from(flags.contains(Flags::RST));
                 let reset = flags.contains(Flags::RST);
-                let state =
-                    if reset { crate::tcp::State::Closed } else { crate::tcp::State::TimeWait };
+                let state = if reset { State::Closed } else { State::TimeWait };
                 self.cx.trace(|| Trace::Tcp {
                     direction,
                     flow,

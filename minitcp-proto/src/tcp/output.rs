@@ -5,6 +5,7 @@ use core::num::NonZeroU16;
 
 use crate::config::Offload;
 use crate::observe::{Direction, Note, Observer, Trace};
+use crate::secret::Flow;
 use crate::seq::SeqNum;
 use crate::tcp::congestion::Controller as _;
 use crate::tcp::connection::Tcb;
@@ -46,6 +47,21 @@ impl Outgoing {
         len: 0,
         segment_size: None,
     };
+
+    /// Counts and reports the segment as sent.
+    pub(crate) fn count<O: Observer>(&self, flow: Flow, state: State, cx: &mut Context<'_, O>) {
+        cx.stats.segments_out += 1;
+        cx.trace(|| Trace::Tcp {
+            direction: Direction::Sent,
+            flow,
+            flags: self.flags,
+            seq: self.seq,
+            ack: self.ack,
+            window: self.window,
+            len: self.len,
+            state,
+        });
+    }
 }
 
 /// The part of the sequence space that a segment carries.
@@ -122,7 +138,7 @@ fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
         options: Options { mss: Some(tcb.path.local_mss()), window_scale: scale, ..Options::NONE },
         ..Outgoing::EMPTY
     };
-    count(tcb, &outgoing, cx);
+    outgoing.count(tcb.flow(), tcb.state(), cx);
     outgoing
 }
 
@@ -255,7 +271,7 @@ fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> O
     if text.kind != Kind::PureAck {
         on_text_sent(tcb, text, cx);
     }
-    count(tcb, &outgoing, cx);
+    outgoing.count(tcb.flow(), tcb.state(), cx);
     outgoing
 }
 
@@ -291,19 +307,4 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
         let rto = u64::from(tcb.rtt.rto_micros(&cx.config));
         tcb.timers.arm(Timer::Retransmit, cx.now.after_micros(rto));
     }
-}
-
-fn count<O: Observer>(tcb: &Tcb, outgoing: &Outgoing, cx: &mut Context<'_, O>) {
-    cx.stats.segments_out += 1;
-    let (flow, state) = (tcb.path.flow, tcb.state());
-    cx.trace(|| Trace::Tcp {
-        direction: Direction::Sent,
-        flow,
-        flags: outgoing.flags,
-        seq: outgoing.seq,
-        ack: outgoing.ack,
-        window: outgoing.window,
-        len: outgoing.len,
-        state,
-    });
 }
