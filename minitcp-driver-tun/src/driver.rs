@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use minitcp_proto::{Driver, Instant, Observer, RxMeta, Stack, Transmit};
+use minitcp_proto::{Driver, Instant, Observer, Park, RxMeta, Stack, Transmit};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
@@ -155,18 +155,36 @@ impl Driver for TunDriver {
         self.send(stack)?;
         if !self.receive(stack)? {
             let deadline = match (stack.poll_timeout(), wait_until) {
-                _ if self.backlog => Some(Instant::ZERO),
                 (Some(timer), Some(limit)) => Some(timer.min(limit)),
                 (timer, limit) => timer.or(limit),
             };
-            self.wait(deadline)?;
+            self.park(deadline)?;
             self.receive(stack)?;
         }
-        let now = self.now();
-        if stack.poll_timeout().is_some_and(|deadline| deadline <= now) {
-            stack.handle_timeout(now);
-        }
+        self.serve_timers(stack);
         self.send(stack)
+    }
+}
+
+impl Park for TunDriver {
+    fn exchange<O: Observer>(&mut self, stack: &mut Stack<'_, O>) -> io::Result<bool> {
+        self.send(stack)?;
+        self.receive(stack)?;
+        self.serve_timers(stack);
+        self.send(stack)?;
+        Ok(self.readable || self.backlog)
+    }
+
+    /// As the trait says. A signal ends the wait early, too.
+    fn park(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        let is_busy = self.readable || self.backlog;
+        self.wait(if is_busy { Some(Instant::ZERO) } else { deadline })
+    }
+
+    fn unparker(&self) -> impl Fn() + Send + Sync + 'static {
+        let waker = self.waker();
+        // It fails only when the counter behind it is full: then the driver is awake already.
+        move || drop(waker.wake())
     }
 }
 
@@ -251,6 +269,13 @@ impl TunDriver {
             stack.handle_packet(now, packet, RxMeta::default());
         }
         Ok(true)
+    }
+
+    fn serve_timers<O: Observer>(&self, stack: &mut Stack<'_, O>) {
+        let now = self.now();
+        if stack.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            stack.handle_timeout(now);
+        }
     }
 
     /// Waits for the device, the waker, a signal, or `deadline`; not at all if that has passed.

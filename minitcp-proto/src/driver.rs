@@ -25,3 +25,26 @@ pub trait Driver {
         wait_until: Option<Instant>,
     ) -> Result<(), Self::Error>;
 }
+
+/// A driver that can wait without its stack, so that other threads may use the stack meanwhile.
+///
+/// [`exchange`](Self::exchange) and [`park`](Self::park), one after the other, do what
+/// [`turn`](Driver::turn) does.
+pub trait Park: Driver {
+    /// Sends what `stack` wants to send, feeds it what is known to have come, serves its due
+    /// timers, sends again; never waits. `true` if there may be more to do at once.
+    ///
+    /// # Errors
+    /// As [`turn`](Driver::turn).
+    fn exchange<O: Observer>(&mut self, stack: &mut Stack<'_, O>) -> Result<bool, Self::Error>;
+
+    /// Waits for input, for room to send where there was none, for the unparker, or for
+    /// `deadline` (`None`: no such limit), whichever is first. Ending early is allowed.
+    ///
+    /// # Errors
+    /// As [`turn`](Driver::turn).
+    fn park(&mut self, deadline: Option<Instant>) -> Result<(), Self::Error>;
+
+    /// A handle with which any thread ends the present [`park`](Self::park), or the next one.
+    fn unparker(&self) -> impl Fn() + Send + Sync + 'static;
+}

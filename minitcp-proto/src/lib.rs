@@ -73,7 +73,7 @@ pub mod time;
 pub mod wire;
 
 pub use config::{Config, Congestion, Offload, UnboundUdp};
-pub use driver::Driver;
+pub use driver::{Driver, Park};
 pub use error::{BindError, CloseReason, ConnectError, RecvError, SendError, UdpError};
 pub use observe::{Direction, Note, Observer, Trace};
 pub use secret::{Flow, Seed};
