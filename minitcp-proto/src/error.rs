@@ -77,6 +77,11 @@ errors! {
         /// Every ephemeral port towards this remote is taken.
         NoPort = "no ephemeral port is free",
     }
+    /// Why [`Connection::set_options`](crate::Connection::set_options) refused.
+    OptionError {
+        /// A value is out of the range that its field documents.
+        Invalid = "option value out of range",
+    }
     /// Why [`Connection::send`](crate::Connection::send) refused.
     SendError {
         /// The write side is shut down (RFC 9293 §3.9.1.2: "connection closing").

@@ -62,6 +62,7 @@ pub mod config;
 pub mod driver;
 pub mod error;
 pub mod observe;
+pub mod options;
 pub mod secret;
 pub mod seq;
 pub mod stack;
@@ -74,8 +75,11 @@ pub mod wire;
 
 pub use config::{Config, Congestion, Offload, UnboundUdp};
 pub use driver::{Driver, Park};
-pub use error::{BindError, CloseReason, ConnectError, RecvError, SendError, UdpError};
+pub use error::{
+    BindError, CloseReason, ConnectError, OptionError, RecvError, SendError, UdpError,
+};
 pub use observe::{Direction, Note, Observer, Trace};
+pub use options::{BindOptions, Keepalive, ListenOptions, TcpOptions, UdpOptions};
 pub use secret::{Flow, Seed};
 pub use seq::SeqNum;
 pub use stack::{

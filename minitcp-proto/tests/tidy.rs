@@ -13,7 +13,7 @@ const MAX_COLUMNS: usize = 100;
 /// The layers of minitcp-proto from the ground up. A file may name its own line and lower ones;
 /// of `store` and `wire`, which share a line, neither names the other.
 const LAYERS: &[&[&str]] = &[
-    &["time", "seq", "secret", "config", "error", "stats"],
+    &["time", "seq", "secret", "config", "options", "error", "stats"],
     &["store", "wire"],
     &["tcp::congestion", "tcp::receive", "tcp::send", "tcp", "observe"],
     &["stack"],
