@@ -186,6 +186,11 @@ impl Park for TunDriver {
         // It fails only when the counter behind it is full: then the driver is awake already.
         move || drop(waker.wake())
     }
+
+    fn clock(&self) -> impl Fn() -> Instant + Send + Sync + 'static {
+        let clock = self.clock;
+        move || clock.now()
+    }
 }
 
 impl TunDriver {

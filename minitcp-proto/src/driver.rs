@@ -47,4 +47,7 @@ pub trait Park: Driver {
 
     /// A handle with which any thread ends the present [`park`](Self::park), or the next one.
     fn unparker(&self) -> impl Fn() + Send + Sync + 'static;
+
+    /// The clock behind [`now`](Driver::now), to be read from any thread while the driver waits.
+    fn clock(&self) -> impl Fn() -> Instant + Send + Sync + 'static;
 }

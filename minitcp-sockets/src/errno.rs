@@ -56,3 +56,5 @@ pub(crate) const fn ended(reason: CloseReason) -> Option<i32> {
         CloseReason::Aborted => Some(libc::ECONNABORTED),
     }
 }
+
+pub(crate) fn fault(_: crate::shim::UdpFault) -> i32 { libc::ECONNREFUSED }

@@ -67,13 +67,13 @@
 //! peer.listen("10.0.0.2:7".parse().unwrap(), 16).unwrap();
 //! let net = Net::new(host(1), Cable { peer, now: Instant::ZERO });
 //!
-//! let mut stream = TcpStream::connect(&net, "10.0.0.2:7")?;
+//! let mut stream = TcpStream::connect_on(&net, "10.0.0.2:7")?;
 //! stream.write_all(b"hello")?;
 //! stream.shutdown(Shutdown::Write)?;
 //! let mut text = String::new();
 //! stream.read_to_string(&mut text)?;
 //! assert_eq!(text, "hello");
-//! assert!(TcpStream::connect(&net, "10.0.0.2:8").is_err(), "nobody listens there");
+//! assert!(TcpStream::connect_on(&net, "10.0.0.2:8").is_err(), "nobody listens there");
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
@@ -83,19 +83,24 @@
 
 #![forbid(unsafe_code)]
 
+mod shim;
 mod errno;
+mod flags;
 mod host;
-mod net;
+mod option;
 mod poll;
 mod runtime;
+mod socket;
 mod tcp_listener;
 mod tcp_stream;
 mod udp_socket;
 
-pub use host::{Ending, Host};
-pub use net::{Interrupter, Net};
+pub use flags::MsgFlags;
+pub use host::{Host, SocketHandle};
+pub use option::{OptionValue, SocketOption};
 pub use poll::{AsSocket, PollFd, PollFlags};
-pub use runtime::Runtime;
-pub use tcp_listener::TcpListener;
+pub use runtime::{Counters, Interrupter, Net, Runtime, ThreadedNet};
+pub use socket::{Datagram, Domain, Socket, Type};
+pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;
 pub use udp_socket::UdpSocket;

@@ -1,7 +1,8 @@
 //! `poll(2)`: one thread, many sockets.
 
 use bitflags::bitflags;
-use minitcp_proto::SocketId;
+
+use crate::host::SocketHandle;
 
 bitflags! {
     /// What a socket is asked, and what it is ready for; as the `POLL…` bits of `poll(2)`.
@@ -27,10 +28,10 @@ impl PollFlags {
     const ALWAYS: Self = Self::ERR.union(Self::HUP).union(Self::NVAL);
 }
 
-/// One socket of a [`Net::poll`](crate::Net::poll).
+/// One socket of a [`poll`](crate::Runtime::poll).
 #[derive(Clone, Copy, Debug)]
 pub struct PollFd {
-    socket: SocketId,
+    socket: SocketHandle,
     interest: PollFlags,
     ready: PollFlags,
 }
@@ -52,8 +53,15 @@ impl PollFd {
     }
 
     /// Which socket this is about.
-    pub const fn socket(&self) -> SocketId {
+    pub const fn socket(&self) -> SocketHandle {
         self.socket
+    }
+
+    /// Which news can make it ready. Both directions may be over at any time.
+    pub(crate) fn waits_for(&self) -> (SocketHandle, PollFlags) {
+        let mut interest = self.interest & (PollFlags::IN | PollFlags::OUT);
+        interest.set(PollFlags::IN, !self.interest.difference(PollFlags::OUT).is_empty());
+        (self.socket, interest)
     }
 
     /// Keeps of `readiness` what was asked for; `None` if that is nothing.
@@ -65,6 +73,6 @@ impl PollFd {
 
 /// Anything that can be polled.
 pub trait AsSocket {
-    /// The name by which the stack knows it.
-    fn as_socket(&self) -> SocketId;
+    /// Its name.
+    fn as_socket(&self) -> SocketHandle;
 }

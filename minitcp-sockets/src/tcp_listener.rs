@@ -3,54 +3,46 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use minitcp_proto::{ListenerId, SocketId};
-
-use crate::errno;
-use crate::host::Ending;
+use crate::host::SocketHandle;
+use crate::option::SocketOption;
 use crate::poll::AsSocket;
-use crate::runtime::{Modes, Runtime, call, valid_timeout};
-use crate::tcp_stream::TcpStream;
+use crate::runtime::{Runtime, ThreadedNet};
+use crate::socket::{Domain, Socket, Type};
+use crate::tcp_stream::{TcpStream, first_that_works, valid_timeout};
 
 /// A socket that accepts connections. Dropping the last handle closes it and resets connections
 /// that nobody has accepted.
-pub struct TcpListener<R: Runtime> {
-    shared: Arc<Shared<R>>,
-}
+pub struct TcpListener<R: Runtime = ThreadedNet>(Socket<R>);
 
-struct Shared<R: Runtime> {
-    runtime: R,
-    id: ListenerId,
-    local: SocketAddr,
-    modes: Mutex<Modes>,
+/// What `std::net` takes.
+const BACKLOG: u32 = 128;
+
+impl TcpListener {
+    /// Listens on `addr` of the [installed](ThreadedNet::install) net.
+    ///
+    /// # Errors
+    /// As [`bind_on`](Self::bind_on); `ENETDOWN` if none is installed.
+    pub fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::bind_on(&ThreadedNet::installed()?, addr)
+    }
 }
 
 impl<R: Runtime> TcpListener<R> {
-    /// Listens on `addr`, with room for 128 connections that wait to be accepted. Port 0 is any
-    /// free port, the unspecified address all addresses of the host.
+    /// Listens on `addr`, with `SO_REUSEADDR` as `std::net` does on Unix, and room for 128
+    /// connections that wait to be accepted. Port 0 is any free port, the unspecified address all
+    /// addresses of the host.
     ///
     /// # Errors
     /// `EADDRINUSE`, `EADDRNOTAVAIL`, or `ENOBUFS` beyond `Limits::listeners`.
-    pub fn bind(runtime: &R, addr: impl ToSocketAddrs) -> io::Result<Self> {
-        Self::bind_with_backlog(runtime, addr, 128)
-    }
-
-    /// As [`bind`](Self::bind), with room for `backlog` waiting connections.
-    ///
-    /// # Errors
-    /// As [`bind`](Self::bind).
-    pub fn bind_with_backlog(
-        runtime: &R,
-        addr: impl ToSocketAddrs,
-        backlog: u32,
-    ) -> io::Result<Self> {
+    pub fn bind_on(runtime: &R, addr: impl ToSocketAddrs) -> io::Result<Self> {
         first_that_works(addr, |addr| {
-            let id = runtime.with(|host| host.stack.listen(addr, backlog))?.map_err(errno::bind)?;
-            let local = runtime.with(|host| host.stack.listener_addr(id))?.unwrap_or(addr);
-            let modes = Mutex::default();
-            Ok(Self { shared: Arc::new(Shared { runtime: runtime.clone(), id, local, modes }) })
+            let socket = Socket::new(runtime, Domain::of(addr), Type::Stream)?;
+            socket.set_option(SocketOption::ReuseAddress, true.into())?;
+            socket.bind(addr)?;
+            socket.listen(BACKLOG)?;
+            Ok(Self(socket))
         })
     }
 
@@ -59,30 +51,21 @@ impl<R: Runtime> TcpListener<R> {
     /// # Errors
     /// `EAGAIN` if there is none and the listener does not block, or its timeout passed.
     pub fn accept(&self) -> io::Result<(TcpStream<R>, SocketAddr)> {
-        let Shared { runtime, id, .. } = &*self.shared;
-        let modes = self.modes();
-        let (id, local, peer) = call(runtime, modes.nonblocking, modes.read_timeout, |host| {
-            host.accept(*id).map_ok(|id| {
-                let connection = host.stack.connection(id);
-                let ends = connection.and_then(|c| Some((c.local_addr()?, c.peer_addr()?)));
-                let (local, peer) = ends.unwrap_or((self.shared.local, self.shared.local));
-                (id, local, peer)
-            })
-        })?;
-        Ok((TcpStream::new(runtime.clone(), id, local, peer), peer))
+        let (socket, peer) = self.0.accept()?;
+        Ok((socket.into(), peer))
     }
 
     /// Connections, one after the other, for ever.
-    pub fn incoming(&self) -> impl Iterator<Item = io::Result<TcpStream<R>>> + '_ {
-        std::iter::repeat_with(|| self.accept().map(|(stream, _)| stream))
+    pub const fn incoming(&self) -> Incoming<'_, R> {
+        Incoming(self)
     }
 
     /// Where it listens.
     ///
     /// # Errors
-    /// None today; the signature is that of `std::net`.
+    /// `EDEADLK` from inside the driver or the observer.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.shared.local)
+        self.0.local_addr()
     }
 
     /// Another handle to the same listener.
@@ -90,16 +73,15 @@ impl<R: Runtime> TcpListener<R> {
     /// # Errors
     /// None today; the signature is that of `std::net`.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { shared: Arc::clone(&self.shared) })
+        Ok(Self(self.0.clone()))
     }
 
     /// Whether [`accept`](Self::accept) returns `EAGAIN` instead of waiting.
     ///
     /// # Errors
-    /// None today; the signature is that of `std::net`.
+    /// `EDEADLK` from inside the driver or the observer.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.with_modes(|modes| modes.nonblocking = nonblocking);
-        Ok(())
+        self.0.set_nonblocking(nonblocking)
     }
 
     /// How long [`accept`](Self::accept) waits (`SO_RCVTIMEO`); `None` for ever.
@@ -107,49 +89,66 @@ impl<R: Runtime> TcpListener<R> {
     /// # Errors
     /// `EINVAL` for zero.
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = valid_timeout(timeout)?;
-        self.with_modes(|modes| modes.read_timeout = timeout);
-        Ok(())
+        self.0.set_option(SocketOption::ReceiveTimeout, valid_timeout(timeout)?.into())
     }
 
-    fn modes(&self) -> Modes {
-        self.with_modes(|modes| *modes)
+    /// Time to live of what accepted connections send (`IP_TTL`): 1 to 255.
+    ///
+    /// # Errors
+    /// `EINVAL` for another value.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.0.set_number(SocketOption::HopLimit, ttl)
     }
 
-    fn with_modes<T>(&self, act: impl FnOnce(&mut Modes) -> T) -> T {
-        act(&mut self.shared.modes.lock().unwrap_or_else(PoisonError::into_inner))
+    /// See [`set_ttl`](Self::set_ttl).
+    ///
+    /// # Errors
+    /// `EDEADLK` from inside the driver or the observer.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.0.number_option(SocketOption::HopLimit)
+    }
+
+    /// What went wrong and nobody was told (`SO_ERROR`): nothing does, on a listener.
+    ///
+    /// # Errors
+    /// `EDEADLK` from inside the driver or the observer.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.0.take_error()
+    }
+
+    /// The same as a [`Socket`], for what `std::net` does not have.
+    pub const fn socket(&self) -> &Socket<R> {
+        &self.0
+    }
+}
+
+/// Connections of a [`TcpListener`], for ever.
+#[derive(Debug)]
+pub struct Incoming<'a, R: Runtime = ThreadedNet>(&'a TcpListener<R>);
+
+impl<R: Runtime> Iterator for Incoming<'_, R> {
+    type Item = io::Result<TcpStream<R>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.0.accept().map(|(stream, _)| stream))
+    }
+}
+
+impl<R: Runtime> From<Socket<R>> for TcpListener<R> {
+    /// Of a socket on which `listen` was called.
+    fn from(socket: Socket<R>) -> Self {
+        Self(socket)
     }
 }
 
 impl<R: Runtime> AsSocket for TcpListener<R> {
-    fn as_socket(&self) -> SocketId {
-        SocketId::Listener(self.shared.id)
-    }
-}
-
-impl<R: Runtime> Drop for Shared<R> {
-    fn drop(&mut self) {
-        self.runtime.end(SocketId::Listener(self.id), Ending::Close);
+    fn as_socket(&self) -> SocketHandle {
+        self.0.as_socket()
     }
 }
 
 impl<R: Runtime> fmt::Debug for TcpListener<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpListener").field("addr", &self.shared.local).finish()
+        f.debug_struct("TcpListener").field("addr", &self.local_addr().ok()).finish()
     }
-}
-
-/// Does `act` with each address in turn, as `std::net` does, until it succeeds.
-pub(crate) fn first_that_works<T>(
-    addrs: impl ToSocketAddrs,
-    mut act: impl FnMut(SocketAddr) -> io::Result<T>,
-) -> io::Result<T> {
-    let mut last = errno::of(libc::EINVAL);
-    for addr in addrs.to_socket_addrs()? {
-        match act(addr) {
-            Ok(value) => return Ok(value),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }

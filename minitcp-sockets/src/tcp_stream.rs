@@ -3,37 +3,38 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
-use minitcp_proto::{ConnectionId, Info, SocketId, State};
+use minitcp_proto::Info;
 
 use crate::errno;
-use crate::host::{Ending, Host};
+use crate::flags::MsgFlags;
+use crate::host::SocketHandle;
+use crate::option::{OptionValue, SocketOption};
 use crate::poll::AsSocket;
-use crate::runtime::{Modes, Runtime, call, valid_timeout};
-use crate::tcp_listener::first_that_works;
+use crate::runtime::{Runtime, ThreadedNet};
+use crate::socket::{Domain, Socket, Type};
 
 /// A TCP connection. Dropping the last handle closes it as POSIX `close` does: what was written
 /// still leaves, in the background; but if something was left unread, the peer gets a reset.
-pub struct TcpStream<R: Runtime> {
-    shared: Arc<Shared<R>>,
-}
+pub struct TcpStream<R: Runtime = ThreadedNet>(Socket<R>);
 
-struct Shared<R: Runtime> {
-    runtime: R,
-    id: ConnectionId,
-    local: SocketAddr,
-    peer: SocketAddr,
-    options: Mutex<Options>,
-}
+impl TcpStream {
+    /// Connects to `addr` over the [installed](ThreadedNet::install) net; waits for the handshake.
+    ///
+    /// # Errors
+    /// As [`connect_on`](Self::connect_on); `ENETDOWN` if none is installed.
+    pub fn connect(addr: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::connect_on(&ThreadedNet::installed()?, addr)
+    }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Options {
-    modes: Modes,
-    linger: Option<Duration>,
-    nodelay: bool,
+    /// As [`connect`](Self::connect), but waits no longer than `timeout`.
+    ///
+    /// # Errors
+    /// As [`connect_timeout_on`](Self::connect_timeout_on); `ENETDOWN` if no net is installed.
+    pub fn connect_timeout(addr: &SocketAddr, timeout: Duration) -> io::Result<Self> {
+        Self::connect_timeout_on(&ThreadedNet::installed()?, addr, timeout)
+    }
 }
 
 impl<R: Runtime> TcpStream<R> {
@@ -42,56 +43,44 @@ impl<R: Runtime> TcpStream<R> {
     /// # Errors
     /// `ECONNREFUSED`, `ETIMEDOUT`, `EADDRNOTAVAIL` (no address or port of ours fits, or `addr`
     /// cannot be a peer), `ENOBUFS` beyond `Limits::connections`.
-    pub fn connect(runtime: &R, addr: impl ToSocketAddrs) -> io::Result<Self> {
-        first_that_works(addr, |addr| Self::open(runtime, addr, None))
+    pub fn connect_on(runtime: &R, addr: impl ToSocketAddrs) -> io::Result<Self> {
+        first_that_works(addr, |addr| {
+            let socket = Socket::new(runtime, Domain::of(addr), Type::Stream)?;
+            socket.connect(addr)?;
+            Ok(Self(socket))
+        })
     }
 
-    /// As [`connect`](Self::connect), but waits no longer than `timeout`.
+    /// As [`connect_on`](Self::connect_on), but waits no longer than `timeout`.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect); `ETIMEDOUT` when the time has passed, `EINVAL` for zero.
-    pub fn connect_timeout(runtime: &R, addr: &SocketAddr, timeout: Duration) -> io::Result<Self> {
-        Self::open(runtime, *addr, valid_timeout(Some(timeout))?)
-    }
-
-    fn open(runtime: &R, peer: SocketAddr, timeout: Option<Duration>) -> io::Result<Self> {
-        let now = runtime.now()?;
-        let id =
-            runtime.with(|host| host.stack.connect(now, peer, None))?.map_err(errno::connect)?;
-        // From here on a failure drops the stream, which ends the attempt.
-        let mut stream = Self::new(runtime.clone(), id, peer, peer);
-        call(runtime, false, timeout, |host| host.connected(id)).map_err(|error| {
-            match error.kind() {
-                io::ErrorKind::WouldBlock => errno::of(libc::ETIMEDOUT),
-                _ => error,
-            }
-        })?;
-        let local = runtime.with(|host| host.stack.connection(id)?.local_addr())?;
-        if let (Some(shared), Some(local)) = (Arc::get_mut(&mut stream.shared), local) {
-            shared.local = local;
-        }
-        Ok(stream)
-    }
-
-    pub(crate) fn new(runtime: R, id: ConnectionId, local: SocketAddr, peer: SocketAddr) -> Self {
-        let options = Mutex::default();
-        Self { shared: Arc::new(Shared { runtime, id, local, peer, options }) }
+    /// As [`connect_on`](Self::connect_on); `ETIMEDOUT` when the time has passed, `EINVAL` for
+    /// zero.
+    pub fn connect_timeout_on(
+        runtime: &R,
+        addr: &SocketAddr,
+        timeout: Duration,
+    ) -> io::Result<Self> {
+        valid_timeout(Some(timeout))?;
+        let socket = Socket::new(runtime, Domain::of(*addr), Type::Stream)?;
+        socket.connect_within(*addr, timeout)?;
+        Ok(Self(socket))
     }
 
     /// The other end.
     ///
     /// # Errors
-    /// None today; the signature is that of `std::net`.
+    /// `ENOTCONN` if it is a socket that never had one.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.shared.peer)
+        self.0.peer_addr()
     }
 
     /// This end.
     ///
     /// # Errors
-    /// None today; the signature is that of `std::net`.
+    /// `EDEADLK` from inside the driver or the observer.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.shared.local)
+        self.0.local_addr()
     }
 
     /// Another handle to the same connection, with the same options.
@@ -99,7 +88,12 @@ impl<R: Runtime> TcpStream<R> {
     /// # Errors
     /// None today; the signature is that of `std::net`.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { shared: Arc::clone(&self.shared) })
+        Ok(Self(self.0.clone()))
+    }
+
+    /// A reading and a writing handle, for two threads.
+    pub fn split(self) -> (Self, Self) {
+        (Self(self.0.clone()), self)
     }
 
     /// Closes one direction or both. Writing: what was written still leaves, then a FIN. Reading:
@@ -108,10 +102,7 @@ impl<R: Runtime> TcpStream<R> {
     /// # Errors
     /// `ENOTCONN` if the connection has ended.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        let read = how != Shutdown::Write;
-        let write = how != Shutdown::Read;
-        self.shared.runtime.with(|host| host.shutdown(self.shared.id, read, write))??;
-        self.push_if_blocking()
+        self.0.shutdown(how)
     }
 
     /// As a read, but what was read stays there.
@@ -119,7 +110,7 @@ impl<R: Runtime> TcpStream<R> {
     /// # Errors
     /// As a read.
     pub fn peek(&self, out: &mut [u8]) -> io::Result<usize> {
-        self.receive(|host, id| host.peek(id, out))
+        self.0.recv(out, MsgFlags::PEEK)
     }
 
     /// How long a read waits (`SO_RCVTIMEO`), after which it fails with `EAGAIN`; `None` for ever.
@@ -127,9 +118,7 @@ impl<R: Runtime> TcpStream<R> {
     /// # Errors
     /// `EINVAL` for zero.
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = valid_timeout(timeout)?;
-        self.with_options(|options| options.modes.read_timeout = timeout);
-        Ok(())
+        self.0.set_option(SocketOption::ReceiveTimeout, valid_timeout(timeout)?.into())
     }
 
     /// How long a write waits (`SO_SNDTIMEO`), after which it fails with `EAGAIN`; `None` for
@@ -138,35 +127,31 @@ impl<R: Runtime> TcpStream<R> {
     /// # Errors
     /// `EINVAL` for zero.
     pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = valid_timeout(timeout)?;
-        self.with_options(|options| options.modes.write_timeout = timeout);
-        Ok(())
+        self.0.set_option(SocketOption::SendTimeout, valid_timeout(timeout)?.into())
     }
 
     /// See [`set_read_timeout`](Self::set_read_timeout).
     ///
     /// # Errors
-    /// None today; the signature is that of `std::net`.
+    /// `EDEADLK` from inside the driver or the observer.
     pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.options().modes.read_timeout)
+        self.0.time_option(SocketOption::ReceiveTimeout)
     }
 
     /// See [`set_write_timeout`](Self::set_write_timeout).
     ///
     /// # Errors
-    /// None today; the signature is that of `std::net`.
+    /// `EDEADLK` from inside the driver or the observer.
     pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.options().modes.write_timeout)
+        self.0.time_option(SocketOption::SendTimeout)
     }
 
-    /// Whether reads and writes fail with `EAGAIN` where they would wait. What is written to
-    /// such a socket leaves with the next turn.
+    /// Whether reads and writes fail with `EAGAIN` where they would wait.
     ///
     /// # Errors
-    /// None today; the signature is that of `std::net`.
+    /// `EDEADLK` from inside the driver or the observer.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.with_options(|options| options.modes.nonblocking = nonblocking);
-        Ok(())
+        self.0.set_nonblocking(nonblocking)
     }
 
     /// Turns the Nagle algorithm off or on (`TCP_NODELAY`).
@@ -174,38 +159,48 @@ impl<R: Runtime> TcpStream<R> {
     /// # Errors
     /// `EDEADLK` from inside the driver or the observer.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.with_options(|options| options.nodelay = nodelay);
-        self.shared.runtime.with(|host| {
-            if let Some(mut connection) = host.stack.connection(self.shared.id) {
-                connection.set_no_delay(nodelay);
-            }
-        })
+        self.0.set_option(SocketOption::NoDelay, nodelay.into())
     }
 
     /// See [`set_nodelay`](Self::set_nodelay).
     ///
     /// # Errors
-    /// None today; the signature is that of `std::net`.
+    /// `EDEADLK` from inside the driver or the observer.
     pub fn nodelay(&self) -> io::Result<bool> {
-        Ok(self.options().nodelay)
+        Ok(self.0.option(SocketOption::NoDelay)? == OptionValue::Flag(true))
     }
 
     /// What closing does (`SO_LINGER`): `None` closes in the background, zero resets, another
-    /// time waits so long for the peer to acknowledge everything, then resets.
+    /// time waits so long for the peer to acknowledge everything.
     ///
     /// # Errors
-    /// None today; the signature is that of `std::net`.
+    /// `EDEADLK` from inside the driver or the observer.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        self.with_options(|options| options.linger = linger);
-        Ok(())
+        self.0.set_option(SocketOption::Linger, linger.into())
     }
 
     /// See [`set_linger`](Self::set_linger).
     ///
     /// # Errors
-    /// None today; the signature is that of `std::net`.
+    /// `EDEADLK` from inside the driver or the observer.
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        Ok(self.options().linger)
+        self.0.time_option(SocketOption::Linger)
+    }
+
+    /// Time to live of what is sent (`IP_TTL`): 1 to 255.
+    ///
+    /// # Errors
+    /// `EINVAL` for another value.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.0.set_number(SocketOption::HopLimit, ttl)
+    }
+
+    /// See [`set_ttl`](Self::set_ttl).
+    ///
+    /// # Errors
+    /// `EDEADLK` from inside the driver or the observer.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.0.number_option(SocketOption::HopLimit)
     }
 
     /// Why the connection failed, if it did and no call has said so yet (`SO_ERROR`).
@@ -213,7 +208,7 @@ impl<R: Runtime> TcpStream<R> {
     /// # Errors
     /// `EDEADLK` from inside the driver or the observer.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.shared.runtime.with(|host| host.take_error(self.shared.id))
+        self.0.take_error()
     }
 
     /// The connection's variables (`TCP_INFO`).
@@ -221,83 +216,18 @@ impl<R: Runtime> TcpStream<R> {
     /// # Errors
     /// `EDEADLK` from inside the driver or the observer.
     pub fn info(&self) -> io::Result<Info> {
-        let info =
-            self.shared.runtime.with(|host| host.stack.connection(self.shared.id)?.info())?;
-        info.ok_or_else(|| errno::of(libc::EBADF))
+        self.0.info()
     }
 
-    fn receive(
-        &self,
-        mut attempt: impl FnMut(&mut Host<R::Observer>, ConnectionId) -> Poll<io::Result<usize>>,
-    ) -> io::Result<usize> {
-        let Modes { nonblocking, read_timeout, .. } = self.options().modes;
-        call(&self.shared.runtime, nonblocking, read_timeout, |host| attempt(host, self.shared.id))
-    }
-
-    /// As Linux does it: a blocking socket takes all, unless something comes in between.
-    fn transmit(&self, data: &[u8]) -> io::Result<usize> {
-        let Modes { nonblocking, write_timeout, .. } = self.options().modes;
-        let mut sent = 0;
-        let result = call(&self.shared.runtime, nonblocking, write_timeout, |host| {
-            match host.send(self.shared.id, data.get(sent..).unwrap_or_default()) {
-                Poll::Ready(Ok(count)) => sent += count,
-                // The error stays for the next call, if this one has something to show.
-                Poll::Ready(Err(_)) if sent > 0 => return Poll::Ready(Ok(())),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            }
-            let done = sent == data.len() || nonblocking;
-            if done { Poll::Ready(Ok(())) } else { Poll::Pending }
-        });
-        if sent == 0 {
-            result?;
-        }
-        self.push_if_blocking()?;
-        Ok(sent)
-    }
-
-    /// A program that blocks may go on to compute for long: what it wrote leaves now.
-    fn push_if_blocking(&self) -> io::Result<()> {
-        if self.options().modes.nonblocking { Ok(()) } else { self.shared.runtime.push() }
-    }
-
-    fn options(&self) -> Options {
-        self.shared.options()
-    }
-
-    fn with_options(&self, act: impl FnOnce(&mut Options)) {
-        act(&mut self.shared.options.lock().unwrap_or_else(PoisonError::into_inner));
+    /// The same as a [`Socket`], for what `std::net` does not have.
+    pub const fn socket(&self) -> &Socket<R> {
+        &self.0
     }
 }
 
-impl<R: Runtime> Shared<R> {
-    fn options(&self) -> Options {
-        *self.options.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends what is queued and the FIN, and waits until the peer has acknowledged it.
-    fn linger(&self, patience: Duration) -> io::Result<()> {
-        self.runtime.with(|host| host.shutdown(self.id, false, true))??;
-        call(&self.runtime, false, Some(patience), |host| {
-            match host.stack.connection(self.id).map(|connection| connection.state()) {
-                Some(State::FinWait1 | State::Closing | State::LastAck) => Poll::Pending,
-                _ => Poll::Ready(Ok(())),
-            }
-        })
-    }
-}
-
-impl<R: Runtime> Drop for Shared<R> {
-    fn drop(&mut self) {
-        let ending = match self.options().linger {
-            None => Ending::Close,
-            Some(Duration::ZERO) => Ending::Abort,
-            Some(patience) => match self.linger(patience) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ending::Abort,
-                _ => Ending::Close,
-            },
-        };
-        self.runtime.end(SocketId::Connection(self.id), ending);
+impl<R: Runtime> From<Socket<R>> for TcpStream<R> {
+    fn from(socket: Socket<R>) -> Self {
+        Self(socket)
     }
 }
 
@@ -305,14 +235,14 @@ impl<R: Runtime> Read for &TcpStream<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         match out.is_empty() {
             true => Ok(0),
-            false => self.receive(|host, id| host.recv(id, out)),
+            false => self.0.recv(out, MsgFlags::empty()),
         }
     }
 }
 
 impl<R: Runtime> Write for &TcpStream<R> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.transmit(data)
+        self.0.send(data, MsgFlags::empty())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -337,14 +267,37 @@ impl<R: Runtime> Write for TcpStream<R> {
 }
 
 impl<R: Runtime> AsSocket for TcpStream<R> {
-    fn as_socket(&self) -> SocketId {
-        SocketId::Connection(self.shared.id)
+    fn as_socket(&self) -> SocketHandle {
+        self.0.as_socket()
     }
 }
 
 impl<R: Runtime> fmt::Debug for TcpStream<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shared { local, peer, .. } = &*self.shared;
-        f.debug_struct("TcpStream").field("addr", local).field("peer", peer).finish()
+        let (local, peer) = (self.local_addr().ok(), self.peer_addr().ok());
+        f.debug_struct("TcpStream").field("addr", &local).field("peer", &peer).finish()
     }
+}
+
+/// A timeout as `std::net` takes it: zero is not "at once", it is a mistake.
+pub(crate) fn valid_timeout(timeout: Option<Duration>) -> io::Result<Option<Duration>> {
+    match timeout {
+        Some(Duration::ZERO) => Err(errno::of(libc::EINVAL)),
+        timeout => Ok(timeout),
+    }
+}
+
+/// Does `act` with each address in turn, as `std::net` does, until it succeeds.
+pub(crate) fn first_that_works<T>(
+    addrs: impl ToSocketAddrs,
+    mut act: impl FnMut(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut last = errno::of(libc::EINVAL);
+    for addr in addrs.to_socket_addrs()? {
+        match act(addr) {
+            Ok(value) => return Ok(value),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }

@@ -3,35 +3,28 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
-use minitcp_proto::{Received, SocketId, UdpId};
-
 use crate::errno;
-use crate::host::Ending;
+use crate::flags::MsgFlags;
+use crate::host::SocketHandle;
+use crate::option::{OptionValue, SocketOption};
 use crate::poll::AsSocket;
-use crate::runtime::{Modes, Runtime, call, valid_timeout};
-use crate::tcp_listener::first_that_works;
+use crate::runtime::{Runtime, ThreadedNet};
+use crate::socket::{Datagram, Domain, Socket, Type};
+use crate::tcp_stream::{first_that_works, valid_timeout};
 
 /// A bound UDP port. Dropping the last handle closes it, and throws away what waits to be read.
-pub struct UdpSocket<R: Runtime> {
-    shared: Arc<Shared<R>>,
-}
+pub struct UdpSocket<R: Runtime = ThreadedNet>(Socket<R>);
 
-struct Shared<R: Runtime> {
-    runtime: R,
-    id: UdpId,
-    local: SocketAddr,
-    options: Mutex<Options>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Options {
-    modes: Modes,
-    /// The peer of a connected socket.
-    peer: Option<SocketAddr>,
+impl UdpSocket {
+    /// Binds to `addr` of the [installed](ThreadedNet::install) net.
+    ///
+    /// # Errors
+    /// As [`bind_on`](Self::bind_on); `ENETDOWN` if none is installed.
+    pub fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::bind_on(&ThreadedNet::installed()?, addr)
+    }
 }
 
 impl<R: Runtime> UdpSocket<R> {
@@ -40,25 +33,23 @@ impl<R: Runtime> UdpSocket<R> {
     ///
     /// # Errors
     /// `EADDRINUSE`, `EADDRNOTAVAIL`, or `ENOBUFS` beyond `Limits::udp_sockets`.
-    pub fn bind(runtime: &R, addr: impl ToSocketAddrs) -> io::Result<Self> {
+    pub fn bind_on(runtime: &R, addr: impl ToSocketAddrs) -> io::Result<Self> {
         first_that_works(addr, |addr| {
-            let id = runtime.with(|host| host.stack.udp_bind(addr))?.map_err(errno::bind)?;
-            let local = runtime.with(|host| host.stack.udp_addr(id))?.unwrap_or(addr);
-            let options = Mutex::default();
-            Ok(Self { shared: Arc::new(Shared { runtime: runtime.clone(), id, local, options }) })
+            let socket = Socket::new(runtime, Domain::of(addr), Type::Datagram)?;
+            socket.bind(addr)?;
+            Ok(Self(socket))
         })
     }
 
     /// Sends one datagram.
     ///
     /// # Errors
-    /// `EMSGSIZE` if it exceeds the MTU, `EINVAL` if `addr` cannot be a peer, `EAGAIN` if the
-    /// queue is full and the socket does not block, or its timeout passed.
+    /// As [`Socket::send_to`].
     pub fn send_to(&self, data: &[u8], addr: impl ToSocketAddrs) -> io::Result<usize> {
         let Some(to) = addr.to_socket_addrs()?.next() else {
             return Err(errno::of(libc::EINVAL));
         };
-        self.transmit(data, to)
+        self.0.send_to(data, to, MsgFlags::empty())
     }
 
     /// Receives one datagram and says who sent it. What does not fit into `out` is lost, without
@@ -67,7 +58,21 @@ impl<R: Runtime> UdpSocket<R> {
     /// # Errors
     /// `EAGAIN` if there is none and the socket does not block, or its timeout passed.
     pub fn recv_from(&self, out: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.recv_datagram(out).map(|received| (received.len, received.from))
+        self.recv_datagram(out).map(|datagram| self.with_sender(datagram))
+    }
+
+    /// As [`recv_from`](Self::recv_from), but the datagram stays there.
+    ///
+    /// # Errors
+    /// As [`recv_from`](Self::recv_from).
+    pub fn peek_from(&self, out: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.0.recv_from(out, MsgFlags::PEEK).map(|datagram| self.with_sender(datagram))
+    }
+
+    fn with_sender(&self, datagram: Datagram) -> (usize, SocketAddr) {
+        // A socket that was shut for reading finds nothing, from nobody.
+        let nobody = || self.local_addr().unwrap_or(Domain::V4.unspecified());
+        (datagram.len, datagram.from.unwrap_or_else(nobody))
     }
 
     /// Receives one datagram, and says also how long it really was, and to which of this host's
@@ -75,29 +80,16 @@ impl<R: Runtime> UdpSocket<R> {
     ///
     /// # Errors
     /// As [`recv_from`](Self::recv_from).
-    pub fn recv_datagram(&self, out: &mut [u8]) -> io::Result<Received> {
-        let Options { modes, peer } = self.options();
-        call(&self.shared.runtime, modes.nonblocking, modes.read_timeout, |host| {
-            loop {
-                match host.stack.udp_recv(self.shared.id, out) {
-                    // A connected socket hears its peer only.
-                    Some(received) if peer.is_some_and(|peer| peer != received.from) => {}
-                    Some(received) => return Poll::Ready(Ok(received)),
-                    None => return Poll::Pending,
-                }
-            }
-        })
+    pub fn recv_datagram(&self, out: &mut [u8]) -> io::Result<Datagram> {
+        self.0.recv_from(out, MsgFlags::empty())
     }
 
     /// Talks to `addr` only, from now on: see [`send`](Self::send) and [`recv`](Self::recv).
     ///
     /// # Errors
-    /// `EINVAL` if there is no address.
+    /// `EINVAL` if there is no address, or it cannot be a peer.
     pub fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<()> {
-        first_that_works(addr, |peer| {
-            self.with_options(|options| options.peer = Some(peer));
-            Ok(())
-        })
+        first_that_works(addr, |peer| self.0.connect(peer))
     }
 
     /// Sends one datagram to the connected peer.
@@ -105,24 +97,32 @@ impl<R: Runtime> UdpSocket<R> {
     /// # Errors
     /// `EDESTADDRREQ` if there is none; as [`send_to`](Self::send_to).
     pub fn send(&self, data: &[u8]) -> io::Result<usize> {
-        let peer = self.options().peer.ok_or_else(|| errno::of(libc::EDESTADDRREQ))?;
-        self.transmit(data, peer)
+        self.0.send(data, MsgFlags::empty())
     }
 
     /// Receives one datagram, from the peer if connected.
     ///
     /// # Errors
-    /// As [`recv_from`](Self::recv_from).
+    /// As [`recv_from`](Self::recv_from); `ECONNREFUSED` and its like if ICMP says that the peer is
+    /// not there.
     pub fn recv(&self, out: &mut [u8]) -> io::Result<usize> {
-        self.recv_datagram(out).map(|received| received.len)
+        self.0.recv(out, MsgFlags::empty())
+    }
+
+    /// As [`recv`](Self::recv), but the datagram stays there.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn peek(&self, out: &mut [u8]) -> io::Result<usize> {
+        self.0.recv(out, MsgFlags::PEEK)
     }
 
     /// Where it is bound.
     ///
     /// # Errors
-    /// None today; the signature is that of `std::net`.
+    /// `EDEADLK` from inside the driver or the observer.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.shared.local)
+        self.0.local_addr()
     }
 
     /// The connected peer.
@@ -130,7 +130,7 @@ impl<R: Runtime> UdpSocket<R> {
     /// # Errors
     /// `ENOTCONN` if there is none.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.options().peer.ok_or_else(|| errno::of(libc::ENOTCONN))
+        self.0.peer_addr()
     }
 
     /// Another handle to the same socket.
@@ -138,7 +138,7 @@ impl<R: Runtime> UdpSocket<R> {
     /// # Errors
     /// None today; the signature is that of `std::net`.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { shared: Arc::clone(&self.shared) })
+        Ok(Self(self.0.clone()))
     }
 
     /// How long receiving waits (`SO_RCVTIMEO`), after which it fails with `EAGAIN`; `None` for
@@ -147,9 +147,7 @@ impl<R: Runtime> UdpSocket<R> {
     /// # Errors
     /// `EINVAL` for zero.
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = valid_timeout(timeout)?;
-        self.with_options(|options| options.modes.read_timeout = timeout);
-        Ok(())
+        self.0.set_option(SocketOption::ReceiveTimeout, valid_timeout(timeout)?.into())
     }
 
     /// How long sending waits (`SO_SNDTIMEO`), after which it fails with `EAGAIN`; `None` for
@@ -158,70 +156,93 @@ impl<R: Runtime> UdpSocket<R> {
     /// # Errors
     /// `EINVAL` for zero.
     pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = valid_timeout(timeout)?;
-        self.with_options(|options| options.modes.write_timeout = timeout);
-        Ok(())
+        self.0.set_option(SocketOption::SendTimeout, valid_timeout(timeout)?.into())
     }
 
     /// See [`set_read_timeout`](Self::set_read_timeout).
     ///
     /// # Errors
-    /// None today; the signature is that of `std::net`.
+    /// `EDEADLK` from inside the driver or the observer.
     pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.options().modes.read_timeout)
+        self.0.time_option(SocketOption::ReceiveTimeout)
     }
 
     /// See [`set_write_timeout`](Self::set_write_timeout).
     ///
     /// # Errors
-    /// None today; the signature is that of `std::net`.
+    /// `EDEADLK` from inside the driver or the observer.
     pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.options().modes.write_timeout)
+        self.0.time_option(SocketOption::SendTimeout)
     }
 
-    /// Whether calls fail with `EAGAIN` where they would wait. What is sent from such a socket
-    /// leaves with the next turn.
+    /// Whether datagrams may go to broadcast addresses (`SO_BROADCAST`).
     ///
     /// # Errors
-    /// None today; the signature is that of `std::net`.
+    /// `EDEADLK` from inside the driver or the observer.
+    pub fn set_broadcast(&self, broadcast: bool) -> io::Result<()> {
+        self.0.set_option(SocketOption::Broadcast, broadcast.into())
+    }
+
+    /// See [`set_broadcast`](Self::set_broadcast).
+    ///
+    /// # Errors
+    /// `EDEADLK` from inside the driver or the observer.
+    pub fn broadcast(&self) -> io::Result<bool> {
+        Ok(self.0.option(SocketOption::Broadcast)? == OptionValue::Flag(true))
+    }
+
+    /// Time to live of what is sent (`IP_TTL`): 1 to 255.
+    ///
+    /// # Errors
+    /// `EINVAL` for another value.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.0.set_number(SocketOption::HopLimit, ttl)
+    }
+
+    /// See [`set_ttl`](Self::set_ttl).
+    ///
+    /// # Errors
+    /// `EDEADLK` from inside the driver or the observer.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.0.number_option(SocketOption::HopLimit)
+    }
+
+    /// What went wrong and nobody was told, once (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// `EDEADLK` from inside the driver or the observer.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.0.take_error()
+    }
+
+    /// Whether calls fail with `EAGAIN` where they would wait.
+    ///
+    /// # Errors
+    /// `EDEADLK` from inside the driver or the observer.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.with_options(|options| options.modes.nonblocking = nonblocking);
-        Ok(())
+        self.0.set_nonblocking(nonblocking)
     }
 
-    fn transmit(&self, data: &[u8], to: SocketAddr) -> io::Result<usize> {
-        let Shared { runtime, id, .. } = &*self.shared;
-        let Modes { nonblocking, write_timeout, .. } = self.options().modes;
-        let count = call(runtime, nonblocking, write_timeout, |host| host.send_to(*id, to, data))?;
-        if !nonblocking {
-            runtime.push()?;
-        }
-        Ok(count)
+    /// The same as a [`Socket`], for what `std::net` does not have.
+    pub const fn socket(&self) -> &Socket<R> {
+        &self.0
     }
+}
 
-    fn options(&self) -> Options {
-        *self.shared.options.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn with_options(&self, act: impl FnOnce(&mut Options)) {
-        act(&mut self.shared.options.lock().unwrap_or_else(PoisonError::into_inner));
+impl<R: Runtime> From<Socket<R>> for UdpSocket<R> {
+    fn from(socket: Socket<R>) -> Self {
+        Self(socket)
     }
 }
 
 impl<R: Runtime> AsSocket for UdpSocket<R> {
-    fn as_socket(&self) -> SocketId {
-        SocketId::Udp(self.shared.id)
-    }
-}
-
-impl<R: Runtime> Drop for Shared<R> {
-    fn drop(&mut self) {
-        self.runtime.end(SocketId::Udp(self.id), Ending::Close);
+    fn as_socket(&self) -> SocketHandle {
+        self.0.as_socket()
     }
 }
 
 impl<R: Runtime> fmt::Debug for UdpSocket<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UdpSocket").field("addr", &self.shared.local).finish()
+        f.debug_struct("UdpSocket").field("addr", &self.local_addr().ok()).finish()
     }
 }

@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 fn talk<O: Observer + 'static>(args: &Args, observer: O) -> anyhow::Result<ExitCode> {
     let host = TunHost::open(&args.tun, args.addr, &args.options, observer)?;
     let server = SocketAddr::from((args.server, args.port));
-    let result = TcpStream::connect(&host.net, server)
+    let result = TcpStream::connect_on(&host.net, server)
         .with_context(|| format!("cannot connect to {server}"))
         .and_then(|stream| {
             eprintln!("chat_client: connected to {server}");

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 use minitcp_proto::{Driver, Observer};
-use minitcp_sockets::{Net, PollFd, PollFlags, TcpStream};
+use minitcp_sockets::{Net, PollFd, PollFlags, Runtime as _, TcpStream};
 
 /// Sends what comes out of `input` and writes what the server sends to `output`, until the server
 /// closes. After the last of `input` our direction is closed. Who feeds `input` must interrupt

@@ -105,7 +105,7 @@ where
         bounds: Bounds,
         report: impl FnMut(Happening) + 'static,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(net, addr)?;
+        let listener = TcpListener::bind_on(net, addr)?;
         listener.set_nonblocking(true)?;
         Ok(Self {
             net: net.clone(),

@@ -87,7 +87,7 @@ fn addr() -> SocketAddr {
 }
 
 fn connect(net: &Net<Sim>) -> Stream {
-    let stream = TcpStream::connect(net, addr()).unwrap();
+    let stream = TcpStream::connect_on(net, addr()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream
 }

@@ -115,7 +115,7 @@ fn chat_from_second_device() -> anyhow::Result<String> {
     config.mtu = driver.mtu();
     let memory = Memory::allocate(&Limits::default());
     let net = Net::new(Stack::new(config, memory, random_seed()?), driver);
-    let mut stream = TcpStream::connect_timeout(&net, &SERVER.into(), PATIENCE)?;
+    let mut stream = TcpStream::connect_timeout_on(&net, &SERVER.into(), PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(b"good evening from the other side\n")?;
     let mut line = String::new();

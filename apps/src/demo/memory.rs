@@ -57,7 +57,7 @@ fn ping_all(link: &MemoryLink, count: u16, size: usize) -> Result<String, String
 }
 
 fn echo_datagram(net: &ClientNet) -> io::Result<String> {
-    let socket = UdpSocket::bind(net, (CLIENT, 0))?;
+    let socket = UdpSocket::bind_on(net, (CLIENT, 0))?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.send_to(b"is anybody there?", (*SERVER.ip(), 9999))?;
     let mut octets = [0; 100];
@@ -116,7 +116,7 @@ impl Chatter {
 }
 
 fn connect(net: &ClientNet) -> io::Result<TcpStream<ClientNet>> {
-    let stream = TcpStream::connect_timeout(net, &SocketAddr::from(SERVER), PATIENCE)?;
+    let stream = TcpStream::connect_timeout_on(net, &SocketAddr::from(SERVER), PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     Ok(stream)
 }

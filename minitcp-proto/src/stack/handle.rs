@@ -6,6 +6,7 @@ use crate::error::{CloseReason, RecvError, SendError};
 use crate::observe::Observer;
 use crate::stack::Stack;
 use crate::stack::event::ConnectionId;
+use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::{Info, State, Tcb, user};
 
 /// A connection, borrowed from its stack for a few calls.
@@ -125,6 +126,12 @@ impl<O: Observer> Connection<'_, '_, O> {
     pub fn unacknowledged(&self) -> usize {
         let queued = self.tcb().map_or(0, |tcb| tcb.send.buffer.len());
         usize::try_from(queued).unwrap_or(usize::MAX)
+    }
+
+    /// An acknowledgment must leave at once, such as one that tells of a window that reading has
+    /// opened: worth a [`poll_transmit`](Stack::poll_transmit).
+    pub fn owes_ack(&self) -> bool {
+        self.tcb().is_some_and(|tcb| tcb.receive.ack.owed() == Owed::Now)
     }
 
     /// This end.

@@ -81,6 +81,11 @@ impl<O: Observer> Stack<'_, O> {
         Some(ConnectionId(key))
     }
 
+    /// How many connections wait on `listener` to be accepted; 0 for a stale id.
+    pub fn acceptable(&self, listener: ListenerId) -> u32 {
+        self.listeners.get(listener.0).map_or(0, |listener| listener.accept_queue.len())
+    }
+
     /// Where `listener` listens; `None` for a stale id.
     pub fn listener_addr(&self, listener: ListenerId) -> Option<SocketAddr> {
         let flow = self.listeners.get(listener.0)?.flow;

@@ -5,7 +5,9 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use minitcp_proto::{Instant, Limits};
-use minitcp_sockets::{AsSocket, Net, PollFd, PollFlags, TcpListener, TcpStream, UdpSocket};
+use minitcp_sockets::{
+    AsSocket, Net, PollFd, PollFlags, Runtime as _, TcpListener, TcpStream, UdpSocket,
+};
 
 use crate::support::{End, Pair, SERVER};
 
@@ -14,8 +16,8 @@ type Stream = TcpStream<Net<End>>;
 const ALL: PollFlags = PollFlags::IN.union(PollFlags::OUT).union(PollFlags::RDHUP);
 
 fn connected(pair: &Pair) -> (Stream, Stream) {
-    let listener = TcpListener::bind(&pair.server, (SERVER, 80)).unwrap();
-    let client = TcpStream::connect(&pair.client, (SERVER, 80)).unwrap();
+    let listener = TcpListener::bind_on(&pair.server, (SERVER, 80)).unwrap();
+    let client = TcpStream::connect_on(&pair.client, (SERVER, 80)).unwrap();
     (client, listener.accept().unwrap().0)
 }
 
@@ -30,10 +32,10 @@ fn ready(net: &Net<End>, socket: &impl AsSocket) -> PollFlags {
 #[test]
 fn a_listener_is_readable_while_connections_wait() {
     let pair = Pair::new();
-    let listener = TcpListener::bind(&pair.server, (SERVER, 80)).unwrap();
+    let listener = TcpListener::bind_on(&pair.server, (SERVER, 80)).unwrap();
     assert_eq!(ready(&pair.server, &listener), PollFlags::empty());
     let _clients: Vec<Stream> =
-        (0..3).map(|_| TcpStream::connect(&pair.client, (SERVER, 80)).unwrap()).collect();
+        (0..3).map(|_| TcpStream::connect_on(&pair.client, (SERVER, 80)).unwrap()).collect();
     for _ in 0..3 {
         assert_eq!(ready(&pair.server, &listener), PollFlags::IN);
         assert_eq!(ready(&pair.server, &listener), PollFlags::IN, "level-triggered");
@@ -157,8 +159,8 @@ fn memory_that_is_gone_is_not_polled_for_in_circles() {
 fn udp_and_many_sockets_at_once() {
     let pair = Pair::new();
     let sockets: Vec<_> =
-        (0..50).map(|i| UdpSocket::bind(&pair.server, (SERVER, 6000 + i)).unwrap()).collect();
-    let client = UdpSocket::bind(&pair.client, "0.0.0.0:0").unwrap();
+        (0..50).map(|i| UdpSocket::bind_on(&pair.server, (SERVER, 6000 + i)).unwrap()).collect();
+    let client = UdpSocket::bind_on(&pair.client, "0.0.0.0:0").unwrap();
     for port in [6007, 6031] {
         client.send_to(b"x", (SERVER, port)).unwrap();
     }

@@ -10,18 +10,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use minitcp_proto::{Driver, Instant, Observer, SocketId, Stack};
+use minitcp_proto::{Driver, Instant, Observer, Stack};
 
 use crate::errno;
-use crate::host::{Ending, Host};
-use crate::poll::PollFd;
+use crate::host::{Host, SocketHandle};
+use crate::poll::PollFlags;
 use crate::runtime::Runtime;
 
 /// A stack and its driver, for sockets that one thread uses. A clone is another handle to the
 /// same.
 ///
 /// Packets move only inside calls: in those that wait, in writes to blocking sockets, in
-/// [`poll`](Self::poll) and in [`turn`](Self::turn). A program that does none of these for long
+/// [`poll`](Runtime::poll) and in [`turn`](Self::turn). A program that does none of these for long
 /// lets its peers wait.
 ///
 /// Calls from inside the driver or the observer, which run while the stack is in use, fail with
@@ -33,7 +33,7 @@ pub struct Net<D: Driver, O: Observer = ()> {
 struct Shared<D: Driver, O: Observer> {
     core: RefCell<Core<D, O>>,
     /// Sockets that were dropped while the core was in use.
-    ended: RefCell<Vec<(SocketId, Ending)>>,
+    ended: RefCell<Vec<SocketHandle>>,
     interrupted: Arc<AtomicBool>,
 }
 
@@ -66,33 +66,6 @@ where
         })?
     }
 
-    /// Waits until one of `sockets` is ready for what it is asked, and returns how many are:
-    /// those with something in [`PollFd::ready`]. Level-triggered, as `poll(2)`. `timeout` of
-    /// `None` waits as long as it takes, zero not at all. Costs a look at each socket.
-    ///
-    /// # Errors
-    /// `EINTR` after [`Interrupter::interrupt`]; those of the driver.
-    pub fn poll(&self, sockets: &mut [PollFd], timeout: Option<Duration>) -> io::Result<usize> {
-        let deadline = match timeout {
-            Some(timeout) => Some(self.now()? + timeout),
-            None => None,
-        };
-        let mut wait_until = Some(Instant::ZERO); // Sockets that are always ready get packets too.
-        loop {
-            self.turn(wait_until)?;
-            let count = self.with(|host| {
-                sockets.iter_mut().filter_map(|fd| fd.update(host.readiness(fd.socket()))).count()
-            })?;
-            if count > 0
-                || deadline.is_some_and(|deadline| self.now().is_ok_and(|now| now >= deadline))
-            {
-                return Ok(count);
-            }
-            self.check_interrupt()?;
-            wait_until = deadline;
-        }
-    }
-
     /// Turns until all closed connections have finished in the background, at most for `timeout`;
     /// `false` if some have not. A program calls it before it exits.
     ///
@@ -100,7 +73,7 @@ where
     /// Those of the driver.
     pub fn drain(&self, timeout: Duration) -> io::Result<bool> {
         let deadline = self.now()? + timeout;
-        self.push()?;
+        self.push(true)?;
         loop {
             let lingering = self.with_stack(|stack| {
                 let open = stack.connection_ids().count();
@@ -147,8 +120,8 @@ where
     /// The core, after the sockets that were dropped meanwhile are gone.
     fn core<T>(&self, act: impl FnOnce(&mut Core<D, O>) -> T) -> io::Result<T> {
         let mut core = self.shared.core.try_borrow_mut().map_err(|_| errno::reentered())?;
-        for (socket, ending) in self.shared.ended.take() {
-            core.host.end(socket, ending);
+        for socket in self.shared.ended.take() {
+            core.host.end(socket);
         }
         Ok(act(&mut core))
     }
@@ -164,8 +137,10 @@ where
         self.core(|core| act(&mut core.host))
     }
 
+    /// One thread: whatever comes, comes while this call turns.
     fn wait<T>(
         &self,
+        _: &[(SocketHandle, PollFlags)],
         deadline: Option<Instant>,
         mut attempt: impl FnMut(&mut Host<O>) -> Poll<io::Result<T>>,
     ) -> io::Result<T> {
@@ -183,18 +158,18 @@ where
         }
     }
 
-    fn push(&self) -> io::Result<()> {
-        self.turn(Some(Instant::ZERO))
+    fn push(&self, blocks: bool) -> io::Result<()> {
+        if blocks { self.turn(Some(Instant::ZERO)) } else { Ok(()) }
     }
 
     fn now(&self) -> io::Result<Instant> {
         self.core(|core| core.driver.now())
     }
 
-    fn end(&self, socket: SocketId, ending: Ending) {
-        self.shared.ended.borrow_mut().push((socket, ending));
+    fn end(&self, socket: SocketHandle) {
+        self.shared.ended.borrow_mut().push(socket);
         // The FIN leaves now if it can, and with the next turn if not.
-        let _ = self.push();
+        let _ = self.push(true);
     }
 }
 

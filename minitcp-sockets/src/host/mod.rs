@@ -1,0 +1,369 @@
+//! What all sockets of one host share: the stack, and the table of sockets with what POSIX wants
+//! remembered about each and the stack has no use for.
+
+mod options;
+mod readiness;
+mod tcp;
+mod udp;
+
+use std::collections::HashMap;
+use std::io;
+use std::task::{Poll, Waker};
+
+use minitcp_proto::{
+    ConnectionId, ListenerId, Observer, Readiness, SocketId, Stack, UdpId,
+};
+
+use crate::errno;
+use crate::poll::PollFlags;
+use crate::socket::{Domain, Type};
+
+pub(crate) use options::Options;
+
+/// A stack and its sockets. Only a [`Runtime`](crate::Runtime) has one.
+#[derive(Debug)]
+pub struct Host<O: Observer = ()> {
+    pub(crate) stack: Stack<'static, O>,
+    /// Slots of sockets; those in `free` are empty.
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// Which socket the stack means; looked up only, never iterated.
+    by_id: HashMap<SocketId, SocketHandle>,
+    /// How many waiters stand in all slots.
+    waiting: usize,
+    /// Waiters whose sockets have news, to be woken when the host is free.
+    woken: Vec<Waker>,
+    /// Something was done that should leave the host soon.
+    urgent: bool,
+}
+
+/// Names a socket for ever: after it is closed, the handle finds nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketHandle {
+    index: u32,
+    generation: u32,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    entry: Option<Entry>,
+}
+
+/// One socket.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    domain: Domain,
+    role: Role,
+    options: Options,
+    /// What `SO_ERROR` has yet to tell (other than how a connection ended, which the stack knows).
+    error: Option<i32>,
+    /// `SHUT_RD`: where a read would wait, it finds the end of the stream instead.
+    read_shut: bool,
+    /// The last send said that more follows.
+    more: bool,
+    /// The reason for the end was reported once, by a call or by `SO_ERROR`.
+    error_taken: bool,
+    /// When the last send found no memory. Polling must not call the socket writable before
+    /// something has changed, or the application would spin.
+    starved: Option<Progress>,
+    waiters: Vec<Waiter>,
+}
+
+impl Entry {
+    const fn new(domain: Domain, role: Role, options: Options) -> Self {
+        Self {
+            domain,
+            role,
+            options,
+            error: None,
+            read_shut: false,
+            more: false,
+            error_taken: false,
+            starved: None,
+            waiters: Vec::new(),
+        }
+    }
+}
+
+/// What a socket is at this point of its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A stream socket without a name.
+    Stream,
+    /// A stream socket with a name, and no more.
+    Bound(ListenerId),
+    /// `listen` was called.
+    Listener(ListenerId),
+    /// `connect` was called, and has yet to tell how it went.
+    Connecting(ConnectionId),
+    /// A connection, alive or ended.
+    Connection(ConnectionId),
+    /// A datagram socket without a name.
+    Datagram,
+    /// A datagram socket with a name.
+    Udp(UdpId),
+}
+
+impl Role {
+    /// The stack's name for the socket.
+    const fn id(self) -> Option<SocketId> {
+        match self {
+            Self::Stream | Self::Datagram => None,
+            Self::Bound(id) | Self::Listener(id) => Some(SocketId::Listener(id)),
+            Self::Connecting(id) | Self::Connection(id) => Some(SocketId::Connection(id)),
+            Self::Udp(id) => Some(SocketId::Udp(id)),
+        }
+    }
+
+    pub(crate) const fn kind(self) -> Type {
+        match self {
+            Self::Stream
+            | Self::Bound(_)
+            | Self::Listener(_)
+            | Self::Connecting(_)
+            | Self::Connection(_) => Type::Stream,
+            Self::Datagram | Self::Udp(_) => Type::Datagram,
+        }
+    }
+}
+
+/// Somebody who waits for a socket.
+#[derive(Debug)]
+struct Waiter {
+    interest: PollFlags,
+    waker: Waker,
+}
+
+/// Whether anything can have given memory or queue slots back since.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    packets: u64,
+    buffer_bytes: usize,
+}
+
+/// What an attempt found out; `Pending` where a blocking call would wait.
+pub(crate) type Attempt<T> = Poll<io::Result<T>>;
+
+pub(crate) const fn failed<T>(error: io::Error) -> Attempt<T> {
+    Poll::Ready(Err(error))
+}
+
+impl<O: Observer> Host<O> {
+    pub(crate) fn new(stack: Stack<'static, O>) -> Self {
+        Self {
+            stack,
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_id: HashMap::new(),
+            waiting: 0,
+            woken: Vec::new(),
+            urgent: false,
+        }
+    }
+
+    /// `socket` (POSIX).
+    pub(crate) fn open(&mut self, domain: Domain, kind: Type) -> SocketHandle {
+        let role = match kind {
+            Type::Stream => Role::Stream,
+            Type::Datagram => Role::Datagram,
+        };
+        let options = Options::new(domain, self.stack.config());
+        self.insert(Entry::new(domain, role, options))
+    }
+
+    fn insert(&mut self, entry: Entry) -> SocketHandle {
+        let id = entry.role.id();
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            u32::try_from(self.slots.len() - 1).expect("fewer sockets than memory has octets")
+        });
+        let slot = &mut self.slots[index as usize];
+        slot.entry = Some(entry);
+        let handle = SocketHandle { index, generation: slot.generation };
+        if let Some(id) = id {
+            self.by_id.insert(id, handle);
+        }
+        handle
+    }
+
+    /// # Errors
+    /// `EBADF` for a socket that is closed.
+    pub(crate) fn entry(&self, handle: SocketHandle) -> io::Result<&Entry> {
+        let slot = self.slots.get(handle.index as usize);
+        let slot = slot.filter(|slot| slot.generation == handle.generation);
+        slot.and_then(|slot| slot.entry.as_ref()).ok_or_else(|| errno::of(libc::EBADF))
+    }
+
+    /// # Errors
+    /// `EBADF` for a socket that is closed.
+    pub(crate) fn entry_mut(&mut self, handle: SocketHandle) -> io::Result<&mut Entry> {
+        let slot = self.slots.get_mut(handle.index as usize);
+        let slot = slot.filter(|slot| slot.generation == handle.generation);
+        slot.and_then(|slot| slot.entry.as_mut()).ok_or_else(|| errno::of(libc::EBADF))
+    }
+
+    /// The socket is something else from now on.
+    fn set_role(&mut self, handle: SocketHandle, role: Role) -> io::Result<()> {
+        let old = std::mem::replace(&mut self.entry_mut(handle)?.role, role);
+        if old.id() != role.id() {
+            old.id().map(|id| self.by_id.remove(&id));
+            role.id().map(|id| self.by_id.insert(id, handle));
+        }
+        Ok(())
+    }
+
+    /// Ends a socket, as its option `SO_LINGER` wants; one that is gone already is left in peace.
+    pub(crate) fn end(&mut self, handle: SocketHandle) {
+        let Ok(entry) = self.entry(handle) else { return };
+        let (role, aborts) = (entry.role, entry.options.linger == Some(std::time::Duration::ZERO));
+        match role {
+            Role::Connecting(id) | Role::Connection(id) => {
+                if let Some(connection) = self.stack.connection(id) {
+                    if aborts { connection.abort() } else { connection.close() }
+                }
+            }
+            Role::Bound(id) | Role::Listener(id) => self.stack.close_listener(id),
+            Role::Udp(id) => self.stack.udp_close(id),
+            Role::Stream | Role::Datagram => {}
+        }
+        self.urgent = true;
+        self.wake_all(handle);
+        role.id().map(|id| self.by_id.remove(&id));
+        let slot = &mut self.slots[handle.index as usize];
+        slot.entry = None;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(handle.index);
+    }
+
+    /// Learns what the stack has to tell. Call it after everything that may have moved packets.
+    pub(crate) fn collect_events(&mut self) {
+        while let Some(event) = self.stack.poll_event() {
+            let Some(handle) = self.by_id.get(&event.socket).copied() else { continue };
+            let read = Readiness::READABLE | Readiness::PEER_CLOSED | Readiness::ACCEPTABLE;
+            let write = Readiness::WRITABLE | Readiness::CONNECTED;
+            let mut interest = PollFlags::empty();
+            interest.set(PollFlags::IN, event.readiness.intersects(read));
+            interest.set(PollFlags::OUT, event.readiness.intersects(write));
+            if !event.readiness.intersects(read | write) || event.readiness.contains(CLOSED) {
+                interest = PollFlags::IN | PollFlags::OUT;
+            }
+            self.wake(handle, interest);
+        }
+    }
+
+    /// Wakes those who wait for any of `interest`; of those who wait to accept, only one.
+    fn wake(&mut self, handle: SocketHandle, interest: PollFlags) {
+        let Ok(entry) = self.entry_mut(handle) else { return };
+        let mut most = if matches!(entry.role, Role::Listener(_)) { 1 } else { usize::MAX };
+        let is_meant = |waiter: &mut Waiter| {
+            let meant = most > 0 && waiter.interest.intersects(interest);
+            most -= usize::from(meant);
+            meant
+        };
+        let woken: Vec<_> = entry.waiters.extract_if(.., is_meant).collect();
+        self.waiting -= woken.len();
+        self.woken.extend(woken.into_iter().map(|waiter| waiter.waker));
+    }
+
+    /// Wakes everybody who waits for this socket.
+    fn wake_all(&mut self, handle: SocketHandle) {
+        self.urgent = true; // Whoever waits with the driver may be one.
+        let Ok(entry) = self.entry_mut(handle) else { return };
+        let woken = std::mem::take(&mut entry.waiters);
+        self.waiting -= woken.len();
+        self.woken.extend(woken.into_iter().map(|waiter| waiter.waker));
+    }
+
+    /// Wakes everybody, since nothing will ever come again.
+    pub(crate) fn wake_everybody(&mut self) {
+        let entries = self.slots.iter_mut().filter_map(|slot| slot.entry.as_mut());
+        let woken = entries.flat_map(|entry| entry.waiters.drain(..));
+        self.woken.extend(woken.map(|waiter| waiter.waker));
+        self.waiting = 0;
+    }
+
+    /// `waker` will be woken, once, when `handle` may be ready for `interest`.
+    pub(crate) fn register(&mut self, handle: SocketHandle, interest: PollFlags, waker: &Waker) {
+        let Ok(entry) = self.entry_mut(handle) else { return waker.wake_by_ref() };
+        let known = entry.waiters.iter_mut().find(|known| known.waker.will_wake(waker));
+        match known {
+            Some(known) => known.interest |= interest,
+            None => {
+                entry.waiters.push(Waiter { interest, waker: waker.clone() });
+                self.waiting += 1;
+            }
+        }
+    }
+
+    /// `waker` waits no longer.
+    pub(crate) fn unregister(&mut self, handle: SocketHandle, waker: &Waker) {
+        let Ok(entry) = self.entry_mut(handle) else { return };
+        let before = entry.waiters.len();
+        entry.waiters.retain(|waiter| !waiter.waker.will_wake(waker));
+        let gone = before - entry.waiters.len();
+        self.waiting -= gone;
+    }
+
+    /// Somebody gives up who may have been woken for a connection to accept: the next in line is
+    /// woken for it.
+    pub(crate) fn pass_on(&mut self, on: &[(SocketHandle, PollFlags)]) {
+        for (handle, _) in on {
+            if let Ok(&Entry { role: Role::Listener(id), .. }) = self.entry(*handle)
+                && self.stack.acceptable(id) > 0
+            {
+                self.wake(*handle, PollFlags::IN);
+            }
+        }
+    }
+
+    /// How many wait for sockets.
+    pub(crate) const fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Those to be woken now.
+    pub(crate) fn take_woken(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// Whether something should leave soon; asked once.
+    pub(crate) const fn take_urgent(&mut self) -> bool {
+        std::mem::replace(&mut self.urgent, false)
+    }
+
+    fn starve(&mut self, handle: SocketHandle) {
+        let now = self.progress();
+        if let Ok(entry) = self.entry_mut(handle) {
+            entry.starved = Some(now);
+        }
+    }
+
+    fn is_starved(&self, entry: &Entry) -> bool {
+        let now = self.progress();
+        entry.starved.is_some_and(|then| {
+            now.packets == then.packets && now.buffer_bytes >= then.buffer_bytes
+        })
+    }
+
+    fn progress(&self) -> Progress {
+        let stats = self.stack.stats();
+        Progress {
+            packets: stats.packets_in.wrapping_add(stats.packets_out),
+            buffer_bytes: self.stack.usage().buffer_bytes,
+        }
+    }
+}
+
+const CLOSED: Readiness = Readiness::CLOSED;
+
+/// Copies as much of `from` as fits to the front of `to`.
+fn copy(from: &[u8], to: &mut [u8]) -> usize {
+    let count = from.len().min(to.len());
+    to[..count].copy_from_slice(&from[..count]);
+    count
+}
+
+fn tail(slice: &mut [u8], from: usize) -> &mut [u8] {
+    slice.get_mut(from..).unwrap_or_default()
+}

@@ -1,0 +1,308 @@
+//! Attempts on stream sockets: each is done at once, or would wait.
+
+use std::io;
+use std::net::SocketAddr;
+use std::task::Poll;
+
+use minitcp_proto::{
+    ConnectionId, Instant, Observer, RecvError, SendError, State, TcpOptions,
+};
+
+use super::{Attempt, Entry, Host, Role, SocketHandle, copy, failed, tail};
+use crate::errno;
+use crate::shim::*;
+use crate::flags::MsgFlags;
+
+impl<O: Observer> Host<O> {
+    /// `bind` of a stream socket: the port is taken, though nobody listens.
+    pub(super) fn bind_stream(&mut self, handle: SocketHandle, addr: SocketAddr) -> io::Result<()> {
+        let options = self.entry(handle)?.options.bind;
+        let id = self.stack.tcp_bind(addr, options).map_err(errno::bind)?;
+        self.set_role(handle, Role::Bound(id))
+    }
+
+    /// `listen`: as Linux, a socket without a name gets one, and on a listener it changes the
+    /// backlog.
+    pub(crate) fn listen(&mut self, handle: SocketHandle, backlog: u32) -> io::Result<()> {
+        let entry = self.entry(handle)?;
+        let options = entry.options.listen();
+        let id = match entry.role {
+            Role::Bound(id) | Role::Listener(id) => id,
+            Role::Stream => {
+                let any = entry.domain.unspecified();
+                self.bind_stream(handle, any)?;
+                return self.listen(handle, backlog);
+            }
+            Role::Connecting(_) | Role::Connection(_) => return Err(errno::of(libc::EINVAL)),
+            Role::Datagram | Role::Udp(_) => return Err(errno::of(libc::EOPNOTSUPP)),
+        };
+        self.stack.start_listening(id, backlog, &options).map_err(errno::bind)?;
+        self.set_role(handle, Role::Listener(id))
+    }
+
+    pub(crate) fn accept(&mut self, handle: SocketHandle) -> Attempt<(SocketHandle, SocketAddr)> {
+        let entry = self.entry(handle)?;
+        let id = match entry.role {
+            Role::Listener(id) => id,
+            Role::Datagram | Role::Udp(_) => return failed(errno::of(libc::EOPNOTSUPP)),
+            Role::Stream | Role::Bound(_) | Role::Connecting(_) | Role::Connection(_) => {
+                return failed(errno::of(libc::EINVAL));
+            }
+        };
+        if entry.read_shut {
+            return failed(errno::of(libc::EINVAL)); // As Linux's listener after `shutdown`.
+        }
+        let (domain, options) = (entry.domain, entry.options.inherited());
+        let Some(connection) = self.stack.accept(id) else { return Poll::Pending };
+        let peer = self.stack.connection(connection).and_then(|connection| connection.peer_addr());
+        let peer = peer.map_or_else(|| domain.unspecified(), |peer| domain.outward(peer));
+        let role = Role::Connection(connection);
+        let accepted = self.insert(Entry::new(domain, role, options));
+        self.collect_events();
+        Poll::Ready(Ok((accepted, peer)))
+    }
+
+    /// `connect` of a stream socket: sends the SYN. What comes of it, `connected` tells.
+    pub(super) fn connect_stream(
+        &mut self,
+        handle: SocketHandle,
+        now: Instant,
+        peer: SocketAddr,
+    ) -> io::Result<()> {
+        let entry = self.entry(handle)?;
+        let (role, options) = (entry.role, entry.options);
+        let bound = match role {
+            Role::Stream => None,
+            Role::Bound(id) => Some(id),
+            Role::Connecting(_) | Role::Connection(_) | Role::Listener(_) => {
+                return Err(errno::of(libc::EISCONN));
+            }
+            Role::Datagram | Role::Udp(_) => return Err(errno::of(libc::EOPNOTSUPP)),
+        };
+        let id = self
+            .stack
+            .connect_with(now, peer, bound, &options.tcp)
+            .map_err(errno::connect)?;
+        self.set_role(handle, Role::Connecting(id))?;
+        if let Some(bound) = bound {
+            self.stack.close_listener(bound);
+        }
+        let entry = self.entry_mut(handle)?;
+        (entry.error_taken, entry.read_shut) = (false, false);
+        self.urgent = true;
+        Ok(())
+    }
+
+    /// Whether the handshake of an active open is over, and how. After a failure, the socket can
+    /// connect anew, as on Linux.
+    pub(crate) fn connected(&mut self, handle: SocketHandle) -> Attempt<()> {
+        let id = match self.entry(handle)?.role {
+            Role::Connecting(id) => id,
+            Role::Connection(_) => return Poll::Ready(Ok(())),
+            Role::Stream
+            | Role::Bound(_)
+            | Role::Listener(_)
+            | Role::Datagram
+            | Role::Udp(_) => return failed(errno::of(libc::ENOTCONN)),
+        };
+        match self.handshake(id) {
+            Handshake::Pending => Poll::Pending,
+            Handshake::Done => {
+                self.set_role(handle, Role::Connection(id))?;
+                Poll::Ready(Ok(()))
+            }
+            Handshake::Failed(code) => {
+                if let Some(connection) = self.stack.connection(id) {
+                    connection.close();
+                }
+                self.set_role(handle, Role::Stream)?;
+                let told = std::mem::take(&mut self.entry_mut(handle)?.error_taken);
+                failed(errno::of(if told { libc::ECONNABORTED } else { code }))
+            }
+        }
+    }
+
+    fn handshake(&mut self, id: ConnectionId) -> Handshake {
+        let Some(connection) = self.stack.connection(id) else {
+            return Handshake::Failed(libc::EIO);
+        };
+        match (connection.close_reason(), connection.state()) {
+            (Some(reason), _) if connection.peek().is_err() => {
+                Handshake::Failed(errno::ended(reason).unwrap_or(libc::EIO))
+            }
+            (None, State::SynSent | State::SynRcvd) => Handshake::Pending,
+            _ => Handshake::Done,
+        }
+    }
+
+    /// The connection behind a socket that reads or writes; `Pending` while it is being made.
+    fn open_connection(&mut self, handle: SocketHandle, otherwise: i32) -> Attempt<ConnectionId> {
+        match self.entry(handle)?.role {
+            Role::Connection(id) => Poll::Ready(Ok(id)),
+            Role::Connecting(id) => match self.connected(handle) {
+                Poll::Ready(Ok(())) => Poll::Ready(Ok(id)),
+                Poll::Ready(Err(error)) => failed(error),
+                Poll::Pending => Poll::Pending,
+            },
+            Role::Stream
+            | Role::Bound(_)
+            | Role::Listener(_)
+            | Role::Datagram
+            | Role::Udp(_) => failed(errno::of(otherwise)),
+        }
+    }
+
+    /// One step of a read: `so_far` octets of `out` are there already, with `MSG_WAITALL`.
+    pub(super) fn recv_stream(
+        &mut self,
+        handle: SocketHandle,
+        out: &mut [u8],
+        flags: MsgFlags,
+    ) -> Attempt<usize> {
+        let Poll::Ready(id) = self.open_connection(handle, libc::ENOTCONN)? else {
+            return Poll::Pending;
+        };
+        let low_water = usize::try_from(self.entry(handle)?.options.receive_low_water);
+        let least = match flags.contains(MsgFlags::WAITALL | MsgFlags::PEEK) {
+            true => out.len(),
+            false => low_water.unwrap_or(1).clamp(1, out.len().max(1)),
+        };
+        let read_shut = self.entry(handle)?.read_shut;
+        let Some(mut connection) = self.stack.connection(id) else {
+            return failed(errno::of(libc::EBADF));
+        };
+        let received = match connection.peek() {
+            // Fewer than wanted, and more may come.
+            Ok((a, b))
+                if a.len() + b.len() < least
+                    && !read_shut
+                    && connection.close_reason().is_none()
+                    && connection.state().may_receive() =>
+            {
+                return Poll::Pending;
+            }
+            Ok((a, b)) if flags.contains(MsgFlags::PEEK) => {
+                Ok(copy(a, out) + copy(b, tail(out, a.len())))
+            }
+            Ok(_) => connection.recv(out),
+            Err(error) => Err(error),
+        };
+        let owes_ack = connection.owes_ack();
+        self.urgent |= owes_ack;
+        match received {
+            Ok(count) => Poll::Ready(Ok(count)),
+            Err(RecvError::WouldBlock) if read_shut => Poll::Ready(Ok(0)),
+            Err(RecvError::WouldBlock) => Poll::Pending,
+            // As Linux does it: the error once, then the end of the stream.
+            Err(RecvError::Closed) => Poll::Ready(self.take_end(handle, id).map_or(Ok(0), Err)),
+        }
+    }
+
+    /// Queues what there is room for; never `Ok(0)`, unless `data` is empty.
+    pub(super) fn send_stream(
+        &mut self,
+        handle: SocketHandle,
+        data: &[u8],
+        more: bool,
+    ) -> Attempt<usize> {
+        let Poll::Ready(id) = self.open_connection(handle, libc::EPIPE)? else {
+            return Poll::Pending;
+        };
+        self.cork_for_more(handle, id, more)?;
+        let Some(mut connection) = self.stack.connection(id) else {
+            return failed(errno::of(libc::EBADF));
+        };
+        match connection.send(data) {
+            Ok(0) if !data.is_empty() => {
+                if connection.send_room() > 0 {
+                    self.starve(handle);
+                }
+                Poll::Pending
+            }
+            Ok(count) => {
+                self.urgent = true;
+                Poll::Ready(Ok(count))
+            }
+            Err(SendError::Closing) => failed(errno::of(libc::EPIPE)),
+            Err(SendError::Closed) => {
+                // A peer that had closed before it reset us: Linux says EPIPE from the start.
+                let had_closed = connection.peek().is_ok();
+                let error = self.take_end(handle, id).filter(|_| !had_closed);
+                failed(error.unwrap_or_else(|| errno::of(libc::EPIPE)))
+            }
+        }
+    }
+
+    /// `MSG_MORE` is `TCP_CORK` until the next send without it.
+    fn cork_for_more(&mut self, handle: SocketHandle, id: ConnectionId, more: bool) -> io::Result<()> {
+        let entry = self.entry_mut(handle)?;
+        if std::mem::replace(&mut entry.more, more) == more || entry.options.tcp.cork {
+            return Ok(());
+        }
+        let options = TcpOptions { cork: more, ..entry.options.tcp };
+        match self.stack.connection(id) {
+            Some(mut connection) => {
+                connection.set_options(&options).map_err(|_| errno::of(libc::EINVAL))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// `shutdown` of a stream socket; those who wait for it look again.
+    pub(super) fn shutdown_stream(
+        &mut self,
+        handle: SocketHandle,
+        read: bool,
+        write: bool,
+    ) -> io::Result<()> {
+        match self.entry(handle)?.role {
+            Role::Connecting(id) | Role::Connection(id) => {
+                let connection = self.stack.connection(id);
+                let mut connection = connection.ok_or_else(|| errno::of(libc::EBADF))?;
+                if connection.close_reason().is_some() {
+                    return Err(errno::of(libc::ENOTCONN));
+                }
+                if write {
+                    connection.shutdown();
+                    self.urgent = true;
+                }
+            }
+            Role::Listener(_) => {}
+            Role::Stream | Role::Bound(_) | Role::Datagram | Role::Udp(_) => {
+                return Err(errno::of(libc::ENOTCONN));
+            }
+        }
+        self.entry_mut(handle)?.read_shut |= read;
+        self.wake_all(handle);
+        Ok(())
+    }
+
+    /// Why the connection ended, if badly, and if nobody was told.
+    pub(super) fn take_end(
+        &mut self,
+        handle: SocketHandle,
+        id: ConnectionId,
+    ) -> Option<io::Error> {
+        let code = errno::ended(self.stack.connection(id)?.close_reason()?)?;
+        let entry = self.entry_mut(handle).ok()?;
+        (!std::mem::replace(&mut entry.error_taken, true)).then(|| errno::of(code))
+    }
+
+    /// Whether everything that was sent, and the FIN, has been acknowledged: what a lingering
+    /// close waits for.
+    pub(crate) fn has_finished_sending(&mut self, handle: SocketHandle) -> Attempt<()> {
+        let (Role::Connecting(id) | Role::Connection(id)) = self.entry(handle)?.role else {
+            return Poll::Ready(Ok(()));
+        };
+        match self.stack.connection(id).map(|connection| connection.state()) {
+            Some(State::FinWait1 | State::Closing | State::LastAck) => Poll::Pending,
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+enum Handshake {
+    Pending,
+    Done,
+    Failed(i32),
+}

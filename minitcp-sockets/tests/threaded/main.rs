@@ -1,0 +1,7 @@
+//! Sockets of many threads, over a cable in memory.
+
+mod cable;
+mod lone;
+mod many;
+mod races;
+mod stress;
