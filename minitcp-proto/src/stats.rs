@@ -114,6 +114,8 @@ pub struct Stats {
     pub fast_retransmits: u64,
     /// Zero-window probes sent (RFC 9293 §3.8.6.1).
     pub window_probes: u64,
+    /// Keep-alive probes sent (RFC 9293 §3.8.4).
+    pub keepalive_probes: u64,
     /// Segments that arrived ahead of a hole and were kept.
     pub out_of_order: u64,
     /// Resets sent.

@@ -24,17 +24,14 @@ impl<O: Observer> Stack<'_, O> {
         syn: &Segment<'_>,
         beyond: Option<SeqNum>,
     ) {
-        let is_full = self
-            .listeners
-            .get(listener)
-            .is_none_or(|listener| listener.accept_queue.len() >= listener.backlog);
-        if is_full {
+        let open = self.listeners.get(listener).filter(|listener| !listener.is_full());
+        let Some(options) = open.map(|listener| listener.options.tcp) else {
             return self.cx.drop(Drop::BacklogFull);
-        }
+        };
         if self.half_open.is_full() && !self.evict_half_open() {
             return self.cx.drop(Drop::NoSlot);
         }
-        let half_open = HalfOpen::new(flow, listener, syn, beyond, &self.cx);
+        let half_open = HalfOpen::new(flow, (listener, &options), syn, beyond, &self.cx);
         let Ok(key) = self.half_open.insert(half_open) else { return };
         self.half_open_order.push_back(&mut self.half_open_links, key.index);
         self.demux_insert(&flow, Endpoint::HalfOpen(key.index));
@@ -46,7 +43,7 @@ impl<O: Observer> Stack<'_, O> {
 
     pub(super) fn deliver_to_half_open(&mut self, index: u32, segment: &Segment<'_>, meta: RxMeta) {
         let Some(half_open) = self.half_open.at_mut(index) else { return };
-        let flow = half_open.flow;
+        let (flow, service) = (half_open.flow, half_open.service);
         match half_open.on_segment(segment) {
             Outcome::Complete => self.complete_half_open(index, segment, meta),
             Outcome::Answer => {
@@ -55,12 +52,12 @@ impl<O: Observer> Stack<'_, O> {
             }
             Outcome::Acknowledge => {
                 // The number after our SYN means nothing before the SYN itself has left.
-                let answer = (!half_open.syn_due).then(|| half_open.ack(&self.cx.config));
+                let answer = (!half_open.syn_due).then(|| half_open.ack());
                 self.cx.drop(Drop::OutOfWindow);
                 if let Some(Outgoing { seq, ack, flags, window, .. }) = answer
                     && self.cx.may_answer(segment)
                 {
-                    self.reply(flow, Content::Tcp { seq, ack, flags, window }, &[]);
+                    self.reply(flow, service, Content::Tcp { seq, ack, flags, window }, &[]);
                 }
             }
             Outcome::Ignore(reason) => self.cx.drop(reason),
@@ -70,7 +67,7 @@ impl<O: Observer> Stack<'_, O> {
             }
             Outcome::Reset(seq) => {
                 self.cx.drop(Drop::BadAck);
-                self.send_reset(flow, crate::tcp::input::Reset { seq, ack: None });
+                self.send_reset(flow, service, crate::tcp::input::Reset { seq, ack: None });
             }
         }
     }
@@ -81,16 +78,15 @@ impl<O: Observer> Stack<'_, O> {
     fn complete_half_open(&mut self, index: u32, segment: &Segment<'_>, meta: RxMeta) {
         let Some(half_open) = self.half_open.at(index) else { return };
         let (flow, listener) = (half_open.flow, half_open.listener);
-        let Some(queue) = self.listeners.get(listener).map(|l| (l.accept_queue.len(), l.backlog))
-        else {
+        let Some(opener) = self.listeners.get(listener) else {
             self.cx.drop(Drop::NoConnection);
             self.forget_half_open(index, Cause::Abort);
             return self.refuse(flow, segment);
         };
-        if queue.0 >= queue.1 {
+        if opener.is_full() {
             return self.cx.drop(Drop::BacklogFull);
         }
-        let mut tcb = Tcb::from_handshake(half_open, &self.cx.config, &self.cx);
+        let mut tcb = Tcb::from_handshake(half_open, &opener.options.tcp, &self.cx);
         tcb.listener = Some(listener);
         let Ok(key) = self.connections.insert(tcb) else {
             return self.cx.drop(Drop::NoSlot);

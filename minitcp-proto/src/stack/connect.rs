@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 
 use crate::error::ConnectError;
 use crate::observe::Observer;
+use crate::options::TcpOptions;
 use crate::secret::Flow;
 use crate::stack::Stack;
 use crate::stack::demux::{Endpoint, Protocol, wildcard};
@@ -28,6 +29,22 @@ impl<O: Observer> Stack<'_, O> {
         remote: SocketAddr,
         local: Option<SocketAddr>,
     ) -> Result<ConnectionId, ConnectError> {
+        let options = self.cx.config.tcp_options();
+        self.connect_with(now, remote, local, &options)
+    }
+
+    /// As [`connect`](Self::connect), with options of the connection's own, of which each is taken
+    /// as the nearest valid value.
+    ///
+    /// # Errors
+    /// As [`ConnectError`] lists.
+    pub fn connect_with(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        options: &TcpOptions,
+    ) -> Result<ConnectionId, ConnectError> {
         self.advance_clock(now);
         let flow = self.flow_towards(remote, local)?;
         let iss = isn::initial(&self.cx.secrets, &flow, self.cx.now);
@@ -35,7 +52,7 @@ impl<O: Observer> Stack<'_, O> {
             return Err(ConnectError::NoSlot);
         }
         let path = Path::new(flow, self.cx.config.mtu());
-        let tcb = Tcb::connect(path, iss, &mut self.cx);
+        let tcb = Tcb::connect(path, iss, &options.nearest(), &mut self.cx);
         let key = self.connections.insert(tcb).map_err(|_| ConnectError::NoSlot)?;
         self.demux_insert(&flow, Endpoint::Connection(key.index));
         self.cx.stats.active_opens += 1;

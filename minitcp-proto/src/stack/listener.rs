@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 
 use crate::error::BindError;
 use crate::observe::{Observer, Trace};
+use crate::options::ListenOptions;
 use crate::secret::Flow;
 use crate::stack::Stack;
 use crate::stack::demux::{Endpoint, Protocol, bound_flow};
@@ -19,6 +20,15 @@ pub(super) struct Listener {
     /// Most connections that wait to be accepted.
     pub(super) backlog: u32,
     pub(super) accept_queue: Queue,
+    /// In their ranges.
+    pub(super) options: ListenOptions,
+}
+
+impl Listener {
+    /// No other connection can wait to be accepted.
+    pub(super) fn is_full(&self) -> bool {
+        self.accept_queue.len() >= self.backlog
+    }
 }
 
 impl<O: Observer> Stack<'_, O> {
@@ -34,7 +44,9 @@ impl<O: Observer> Stack<'_, O> {
     /// was asked for and none is free.
     pub fn listen(&mut self, local: SocketAddr, backlog: u32) -> Result<ListenerId, BindError> {
         let flow = self.free_binding(Protocol::Tcp, local)?;
-        let listener = Listener { flow, backlog: backlog.max(1), accept_queue: Queue::EMPTY };
+        let options = self.cx.config.listen_options();
+        let listener =
+            Listener { flow, backlog: backlog.max(1), accept_queue: Queue::EMPTY, options };
         let key = self.listeners.insert(listener).map_err(|_| BindError::NoSlot)?;
         self.demux_insert(&flow, Endpoint::Listener(key.index));
         if let Some(to) = State::Closed.next(Cause::PassiveOpen) {
@@ -85,6 +97,19 @@ impl<O: Observer> Stack<'_, O> {
     pub fn listener_addr(&self, listener: ListenerId) -> Option<SocketAddr> {
         let flow = self.listeners.get(listener.0)?.flow;
         Some(SocketAddr::new(flow.local, flow.local_port))
+    }
+
+    /// The options of `listener`; `None` for a stale id.
+    pub fn listener_options(&self, listener: ListenerId) -> Option<ListenOptions> {
+        self.listeners.get(listener.0).map(|listener| listener.options)
+    }
+
+    /// Changes what connections that are yet to come start with, each option taken as the nearest
+    /// valid value; `false` for a stale id.
+    pub fn set_listener_options(&mut self, listener: ListenerId, options: &ListenOptions) -> bool {
+        let Some(listener) = self.listeners.get_mut(listener.0) else { return false };
+        listener.options = ListenOptions { tcp: options.tcp.nearest(), ..*options };
+        true
     }
 
     /// Stops listening. Connections that nobody has accepted are reset, unfinished handshakes

@@ -1,6 +1,7 @@
 //! A TCP segment arrives: which of the four shapes takes it (RFC 9293 §3.10.7)?
 
 use crate::observe::{Direction, Observer, Trace};
+use crate::options::Service;
 use crate::secret::Flow;
 use crate::seq::SeqNum;
 use crate::stack::Stack;
@@ -49,11 +50,11 @@ impl<O: Observer> Stack<'_, O> {
         meta: RxMeta,
     ) {
         let Some(tcb) = self.connections.at_mut(index) else { return };
-        let flow = tcb.flow();
+        let (flow, service) = (tcb.flow(), tcb.settings.service);
         let payload = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
         let segment_size = meta.segment_size.map_or(payload, |size| u32::from(size.get()));
         if let Some(reset) = handle_segment(tcb, segment, segment_size, &mut self.cx) {
-            self.send_reset(flow, reset);
+            self.send_reset(flow, service, reset);
         }
         self.settle(index);
     }
@@ -88,6 +89,7 @@ impl<O: Observer> Stack<'_, O> {
     fn deliver_to_time_wait(&mut self, index: u32, segment: &Segment<'_>) {
         let Some(remnant) = self.time_wait.at(index) else { return };
         let (flow, snd_nxt, last_ack) = (remnant.flow, remnant.snd_nxt, last_ack(remnant));
+        let service = remnant.service;
         match remnant.on_segment(segment) {
             time_wait::Outcome::Reopen if self.is_listening(&flow) => {
                 self.forget_time_wait(index);
@@ -95,12 +97,12 @@ impl<O: Observer> Stack<'_, O> {
             }
             time_wait::Outcome::AckAndRestart => {
                 self.restart_time_wait(index);
-                self.reply(flow, last_ack, &[]);
+                self.reply(flow, service, last_ack, &[]);
             }
             time_wait::Outcome::Reopen | time_wait::Outcome::Ack => {
                 self.cx.drop(Drop::OutOfWindow);
                 if self.cx.may_answer(segment) {
-                    self.reply(flow, last_ack, &[]);
+                    self.reply(flow, service, last_ack, &[]);
                 }
             }
             time_wait::Outcome::Ignore(reason) => self.cx.drop(reason),
@@ -111,20 +113,26 @@ impl<O: Observer> Stack<'_, O> {
     /// (RFC 9293 §3.10.7.1).
     pub(super) fn refuse(&mut self, flow: Flow, segment: &Segment<'_>) {
         if !segment.flags.contains(Flags::RST) {
-            self.send_reset(flow, Reset::answering(segment));
+            self.send_reset(flow, Service::default(), Reset::answering(segment));
         }
     }
 
-    pub(super) fn send_reset(&mut self, flow: Flow, reset: Reset) {
+    pub(super) fn send_reset(&mut self, flow: Flow, service: Service, reset: Reset) {
         let flags = if reset.ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
         let ack = reset.ack.unwrap_or_default();
         let content = Content::Tcp { seq: reset.seq, ack, flags, window: 0 };
-        self.reply(flow, content, &[]);
+        self.reply(flow, service, content, &[]);
     }
 
     /// Queues a stateless reply; when the queue is full it is dropped and counted.
-    pub(super) fn reply(&mut self, flow: Flow, content: Content, payload: &[u8]) -> bool {
-        let queued = self.mail.put_reply(&mut self.cx.pool, (flow, content), payload);
+    pub(super) fn reply(
+        &mut self,
+        flow: Flow,
+        service: Service,
+        content: Content,
+        payload: &[u8],
+    ) -> bool {
+        let queued = self.mail.put_reply(&mut self.cx.pool, (flow, service, content), payload);
         if !queued {
             self.cx.drop(Drop::ReplyQueueFull);
         }

@@ -5,6 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use crate::config::UnboundUdp;
 use crate::error::{BindError, UdpError};
 use crate::observe::{Direction, Observer, Trace};
+use crate::options::Service;
 use crate::secret::Flow;
 use crate::stack::Stack;
 use crate::stack::demux::{Endpoint, Protocol};
@@ -74,7 +75,7 @@ impl<O: Observer> Stack<'_, O> {
         let cap = self.cx.config.udp_buffer;
         let Some(socket) = self.udp.at_mut(index) else { return };
         let fits = socket.received_bytes.checked_add(len).is_some_and(|total| total <= cap);
-        let addressed = (flow, Content::Udp);
+        let addressed = (flow, Service::default(), Content::Udp);
         if !fits || !self.mail.put(&mut socket.received, &mut self.cx.pool, addressed, payload) {
             return self.cx.drop(Drop::UdpQueueFull);
         }
@@ -90,7 +91,7 @@ impl<O: Observer> Stack<'_, O> {
             // What the link would not take back is not echoed either.
             UnboundUdp::Echo if flow.remote_port != 0 && self.fits_mtu(flow.local, payload) => {
                 self.cx.stats.datagrams_in += 1;
-                self.reply(flow, Content::Udp, payload);
+                self.reply(flow, Service::default(), Content::Udp, payload);
             }
             UnboundUdp::PortUnreachable => {
                 self.cx.drop(Drop::UdpUnbound);
@@ -190,7 +191,7 @@ impl<O: Observer> Stack<'_, O> {
         let cap = config.udp_buffer;
         let socket = self.udp.get_mut(id.0).ok_or(UdpError::Stale)?;
         let fits = socket.outgoing_bytes.checked_add(len).is_some_and(|total| total <= cap);
-        let addressed = (flow, Content::Udp);
+        let addressed = (flow, Service::default(), Content::Udp);
         if !fits || !self.mail.put(&mut socket.outgoing, &mut self.cx.pool, addressed, payload) {
             socket.write_blocked = true;
             if socket.outgoing.is_empty() {

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::observe::Observer;
+use crate::options::{Service, TcpOptions};
 use crate::secret::Flow;
 use crate::seq::SeqNum;
 use crate::stats::Drop;
@@ -27,6 +28,11 @@ pub(crate) struct HalfOpen {
     pub(crate) options: Options,
     /// The window that our SYN,ACK offers.
     pub(crate) advertised: u32,
+    /// The MSS and, if the peer scales too, the shift that our SYN,ACK announces.
+    pub(crate) mss: u16,
+    pub(crate) rcv_wscale: u8,
+    /// Of the listener, when the SYN came.
+    pub(crate) service: Service,
     /// When the first SYN,ACK left (or was due).
     pub(crate) sent: Instant,
     /// How often the SYN,ACK was sent again.
@@ -57,7 +63,7 @@ impl HalfOpen {
     /// where the last incarnation of this connection ended (RFC 9293 MAY-2).
     pub(crate) fn new<O: Observer>(
         flow: Flow,
-        listener: Key,
+        (listener, options): (Key, &TcpOptions),
         syn: &Segment<'_>,
         beyond: Option<SeqNum>,
         cx: &Context<'_, O>,
@@ -66,13 +72,17 @@ impl HalfOpen {
         if let Some(old) = beyond.filter(|old| !iss.after(*old)) {
             iss = old.plus(1 << 16);
         }
+        let local_mss = Path::new(flow, cx.config.mtu()).local_mss();
         Self {
             flow,
             listener,
             iss,
             irs: syn.seq,
             options: syn.options,
-            advertised: cx.config.receive_buffer.clamp(1, u32::from(u16::MAX)),
+            advertised: options.receive_buffer.min(u32::from(u16::MAX)),
+            mss: options.max_segment.map_or(local_mss, |mss| mss.min(local_mss)),
+            rcv_wscale: syn.options.window_scale.map_or(0, |_| shift_for(options.receive_buffer)),
+            service: Service::new(options.hop_limit, options.traffic_class),
             sent: cx.now,
             retries: 0,
             syn_due: true,
@@ -121,18 +131,14 @@ impl HalfOpen {
     }
 
     /// The SYN,ACK (RFC 9293 §3.10.7.2): our MSS, and a window scale if the peer sent one.
-    pub(crate) fn syn_ack(&self, config: &Config) -> Outgoing {
-        let scale = self.options.window_scale.map(|_| shift_for(config.receive_buffer));
+    pub(crate) fn syn_ack(&self) -> Outgoing {
+        let scale = self.options.window_scale.map(|_| self.rcv_wscale);
         Outgoing {
             seq: self.iss,
             ack: self.irs.plus(1),
             flags: Flags::SYN | Flags::ACK,
             window: u16::try_from(self.advertised).unwrap_or(u16::MAX),
-            options: Options {
-                mss: Some(Path::new(self.flow, config.mtu()).local_mss()),
-                window_scale: scale,
-                ..Options::NONE
-            },
+            options: Options { mss: Some(self.mss), window_scale: scale, ..Options::NONE },
             ..Outgoing::EMPTY
         }
     }
@@ -140,10 +146,10 @@ impl HalfOpen {
     /// The answer to a segment outside the window (RFC 9293 §3.10.7.4, first step). The SYN,ACK
     /// would not do: a peer that is established has to answer it, from outside the window again
     /// if it has filled that, and so on for as long as this handshake finds no room.
-    pub(crate) fn ack(&mut self, config: &Config) -> Outgoing {
-        let scale = self.options.window_scale.map_or(0, |_| shift_for(config.receive_buffer));
-        let window = self.advertised.div_ceil(1 << scale);
-        self.advertised = window << scale; // The field is rounded up: remember what it offered.
+    pub(crate) fn ack(&mut self) -> Outgoing {
+        let window = self.advertised.div_ceil(1 << self.rcv_wscale);
+        // The field is rounded up: remember what it offered.
+        self.advertised = window << self.rcv_wscale;
         Outgoing {
             seq: self.iss.plus(1),
             ack: self.irs.plus(1),
@@ -175,6 +181,9 @@ mod tests {
             irs: SeqNum(1000),
             options: Options { window_scale, ..Options::NONE },
             advertised,
+            mss: 1460,
+            rcv_wscale: 0,
+            service: Service::default(),
             sent: Instant::ZERO,
             retries: 0,
             syn_due: false,
@@ -214,19 +223,18 @@ mod tests {
 
     #[test]
     fn the_plain_acknowledgment_offers_at_least_what_the_syn_ack_did() {
-        let mut config = Config::new(Ipv4Addr::new(10, 0, 0, 2), 24);
         for (receive_buffer, theirs, shift) in
             [(100, Some(0), 0), (65_535, Some(7), 0), (1 << 20, Some(7), 5), (1 << 20, None, 0)]
         {
-            config.receive_buffer = receive_buffer;
             let mut half_open = half_open(receive_buffer.min(65_535), theirs);
-            let offered = u32::from(half_open.syn_ack(&config).window);
-            let ack = half_open.ack(&config);
+            half_open.rcv_wscale = shift;
+            let offered = u32::from(half_open.syn_ack().window);
+            let ack = half_open.ack();
             assert_eq!((ack.seq, ack.ack, ack.flags), (SeqNum(5001), SeqNum(1001), Flags::ACK));
             let window = u32::from(ack.window) << shift;
             assert!(window >= offered && window < offered + (1 << shift));
             assert_eq!(half_open.advertised, window, "and the connection will keep to it");
-            assert_eq!(u32::from(half_open.syn_ack(&config).window), offered);
+            assert_eq!(u32::from(half_open.syn_ack().window), offered);
         }
     }
 }

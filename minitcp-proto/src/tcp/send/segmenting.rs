@@ -18,6 +18,8 @@ pub(crate) struct Offer {
     pub(crate) idle: bool,
     /// Nagle is off, or the FIN follows: nothing more will come to fill the segment.
     pub(crate) no_delay: bool,
+    /// The application asked to hold segments that are not full (`TCP_CORK`).
+    pub(crate) corked: bool,
     /// The override timeout has expired.
     pub(crate) overridden: bool,
     /// Most octets in one burst: a multiple of `smss` where the device cuts, else `smss`.
@@ -33,6 +35,8 @@ pub(crate) enum Decision {
     Wait,
     /// Nothing is in flight, so only a timer can bring the next decision.
     WaitForTimer,
+    /// Wait until the application has filled the segment, but not for long.
+    Hold,
 }
 
 /// RFC 9293 §3.8.6.2.1, conditions (1) to (4) in their order.
@@ -46,11 +50,14 @@ pub(crate) fn decide(offer: &Offer) -> Decision {
     if sendable >= smss {
         let whole_segments = sendable.min(offer.burst) / smss * smss;
         let rest_fits = unsent <= usable && unsent <= offer.burst;
-        let may_end_short = rest_fits && offer.no_delay;
+        let may_end_short = rest_fits && offer.no_delay && !offer.corked;
         return Decision::Send(if may_end_short { unsent } else { whole_segments });
     }
     let nagle_allows = offer.idle || offer.no_delay;
     let all_fits = sendable == unsent;
+    if offer.corked && all_fits && !offer.overridden {
+        return Decision::Hold;
+    }
     let half_the_largest_window = sendable >= offer.max_snd_wnd / 2;
     if sendable > 0 && (nagle_allows && (all_fits || half_the_largest_window) || offer.overridden) {
         return Decision::Send(sendable);
@@ -71,6 +78,7 @@ mod tests {
         max_snd_wnd: 64_000,
         idle: true,
         no_delay: false,
+        corked: false,
         overridden: false,
         burst: 1460,
     };
