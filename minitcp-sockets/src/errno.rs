@@ -24,6 +24,7 @@ pub(crate) fn bind(error: BindError) -> io::Error {
         BindError::InUse | BindError::NoPort => libc::EADDRINUSE,
         BindError::NotOurs => libc::EADDRNOTAVAIL,
         BindError::NoSlot => libc::ENOBUFS,
+        BindError::Stale => libc::EBADF,
     })
 }
 

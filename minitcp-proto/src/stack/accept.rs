@@ -12,6 +12,7 @@ use crate::stats::Drop;
 use crate::store::slab::Key;
 use crate::tcp::handshake::Outcome;
 use crate::tcp::output::Outgoing;
+use crate::tcp::settings::Switches;
 use crate::tcp::{Cause, HalfOpen, State, Tcb};
 use crate::wire::tcp::Segment;
 
@@ -88,6 +89,7 @@ impl<O: Observer> Stack<'_, O> {
         }
         let mut tcb = Tcb::from_handshake(half_open, &opener.options.tcp, &self.cx);
         tcb.listener = Some(listener);
+        tcb.settings.switches.set(Switches::REUSE_PORT, opener.binding.options.reuse_port);
         let Ok(key) = self.connections.insert(tcb) else {
             return self.cx.drop(Drop::NoSlot);
         };

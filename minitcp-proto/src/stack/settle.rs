@@ -8,6 +8,7 @@ use crate::stack::mail::Content;
 use crate::stack::schedule::{EventOwner, Owner};
 use crate::stats::Drop;
 use crate::tcp::receive::ack_policy::Owed;
+use crate::tcp::settings::Switches;
 use crate::tcp::{Cause, Remnant, State, timeout, user};
 use crate::wire::tcp::Flags;
 
@@ -67,6 +68,7 @@ impl<O: Observer> Stack<'_, O> {
             rcv_nxt: tcb.receive.rcv_nxt,
             window: tcb.receive.window.field(tcb.receive.rcv_nxt),
             service: tcb.settings.service,
+            reuse_port: tcb.settings.switches.contains(Switches::REUSE_PORT),
             deadline: self.cx.now + 2 * self.cx.config.msl,
         };
         let (flow, service, last_ack) = (remnant.flow, remnant.service, last_ack(&remnant));

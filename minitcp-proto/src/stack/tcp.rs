@@ -61,10 +61,7 @@ impl<O: Observer> Stack<'_, O> {
 
     /// RFC 9293 §3.10.7.2 where somebody listens, §3.10.7.1 where nobody does.
     fn deliver_to_listener(&mut self, flow: &Flow, segment: &Segment<'_>, beyond: Option<SeqNum>) {
-        let listener = match self.lookup_bound(Protocol::Tcp, flow.local, flow.local_port) {
-            Some(Endpoint::Listener(index)) => self.listeners.key_at(index),
-            _ => None,
-        };
+        let listener = self.find_listener(flow).and_then(|index| self.listeners.key_at(index));
         let Some(listener) = listener else {
             self.cx.drop(Drop::NoConnection);
             return self.refuse(*flow, segment);
@@ -82,16 +79,12 @@ impl<O: Observer> Stack<'_, O> {
         }
     }
 
-    fn is_listening(&self, flow: &Flow) -> bool {
-        self.lookup_bound(Protocol::Tcp, flow.local, flow.local_port).is_some()
-    }
-
     fn deliver_to_time_wait(&mut self, index: u32, segment: &Segment<'_>) {
         let Some(remnant) = self.time_wait.at(index) else { return };
         let (flow, snd_nxt, last_ack) = (remnant.flow, remnant.snd_nxt, last_ack(remnant));
         let service = remnant.service;
         match remnant.on_segment(segment) {
-            time_wait::Outcome::Reopen if self.is_listening(&flow) => {
+            time_wait::Outcome::Reopen if self.find_listener(&flow).is_some() => {
                 self.forget_time_wait(index);
                 self.deliver_to_listener(&flow, segment, Some(snd_nxt));
             }
@@ -150,8 +143,7 @@ impl<O: Observer> Stack<'_, O> {
             Some(Endpoint::HalfOpen(_)) => State::SynRcvd,
             Some(Endpoint::TimeWait(_)) => State::TimeWait,
             Some(Endpoint::Listener(_) | Endpoint::Udp(_)) | None => {
-                let bound = self.lookup_bound(Protocol::Tcp, flow.local, flow.local_port);
-                if bound.is_some() { State::Listen } else { State::Closed }
+                if self.find_listener(flow).is_some() { State::Listen } else { State::Closed }
             }
         };
         self.cx.trace(|| Trace::Tcp {

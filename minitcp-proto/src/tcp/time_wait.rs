@@ -16,6 +16,8 @@ pub(crate) struct Remnant {
     /// The window field of its acknowledgments.
     pub(crate) window: u16,
     pub(crate) service: Service,
+    /// Other sockets with `SO_REUSEPORT` may bind the local port.
+    pub(crate) reuse_port: bool,
     /// When twice the MSL is over (RFC 9293 MUST-13).
     pub(crate) deadline: Instant,
 }

@@ -92,8 +92,8 @@ fn keepalive_is_turned_on_moved_and_turned_off() {
     p.at(40_000);
     p.expect(seg().seq(0).ack(1));
     set(&mut p, &defaults());
-    p.at(1_000_000);
     assert_eq!((p.state(), p.stack.poll_timeout()), (State::Established, None));
+    assert_eq!(p.info().keepalive_probes, 0);
 }
 
 /// The wait for the peer's FIN after `close` shares the timer; it comes out of it unchanged.

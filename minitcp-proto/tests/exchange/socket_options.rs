@@ -203,6 +203,7 @@ fn send_buffer_caps_what_send_takes() {
     let mut p = connected(&TcpOptions { send_buffer: 3000, ..defaults() });
     assert_eq!(p.conn().send(&[7; 5000]), Ok(3000));
     assert_eq!(p.conn().send_room(), 0);
+    events(&mut p);
     set(&mut p, &TcpOptions { send_buffer: 6000, ..defaults() });
     assert!(events(&mut p).contains(Readiness::WRITABLE));
     assert_eq!(p.conn().send(&[7; 5000]), Ok(3000));
@@ -264,6 +265,21 @@ fn cork_holds_partial_segments_until_it_is_drawn() {
     p.expect_nothing();
     set(&mut p, &TcpOptions { cork: false, ..corked });
     p.expect(seg().seq(1461).ack(1).len(4));
+}
+
+/// What the cork held is for Nagle to decide upon, and the 200 ms are over with it.
+#[test]
+fn nagle_holds_what_the_cork_lets_go() {
+    let mut p = Peer::far();
+    p.write(b"in flight");
+    p.expect(seg().seq(1).ack(1).data(b"in flight"));
+    let start = p.millis();
+    set(&mut p, &TcpOptions { cork: true, ..defaults() });
+    p.write(b"held");
+    set(&mut p, &defaults());
+    p.at(start + 250);
+    p.send(seg().ack(10));
+    p.expect(seg().seq(10).ack(1).data(b"held"));
 }
 
 #[test]
