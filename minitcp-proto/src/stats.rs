@@ -69,6 +69,8 @@ drops! {
     UnexpectedSyn = "SYN on an open connection",
     /// Listener's accept queue is full.
     BacklogFull = "listen backlog full",
+    /// The ACK of a handshake without data, where the listener waits for data.
+    AcceptDeferred = "handshake waits for data",
     /// No slot for another connection or handshake.
     NoSlot = "no connection slot left",
     /// The oldest unfinished handshake gave way to a newer one.

@@ -1,5 +1,7 @@
 //! From a SYN to a connection in the accept queue: unfinished passive handshakes.
 
+use core::time::Duration;
+
 use crate::observe::{Observer, Trace};
 use crate::secret::Flow;
 use crate::seq::SeqNum;
@@ -84,6 +86,11 @@ impl<O: Observer> Stack<'_, O> {
             self.forget_half_open(index, Cause::Abort);
             return self.refuse(flow, segment);
         };
+        if let Some(period) = opener.options.defer_accept.filter(|_| segment.seq_len() == 0)
+            && self.cx.now < half_open.sent + period
+        {
+            return self.defer_half_open(index, period);
+        }
         if opener.is_full() {
             return self.cx.drop(Drop::BacklogFull);
         }
@@ -103,11 +110,19 @@ impl<O: Observer> Stack<'_, O> {
         self.deliver_to_connection(key.index, segment, meta);
     }
 
+    /// The ACK is not enough for a listener that wants to hear of data only.
+    fn defer_half_open(&mut self, index: u32, period: Duration) {
+        let Some(half_open) = self.half_open.at_mut(index) else { return };
+        let end = half_open.sent + period;
+        half_open.defer(end);
+        self.schedule.set_timer(Owner::HalfOpen(index), Some(end));
+        self.cx.drop(Drop::AcceptDeferred);
+    }
+
     /// The SYN,ACK was not answered in time: repeat it or give up.
     pub(super) fn on_half_open_timeout(&mut self, index: u32) {
-        let (now, patience) = (self.cx.now, self.cx.config.syn_timeout);
         let Some(half_open) = self.half_open.at_mut(index) else { return };
-        if now >= half_open.sent + patience {
+        if self.cx.now >= half_open.give_up(&self.cx.config) {
             return self.forget_half_open(index, Cause::ReturnToListen);
         }
         half_open.retries = half_open.retries.saturating_add(1);

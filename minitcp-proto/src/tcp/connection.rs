@@ -153,12 +153,12 @@ impl Tcb {
         let mut tcb = Self::new(path, half_open.iss, State::SynRcvd, options, cx);
         tcb.receive.window.rcv_wscale = half_open.rcv_wscale;
         tcb.receive.on_syn(half_open.irs, half_open.advertised);
-        tcb.negotiate(&half_open.options, half_open.retries > 0, cx.config.congestion);
+        tcb.negotiate(&half_open.options, half_open.lost_syn(), cx.config.congestion);
         tcb.send.snd_nxt = half_open.iss.plus(1);
-        if half_open.retries == 0 {
-            tcb.rtt.on_first_transmission(tcb.send.snd_nxt, half_open.sent);
-        } else {
+        if half_open.lost_syn() {
             tcb.rtt.on_lost_syn();
+        } else if !half_open.is_deferred() {
+            tcb.rtt.on_first_transmission(tcb.send.snd_nxt, half_open.sent);
         }
         tcb
     }

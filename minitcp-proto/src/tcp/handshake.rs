@@ -35,6 +35,9 @@ pub(crate) struct HalfOpen {
     pub(crate) service: Service,
     /// When the first SYN,ACK left (or was due).
     pub(crate) sent: Instant,
+    /// A bare ACK came before this time, and did not count; zero if none did
+    /// ([`ListenOptions::defer_accept`](crate::ListenOptions::defer_accept)).
+    pub(crate) deferred_until: Instant,
     /// How often the SYN,ACK was sent again.
     pub(crate) retries: u8,
     /// The SYN,ACK is to be sent (again).
@@ -84,6 +87,7 @@ impl HalfOpen {
             rcv_wscale: syn.options.window_scale.map_or(0, |_| shift_for(options.receive_buffer)),
             service: Service::new(options.hop_limit, options.traffic_class),
             sent: cx.now,
+            deferred_until: Instant::ZERO,
             retries: 0,
             syn_due: true,
         }
@@ -159,10 +163,32 @@ impl HalfOpen {
         }
     }
 
+    /// The ACK of our SYN came, but without an octet, and those are waited for until `end`: as
+    /// Linux has it, the SYN,ACK is not repeated before, and then once more, so that the peer can
+    /// complete the handshake even if it has nothing to say.
+    pub(crate) const fn defer(&mut self, end: Instant) {
+        self.deferred_until = end;
+        self.syn_due = false;
+    }
+
+    pub(crate) fn is_deferred(&self) -> bool {
+        self.deferred_until > Instant::ZERO
+    }
+
+    /// The SYN,ACK was lost, as far as we can tell.
+    pub(crate) fn lost_syn(&self) -> bool {
+        self.retries > 0 && !self.is_deferred()
+    }
+
+    /// When the handshake is over (R2 of a SYN, RFC 9293 MUST-23).
+    pub(crate) fn give_up(&self, config: &Config) -> Instant {
+        self.sent.max(self.deferred_until) + config.syn_timeout
+    }
+
     /// When the SYN,ACK is sent again (RFC 6298 §5), or `None` when it is time to give up.
     pub(crate) fn deadline(&self, now: Instant, config: &Config) -> Option<Instant> {
         let wait = backed_off(micros(config.initial_rto), self.retries, config);
-        let give_up = self.sent + config.syn_timeout;
+        let give_up = self.give_up(config);
         (now < give_up).then(|| now.after_micros(u64::from(wait)).min(give_up))
     }
 }
@@ -185,6 +211,7 @@ mod tests {
             rcv_wscale: 0,
             service: Service::default(),
             sent: Instant::ZERO,
+            deferred_until: Instant::ZERO,
             retries: 0,
             syn_due: false,
         }

@@ -10,6 +10,7 @@ mod acks;
 mod bind;
 mod close;
 mod contract;
+mod defer_accept;
 mod handshake;
 mod icmp;
 mod ip;

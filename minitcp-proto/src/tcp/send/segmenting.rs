@@ -68,7 +68,7 @@ pub(crate) fn decide(offer: &Offer) -> Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Decision::{Send, Wait, WaitForTimer};
+    use Decision::{Hold, Send, Wait, WaitForTimer};
 
     const BASE: Offer = Offer {
         unsent: 0,
@@ -131,6 +131,24 @@ mod tests {
                 "burst with a short tail, no delay",
                 Offer { unsent: 3000, burst: 14_600, no_delay: true, ..BASE },
                 Send(3000),
+            ),
+            ("corked, idle", Offer { unsent: 1, corked: true, ..BASE }, Hold),
+            ("corked, no delay", Offer { unsent: 1, corked: true, no_delay: true, ..busy }, Hold),
+            ("corked, full", Offer { unsent: 1460, corked: true, ..BASE }, Send(1460)),
+            (
+                "corked, overridden",
+                Offer { unsent: 1, corked: true, overridden: true, ..BASE },
+                Send(1),
+            ),
+            (
+                "corked, and it is the window that cuts the segment",
+                Offer { unsent: 5000, usable_window: 500, max_snd_wnd: 1000, corked: true, ..BASE },
+                Send(500),
+            ),
+            (
+                "burst with a short tail, corked",
+                Offer { unsent: 3000, burst: 14_600, no_delay: true, corked: true, ..BASE },
+                Send(2920),
             ),
         ] {
             assert_eq!(decide(&offer), expected, "{case}");
