@@ -51,10 +51,10 @@ macro_rules! errors {
 }
 
 errors! {
-    /// Why [`Stack::listen`](crate::Stack::listen) or [`Stack::udp_bind`](crate::Stack::udp_bind)
-    /// refused.
+    /// Why a socket was not bound ([`Stack::listen`](crate::Stack::listen),
+    /// [`Stack::udp_bind`](crate::Stack::udp_bind) and their like).
     BindError {
-        /// Another socket has this address and port.
+        /// Another socket or a connection has this address and port, and does not share them.
         InUse = "address already in use",
         /// The address is not one of this host's.
         NotOurs = "address is not one of this host's",
@@ -62,6 +62,8 @@ errors! {
         NoSlot = "too many sockets of this kind",
         /// Every ephemeral port is taken.
         NoPort = "no ephemeral port is free",
+        /// The id names no socket.
+        Stale = "no such socket",
     }
     /// Why [`Stack::connect`](crate::Stack::connect) refused.
     ConnectError {

@@ -110,6 +110,20 @@ pub struct UdpOptions {
     pub broadcast: bool,
 }
 
+/// What the IP header of a socket's packets says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Service {
+    /// 0 stands for [`Config::hop_limit`].
+    pub(crate) hop_limit: u8,
+    pub(crate) traffic_class: u8,
+}
+
+impl Service {
+    pub(crate) fn new(hop_limit: Option<u8>, traffic_class: u8) -> Self {
+        Self { hop_limit: hop_limit.unwrap_or(0), traffic_class }
+    }
+}
+
 impl TcpOptions {
     /// Whether every option is in its range.
     ///

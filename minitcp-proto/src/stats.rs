@@ -69,6 +69,8 @@ drops! {
     UnexpectedSyn = "SYN on an open connection",
     /// Listener's accept queue is full.
     BacklogFull = "listen backlog full",
+    /// The ACK of a handshake without data, where the listener waits for data.
+    AcceptDeferred = "handshake waits for data",
     /// No slot for another connection or handshake.
     NoSlot = "no connection slot left",
     /// The oldest unfinished handshake gave way to a newer one.
@@ -114,6 +116,8 @@ pub struct Stats {
     pub fast_retransmits: u64,
     /// Zero-window probes sent (RFC 9293 §3.8.6.1).
     pub window_probes: u64,
+    /// Keep-alive probes sent (RFC 9293 §3.8.4).
+    pub keepalive_probes: u64,
     /// Segments that arrived ahead of a hole and were kept.
     pub out_of_order: u64,
     /// Resets sent.

@@ -24,7 +24,7 @@ const LAYERS: &[&[&str]] = &[
 const TCP_LAYERS: &[&[&str]] = &[
     &["tcp::congestion", "tcp::receive"],
     &["tcp::send"],
-    &["tcp::state", "tcp::timers", "tcp::path", "tcp::isn", "tcp::time_wait"],
+    &["tcp::state", "tcp::timers", "tcp::path", "tcp::isn", "tcp::time_wait", "tcp::settings"],
     &["tcp::context"],
     &[
         "tcp::connection",
@@ -33,6 +33,8 @@ const TCP_LAYERS: &[&[&str]] = &[
         "tcp::timeout",
         "tcp::input",
         "tcp::user",
+        "tcp::keepalive",
+        "tcp::configure",
     ],
 ];
 

@@ -24,6 +24,7 @@ pub(crate) fn bind(error: BindError) -> io::Error {
         BindError::InUse | BindError::NoPort => libc::EADDRINUSE,
         BindError::NotOurs => libc::EADDRNOTAVAIL,
         BindError::NoSlot => libc::ENOBUFS,
+        BindError::Stale => libc::EBADF,
     })
 }
 
@@ -57,4 +58,6 @@ pub(crate) const fn ended(reason: CloseReason) -> Option<i32> {
     }
 }
 
-pub(crate) fn fault(_: crate::shim::UdpFault) -> i32 { libc::ECONNREFUSED }
+pub(crate) fn fault(_: crate::shim::UdpFault) -> i32 {
+    libc::ECONNREFUSED
+}

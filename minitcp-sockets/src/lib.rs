@@ -83,13 +83,13 @@
 
 #![forbid(unsafe_code)]
 
-mod shim;
 mod errno;
 mod flags;
 mod host;
 mod option;
 mod poll;
 mod runtime;
+mod shim;
 mod socket;
 mod tcp_listener;
 mod tcp_stream;

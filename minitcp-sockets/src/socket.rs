@@ -197,12 +197,7 @@ impl<R: Runtime> Socket<R> {
         self.transmit(data, Some(to), flags)
     }
 
-    fn transmit(
-        &self,
-        data: &[u8],
-        to: Option<SocketAddr>,
-        flags: MsgFlags,
-    ) -> io::Result<usize> {
+    fn transmit(&self, data: &[u8], to: Option<SocketAddr>, flags: MsgFlags) -> io::Result<usize> {
         let mut sent = 0;
         let more = flags.contains(MsgFlags::MORE);
         let mut blocks = false;
@@ -427,7 +422,8 @@ impl<R: Runtime> Socket<R> {
     /// As [`connect`](Self::connect), but a blocking attempt ends after `timeout`, with
     /// `ETIMEDOUT`.
     pub(crate) fn connect_within(&self, peer: SocketAddr, timeout: Duration) -> io::Result<()> {
-        let before = self.with(|host, handle| host.replace_write_timeout(handle, Some(timeout)))??;
+        let before =
+            self.with(|host, handle| host.replace_write_timeout(handle, Some(timeout)))??;
         let result = self.connect(peer).map_err(|error| match error.raw_os_error() {
             Some(libc::EINPROGRESS) => errno::of(libc::ETIMEDOUT),
             _ => error,

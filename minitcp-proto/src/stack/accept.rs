@@ -1,5 +1,7 @@
 //! From a SYN to a connection in the accept queue: unfinished passive handshakes.
 
+use core::time::Duration;
+
 use crate::observe::{Observer, Trace};
 use crate::secret::Flow;
 use crate::seq::SeqNum;
@@ -12,6 +14,7 @@ use crate::stats::Drop;
 use crate::store::slab::Key;
 use crate::tcp::handshake::Outcome;
 use crate::tcp::output::Outgoing;
+use crate::tcp::settings::Switches;
 use crate::tcp::{Cause, HalfOpen, State, Tcb};
 use crate::wire::tcp::Segment;
 
@@ -24,17 +27,14 @@ impl<O: Observer> Stack<'_, O> {
         syn: &Segment<'_>,
         beyond: Option<SeqNum>,
     ) {
-        let is_full = self
-            .listeners
-            .get(listener)
-            .is_none_or(|listener| listener.accept_queue.len() >= listener.backlog);
-        if is_full {
+        let open = self.listeners.get(listener).filter(|listener| !listener.is_full());
+        let Some(options) = open.map(|listener| listener.options.tcp) else {
             return self.cx.drop(Drop::BacklogFull);
-        }
+        };
         if self.half_open.is_full() && !self.evict_half_open() {
             return self.cx.drop(Drop::NoSlot);
         }
-        let half_open = HalfOpen::new(flow, listener, syn, beyond, &self.cx);
+        let half_open = HalfOpen::new(flow, (listener, &options), syn, beyond, &self.cx);
         let Ok(key) = self.half_open.insert(half_open) else { return };
         self.half_open_order.push_back(&mut self.half_open_links, key.index);
         self.demux_insert(&flow, Endpoint::HalfOpen(key.index));
@@ -46,7 +46,7 @@ impl<O: Observer> Stack<'_, O> {
 
     pub(super) fn deliver_to_half_open(&mut self, index: u32, segment: &Segment<'_>, meta: RxMeta) {
         let Some(half_open) = self.half_open.at_mut(index) else { return };
-        let flow = half_open.flow;
+        let (flow, service) = (half_open.flow, half_open.service);
         match half_open.on_segment(segment) {
             Outcome::Complete => self.complete_half_open(index, segment, meta),
             Outcome::Answer => {
@@ -55,12 +55,12 @@ impl<O: Observer> Stack<'_, O> {
             }
             Outcome::Acknowledge => {
                 // The number after our SYN means nothing before the SYN itself has left.
-                let answer = (!half_open.syn_due).then(|| half_open.ack(&self.cx.config));
+                let answer = (!half_open.syn_due).then(|| half_open.ack());
                 self.cx.drop(Drop::OutOfWindow);
                 if let Some(Outgoing { seq, ack, flags, window, .. }) = answer
                     && self.cx.may_answer(segment)
                 {
-                    self.reply(flow, Content::Tcp { seq, ack, flags, window }, &[]);
+                    self.reply(flow, service, Content::Tcp { seq, ack, flags, window }, &[]);
                 }
             }
             Outcome::Ignore(reason) => self.cx.drop(reason),
@@ -70,7 +70,7 @@ impl<O: Observer> Stack<'_, O> {
             }
             Outcome::Reset(seq) => {
                 self.cx.drop(Drop::BadAck);
-                self.send_reset(flow, crate::tcp::input::Reset { seq, ack: None });
+                self.send_reset(flow, service, crate::tcp::input::Reset { seq, ack: None });
             }
         }
     }
@@ -81,17 +81,22 @@ impl<O: Observer> Stack<'_, O> {
     fn complete_half_open(&mut self, index: u32, segment: &Segment<'_>, meta: RxMeta) {
         let Some(half_open) = self.half_open.at(index) else { return };
         let (flow, listener) = (half_open.flow, half_open.listener);
-        let Some(queue) = self.listeners.get(listener).map(|l| (l.accept_queue.len(), l.backlog))
-        else {
+        let Some(opener) = self.listeners.get(listener) else {
             self.cx.drop(Drop::NoConnection);
             self.forget_half_open(index, Cause::Abort);
             return self.refuse(flow, segment);
         };
-        if queue.0 >= queue.1 {
+        if let Some(period) = opener.options.defer_accept.filter(|_| segment.seq_len() == 0)
+            && self.cx.now < half_open.sent + period
+        {
+            return self.defer_half_open(index, period);
+        }
+        if opener.is_full() {
             return self.cx.drop(Drop::BacklogFull);
         }
-        let mut tcb = Tcb::from_handshake(half_open, &self.cx.config, &self.cx);
+        let mut tcb = Tcb::from_handshake(half_open, &opener.options.tcp, &self.cx);
         tcb.listener = Some(listener);
+        tcb.settings.switches.set(Switches::REUSE_PORT, opener.binding.options.reuse_port);
         let Ok(key) = self.connections.insert(tcb) else {
             return self.cx.drop(Drop::NoSlot);
         };
@@ -105,11 +110,19 @@ impl<O: Observer> Stack<'_, O> {
         self.deliver_to_connection(key.index, segment, meta);
     }
 
+    /// The ACK is not enough for a listener that wants to hear of data only.
+    fn defer_half_open(&mut self, index: u32, period: Duration) {
+        let Some(half_open) = self.half_open.at_mut(index) else { return };
+        let end = half_open.sent + period;
+        half_open.defer(end);
+        self.schedule.set_timer(Owner::HalfOpen(index), Some(end));
+        self.cx.drop(Drop::AcceptDeferred);
+    }
+
     /// The SYN,ACK was not answered in time: repeat it or give up.
     pub(super) fn on_half_open_timeout(&mut self, index: u32) {
-        let (now, patience) = (self.cx.now, self.cx.config.syn_timeout);
         let Some(half_open) = self.half_open.at_mut(index) else { return };
-        if now >= half_open.sent + patience {
+        if self.cx.now >= half_open.give_up(&self.cx.config) {
             return self.forget_half_open(index, Cause::ReturnToListen);
         }
         half_open.retries = half_open.retries.saturating_add(1);

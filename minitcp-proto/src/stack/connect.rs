@@ -4,13 +4,15 @@ use core::net::SocketAddr;
 
 use crate::error::ConnectError;
 use crate::observe::Observer;
+use crate::options::TcpOptions;
 use crate::secret::Flow;
 use crate::stack::Stack;
 use crate::stack::demux::{Endpoint, Protocol, wildcard};
-use crate::stack::event::ConnectionId;
+use crate::stack::event::{ConnectionId, ListenerId};
 use crate::tcp::Tcb;
 use crate::tcp::isn;
 use crate::tcp::path::Path;
+use crate::tcp::settings::Switches;
 use crate::time::Instant;
 
 impl<O: Observer> Stack<'_, O> {
@@ -28,14 +30,63 @@ impl<O: Observer> Stack<'_, O> {
         remote: SocketAddr,
         local: Option<SocketAddr>,
     ) -> Result<ConnectionId, ConnectError> {
+        let options = self.cx.config.tcp_options();
+        self.connect_with(now, remote, local, &options)
+    }
+
+    /// As [`connect`](Self::connect), with options of the connection's own, of which each is taken
+    /// as the nearest valid value.
+    ///
+    /// # Errors
+    /// As [`ConnectError`] lists.
+    pub fn connect_with(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        options: &TcpOptions,
+    ) -> Result<ConnectionId, ConnectError> {
         self.advance_clock(now);
         let flow = self.flow_towards(remote, local)?;
+        self.open(flow, options)
+    }
+
+    /// As [`connect_with`](Self::connect_with), from the address and port that `reservation`
+    /// holds (see [`tcp_bind`](Self::tcp_bind)). The reservation may be closed afterwards: the
+    /// connection does not notice.
+    ///
+    /// # Errors
+    /// [`ConnectError::NotOurs`] if `reservation` names nothing, or an address of the other IP
+    /// version; else as [`ConnectError`] lists.
+    pub fn connect_from(
+        &mut self,
+        now: Instant,
+        reservation: ListenerId,
+        remote: SocketAddr,
+        options: &TcpOptions,
+    ) -> Result<ConnectionId, ConnectError> {
+        self.advance_clock(now);
+        let binding = self.listeners.get(reservation.0).ok_or(ConnectError::NotOurs)?.binding;
+        let local = binding.flow.local;
+        if local.is_ipv4() != remote.is_ipv4() && !(binding.is_dual() && remote.is_ipv4()) {
+            return Err(ConnectError::NotOurs);
+        }
+        let local = SocketAddr::new(local, binding.flow.local_port);
+        let flow = self.flow_towards(remote, Some(local))?;
+        let id = self.open(flow, options)?;
+        if let Some(tcb) = self.connections.get_mut(id.0) {
+            tcb.settings.switches.set(Switches::REUSE_PORT, binding.options.reuse_port);
+        }
+        Ok(id)
+    }
+
+    fn open(&mut self, flow: Flow, options: &TcpOptions) -> Result<ConnectionId, ConnectError> {
         let iss = isn::initial(&self.cx.secrets, &flow, self.cx.now);
         if self.connections.is_full() {
             return Err(ConnectError::NoSlot);
         }
         let path = Path::new(flow, self.cx.config.mtu());
-        let tcb = Tcb::connect(path, iss, &mut self.cx);
+        let tcb = Tcb::connect(path, iss, &options.nearest(), &mut self.cx);
         let key = self.connections.insert(tcb).map_err(|_| ConnectError::NoSlot)?;
         self.demux_insert(&flow, Endpoint::Connection(key.index));
         self.cx.stats.active_opens += 1;

@@ -5,6 +5,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::observe::Observer;
 use crate::secret::Flow;
 use crate::stack::Stack;
+use crate::stack::bind::Binding;
+use crate::stack::listener::Listener;
 use crate::store::lent::Lent;
 use crate::store::table::{Bucket, Table};
 
@@ -22,6 +24,16 @@ const KIND_SHIFT: u32 = 29;
 const INDEX_MASK: u32 = (1 << KIND_SHIFT) - 1;
 
 impl Endpoint {
+    const fn index(self) -> u32 {
+        match self {
+            Self::Connection(index)
+            | Self::HalfOpen(index)
+            | Self::TimeWait(index)
+            | Self::Listener(index)
+            | Self::Udp(index) => index,
+        }
+    }
+
     const fn pack(self) -> u32 {
         let (kind, index) = match self {
             Self::Connection(index) => (0, index),
@@ -45,6 +57,10 @@ impl Endpoint {
         }
     }
 }
+
+/// The dynamic ports (RFC 6335 §6).
+pub(super) const EPHEMERAL_FIRST: u16 = 49_152;
+pub(super) const EPHEMERAL_COUNT: u16 = u16::MAX - EPHEMERAL_FIRST + 1;
 
 /// Which of the two port spaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +99,7 @@ impl<O: Observer> Stack<'_, O> {
         let found = self.demux.0.find(hash, |value| {
             let endpoint = Endpoint::unpack(value);
             let is_udp = matches!(endpoint, Endpoint::Udp(_));
-            is_udp == (protocol == Protocol::Udp) && self.flow_of(endpoint) == Some(*flow)
+            is_udp == (protocol == Protocol::Udp) && self.has_key(endpoint, flow)
         });
         found.map(Endpoint::unpack)
     }
@@ -100,13 +116,98 @@ impl<O: Observer> Stack<'_, O> {
             .or_else(|| self.lookup(protocol, &bound_flow(wildcard(local), port)))
     }
 
-    fn flow_of(&self, endpoint: Endpoint) -> Option<Flow> {
+    /// The listener that takes a SYN of `flow`, if any: as [`lookup_bound`](Self::lookup_bound),
+    /// but sockets that only reserve the port do not count.
+    pub(super) fn find_listener(&self, flow: &Flow) -> Option<u32> {
+        let listens = |endpoint| match endpoint {
+            Endpoint::Listener(index) => {
+                self.listeners.at(index).is_some_and(Listener::is_listening)
+            }
+            Endpoint::Connection(_)
+            | Endpoint::HalfOpen(_)
+            | Endpoint::TimeWait(_)
+            | Endpoint::Udp(_) => false,
+        };
+        self.find_bound(flow, listens).map(Endpoint::index)
+    }
+
+    /// The UDP socket that takes a datagram of `flow`.
+    pub(super) fn find_udp(&self, flow: &Flow) -> Option<u32> {
+        let is_udp = |endpoint| matches!(endpoint, Endpoint::Udp(_));
+        self.find_bound(flow, is_udp).map(Endpoint::index)
+    }
+
+    fn find_bound(&self, flow: &Flow, fits: impl Fn(Endpoint) -> bool) -> Option<Endpoint> {
+        let specific = bound_flow(flow.local, flow.local_port);
+        let any = bound_flow(wildcard(flow.local), flow.local_port);
+        self.pick(&specific, flow, &fits).or_else(|| self.pick(&any, flow, &fits))
+    }
+
+    /// One of those with this key: the only one, or where several share a port with
+    /// `SO_REUSEPORT`, one that the keyed hash of the four-tuple chooses, so that a flow stays
+    /// where it is and nobody outside can choose for it.
+    fn pick(&self, key: &Flow, flow: &Flow, fits: impl Fn(Endpoint) -> bool) -> Option<Endpoint> {
+        let hash = self.cx.secrets.demux_hash(key);
+        let is_match = |value| {
+            let endpoint = Endpoint::unpack(value);
+            fits(endpoint) && self.has_key(endpoint, key)
+        };
+        let first = Endpoint::unpack(self.demux.0.find(hash, is_match)?);
+        if !self.shares_port(first) {
+            return Some(first);
+        }
+        let mut count = 0_u64;
+        self.demux.0.find(hash, |value| {
+            count += u64::from(is_match(value));
+            false
+        });
+        let mut skip = (self.cx.secrets.demux_hash(flow) >> 32) % count.max(1);
+        let chosen = self.demux.0.find(hash, |value| {
+            let found = is_match(value) && skip == 0;
+            skip -= u64::from(skip > 0 && is_match(value));
+            found
+        });
+        chosen.map(Endpoint::unpack)
+    }
+
+    fn shares_port(&self, endpoint: Endpoint) -> bool {
+        let binding = match endpoint {
+            Endpoint::Listener(index) => self.listeners.at(index).map(|l| &l.binding),
+            Endpoint::Udp(index) => self.udp.at(index).map(|socket| &socket.binding),
+            Endpoint::Connection(_) | Endpoint::HalfOpen(_) | Endpoint::TimeWait(_) => None,
+        };
+        binding.is_some_and(|binding| binding.options.reuse_port)
+    }
+
+    #[inline]
+    fn has_key(&self, endpoint: Endpoint, key: &Flow) -> bool {
         match endpoint {
-            Endpoint::Connection(index) => self.connections.at(index).map(|tcb| tcb.flow()),
-            Endpoint::HalfOpen(index) => self.half_open.at(index).map(|half_open| half_open.flow),
-            Endpoint::TimeWait(index) => self.time_wait.at(index).map(|remnant| remnant.flow),
-            Endpoint::Listener(index) => self.listeners.at(index).map(|listener| listener.flow),
-            Endpoint::Udp(index) => self.udp.at(index).map(|socket| socket.flow),
+            Endpoint::Connection(index) => {
+                self.connections.at(index).is_some_and(|tcb| tcb.path.flow == *key)
+            }
+            Endpoint::HalfOpen(index) => self.half_open.at(index).is_some_and(|h| h.flow == *key),
+            Endpoint::TimeWait(index) => self.time_wait.at(index).is_some_and(|r| r.flow == *key),
+            Endpoint::Listener(index) => {
+                self.listeners.at(index).is_some_and(|listener| listener.binding.has_key(key))
+            }
+            Endpoint::Udp(index) => {
+                self.udp.at(index).is_some_and(|socket| socket.binding.has_key(key))
+            }
+        }
+    }
+
+    /// Under one key, or two if it stands for both IP versions.
+    pub(super) fn demux_insert_binding(&mut self, binding: &Binding, endpoint: Endpoint) {
+        self.demux_insert(&binding.flow, endpoint);
+        if let Some(twin) = binding.twin() {
+            self.demux_insert(&twin, endpoint);
+        }
+    }
+
+    pub(super) fn demux_remove_binding(&mut self, binding: &Binding, endpoint: Endpoint) {
+        self.demux_remove(&binding.flow, endpoint);
+        if let Some(twin) = binding.twin() {
+            self.demux_remove(&twin, endpoint);
         }
     }
 
@@ -137,12 +238,12 @@ impl<O: Observer> Stack<'_, O> {
         flow: &Flow,
         mut is_free: impl FnMut(&Self, u16) -> bool,
     ) -> Option<u16> {
-        const FIRST: u16 = 49_152;
-        const COUNT: u16 = u16::MAX - FIRST + 1;
         let spread = u16::try_from(self.cx.secrets.draw() % 16).unwrap_or(0);
         let offset = self.cx.secrets.port_offset(flow).wrapping_add(self.next_ephemeral);
         self.next_ephemeral = self.next_ephemeral.wrapping_add(1 + u32::from(spread));
-        let start = u16::try_from(offset % u32::from(COUNT)).unwrap_or(0);
-        (0..COUNT).map(|tried| FIRST + (start + tried) % COUNT).find(|port| is_free(self, *port))
+        let start = u16::try_from(offset % u32::from(EPHEMERAL_COUNT)).unwrap_or(0);
+        (0..EPHEMERAL_COUNT)
+            .map(|tried| EPHEMERAL_FIRST + (start + tried) % EPHEMERAL_COUNT)
+            .find(|port| is_free(self, *port))
     }
 }

@@ -2,12 +2,14 @@
 
 use core::net::SocketAddr;
 
-use crate::error::{CloseReason, RecvError, SendError};
+use crate::error::{CloseReason, OptionError, RecvError, SendError};
 use crate::observe::Observer;
+use crate::options::TcpOptions;
 use crate::stack::Stack;
 use crate::stack::event::ConnectionId;
 use crate::tcp::receive::ack_policy::Owed;
-use crate::tcp::{Info, State, Tcb, user};
+use crate::tcp::settings::Switches;
+use crate::tcp::{Info, State, Tcb, configure, user};
 
 /// A connection, borrowed from its stack for a few calls.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ impl<O: Observer> Connection<'_, '_, O> {
     pub fn send(&mut self, data: &[u8]) -> Result<usize, SendError> {
         let taken = self.with(|tcb, cx| {
             let taken = user::send(tcb, data, cx)?;
-            Ok((taken, taken < data.len() && tcb.send.room() > 0))
+            Ok((taken, taken < data.len() && tcb.send_room() > 0))
         });
         let (taken, starved) = taken.unwrap_or(Err(SendError::Closed))?;
         if starved {
@@ -85,14 +87,16 @@ impl<O: Observer> Connection<'_, '_, O> {
     /// Lets go of the connection. What is queued leaves, then a FIN, in the background; but if
     /// received octets were not read, the peer gets a reset (RFC 9293 SHLD-3).
     pub fn close(self) {
-        let Some(Some((reset, flow))) = self.stack.connections.at_mut(self.index).map(|tcb| {
-            let attached = tcb.attached;
-            let reset = user::close(tcb, &mut self.stack.cx).filter(|_| attached);
-            reset.map(|reset| (reset, tcb.flow()))
-        }) else {
+        let Some(Some((reset, flow, service))) =
+            self.stack.connections.at_mut(self.index).map(|tcb| {
+                let attached = tcb.attached;
+                let reset = user::close(tcb, &mut self.stack.cx).filter(|_| attached);
+                reset.map(|reset| (reset, tcb.flow(), tcb.settings.service))
+            })
+        else {
             return self.stack.settle(self.index);
         };
-        self.stack.send_reset(flow, reset);
+        self.stack.send_reset(flow, service, reset);
         self.stack.settle(self.index);
     }
 
@@ -103,7 +107,23 @@ impl<O: Observer> Connection<'_, '_, O> {
 
     /// Turns the Nagle algorithm off or on (`TCP_NODELAY`, RFC 9293 MUST-17).
     pub fn set_no_delay(&mut self, no_delay: bool) {
-        self.with(|tcb, _| tcb.no_delay = no_delay);
+        self.with(|tcb, _| tcb.settings.switches.set(Switches::NO_DELAY, no_delay));
+    }
+
+    /// The options that hold now.
+    pub fn options(&self) -> TcpOptions {
+        let Some(tcb) = self.tcb() else { return self.stack.config().tcp_options() };
+        tcb.settings.options(tcb.receive.cap, tcb.send.cap)
+    }
+
+    /// Changes the options; each field of [`TcpOptions`] says what it can still do.
+    ///
+    /// # Errors
+    /// [`OptionError::Invalid`] if one is out of its range; then none is changed.
+    pub fn set_options(&mut self, options: &TcpOptions) -> Result<(), OptionError> {
+        options.check()?;
+        self.with(|tcb, cx| configure::set_options(tcb, &options.nearest(), cx));
+        Ok(())
     }
 
     /// The state (RFC 9293 §3.3.2).
@@ -118,7 +138,7 @@ impl<O: Observer> Connection<'_, '_, O> {
 
     /// Octets that `send` would take now, memory permitting.
     pub fn send_room(&self) -> usize {
-        let room = self.tcb().map_or(0, |tcb| tcb.send.room());
+        let room = self.tcb().map_or(0, |tcb| tcb.send_room());
         usize::try_from(room).unwrap_or(usize::MAX)
     }
 

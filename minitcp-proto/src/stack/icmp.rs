@@ -4,6 +4,7 @@
 use core::net::IpAddr;
 
 use crate::observe::{Direction, Observer, Trace};
+use crate::options::Service;
 use crate::secret::Flow;
 use crate::stack::Stack;
 use crate::stack::mail::Content;
@@ -52,7 +53,7 @@ impl<O: Observer> Stack<'_, O> {
                 if total > usize::from(self.cx.config.mtu()) {
                     return self.cx.drop(Drop::IgnoredIcmp);
                 }
-                self.reply(portless(local, remote), content, data);
+                self.reply(portless(local, remote), Service::default(), content, data);
             }
             Icmp::EchoReply { .. }
             | Icmp::Unreachable { .. }
@@ -106,7 +107,8 @@ impl<O: Observer> Stack<'_, O> {
         }
         let flow = portless(packet.dst, packet.src);
         let content = Content::Icmp { kind, code, rest };
-        self.reply(flow, content, quote.get(..quoted).unwrap_or_default());
+        let quote = quote.get(..quoted).unwrap_or_default();
+        self.reply(flow, Service::default(), content, quote);
     }
 }
 

@@ -1,24 +1,39 @@
 //! Listeners: LISTEN has no connection, only a port and a queue (RFC 9293 §3.10.1, passive OPEN).
+//! One that does not listen yet keeps its port from others, and nothing else.
 
 use core::net::SocketAddr;
 
 use crate::error::BindError;
 use crate::observe::{Observer, Trace};
-use crate::secret::Flow;
+use crate::options::{BindOptions, ListenOptions};
 use crate::stack::Stack;
-use crate::stack::demux::{Endpoint, Protocol, bound_flow};
+use crate::stack::bind::Binding;
+use crate::stack::demux::{Endpoint, Protocol};
 use crate::stack::event::{ConnectionId, ListenerId};
 use crate::stack::schedule::EventOwner;
 use crate::store::queue::Queue;
 use crate::tcp::{Cause, State};
 
-/// A port that accepts connections.
+/// A port that accepts connections, or will.
 #[derive(Debug)]
 pub(super) struct Listener {
-    pub(super) flow: Flow,
-    /// Most connections that wait to be accepted.
-    pub(super) backlog: u32,
+    pub(super) binding: Binding,
+    /// Most connections that wait to be accepted; 0 before it listens.
+    backlog: u32,
     pub(super) accept_queue: Queue,
+    /// In their ranges.
+    pub(super) options: ListenOptions,
+}
+
+impl Listener {
+    /// No other connection can wait to be accepted.
+    pub(super) fn is_full(&self) -> bool {
+        self.accept_queue.len() >= self.backlog
+    }
+
+    pub(super) const fn is_listening(&self) -> bool {
+        self.backlog > 0
+    }
 }
 
 impl<O: Observer> Stack<'_, O> {
@@ -27,43 +42,81 @@ impl<O: Observer> Stack<'_, O> {
     /// be [accepted](Self::accept); while the queue is full, new SYNs are dropped and counted, and
     /// finished handshakes wait.
     ///
+    /// Connections that live or are in TIME-WAIT are no obstacle, as with `SO_REUSEADDR`, and a
+    /// listener on one address may stand beside one on all of them: the more specific one accepts.
+    /// [`tcp_bind`](Self::tcp_bind) and [`start_listening`](Self::start_listening) are stricter.
+    ///
     /// # Errors
     /// [`BindError::InUse`] if there is a listener on this very address and port,
     /// [`BindError::NotOurs`] if the address is not this host's, [`BindError::NoSlot`] if
     /// [`Limits::listeners`](crate::Limits::listeners) are open, [`BindError::NoPort`] if port 0
     /// was asked for and none is free.
     pub fn listen(&mut self, local: SocketAddr, backlog: u32) -> Result<ListenerId, BindError> {
-        let flow = self.free_binding(Protocol::Tcp, local)?;
-        let listener = Listener { flow, backlog: backlog.max(1), accept_queue: Queue::EMPTY };
-        let key = self.listeners.insert(listener).map_err(|_| BindError::NoSlot)?;
-        self.demux_insert(&flow, Endpoint::Listener(key.index));
-        if let Some(to) = State::Closed.next(Cause::PassiveOpen) {
-            self.cx.trace(|| Trace::State { flow, from: State::Closed, to });
+        let options = BindOptions { reuse_address: true, ..BindOptions::default() };
+        let binding = self.distinct_binding(Protocol::Tcp, local, options)?;
+        let id = self.reserve(binding)?;
+        self.open_listener(id, backlog, &self.cx.config.listen_options());
+        Ok(id)
+    }
+
+    /// Reserves `local`, as POSIX `bind` does: nobody listens there, and segments are refused,
+    /// until [`start_listening`](Self::start_listening). The unspecified address stands for all
+    /// addresses of its IP version (of both, without `v6_only`), port 0 for any free port.
+    ///
+    /// Another socket with the same port and an address that is the same or stands for it is in
+    /// the way, unless both have `reuse_port`, or both have `reuse_address` and the other does not
+    /// listen. So is a connection from that port, even in TIME-WAIT, without `reuse_address`. Each
+    /// call looks through all of them.
+    ///
+    /// # Errors
+    /// As [`BindError`] lists.
+    pub fn tcp_bind(
+        &mut self,
+        local: SocketAddr,
+        options: BindOptions,
+    ) -> Result<ListenerId, BindError> {
+        let binding = self.free_binding(Protocol::Tcp, local, options)?;
+        self.reserve(binding)
+    }
+
+    /// Accepts connections from now on, at most `backlog` of them (at least one) waiting. Called
+    /// again, it changes `backlog` and `options`, of which each is taken as the nearest valid
+    /// value.
+    ///
+    /// # Errors
+    /// [`BindError::InUse`] if another socket listens on the port and they do not share it,
+    /// [`BindError::Stale`] if `id` names no socket.
+    pub fn start_listening(
+        &mut self,
+        id: ListenerId,
+        backlog: u32,
+        options: &ListenOptions,
+    ) -> Result<(), BindError> {
+        let listener = self.listeners.get(id.0).ok_or(BindError::Stale)?;
+        if !listener.is_listening() && self.is_listening_elsewhere(&listener.binding) {
+            return Err(BindError::InUse);
         }
+        self.open_listener(id, backlog, options);
+        Ok(())
+    }
+
+    fn reserve(&mut self, binding: Binding) -> Result<ListenerId, BindError> {
+        let options = self.cx.config.listen_options();
+        let listener = Listener { binding, backlog: 0, accept_queue: Queue::EMPTY, options };
+        let key = self.listeners.insert(listener).map_err(|_| BindError::NoSlot)?;
+        self.demux_insert_binding(&binding, Endpoint::Listener(key.index));
         Ok(ListenerId(key))
     }
 
-    /// The key under which a socket bound to `local` will be found, with its port chosen.
-    pub(super) fn free_binding(
-        &mut self,
-        protocol: Protocol,
-        local: SocketAddr,
-    ) -> Result<Flow, BindError> {
-        let address = local.ip();
-        if !address.is_unspecified() && !self.cx.config.owns(address) {
-            return Err(BindError::NotOurs);
+    fn open_listener(&mut self, id: ListenerId, backlog: u32, options: &ListenOptions) {
+        self.set_listener_options(id, options);
+        let Some(listener) = self.listeners.get_mut(id.0) else { return };
+        let is_new = !listener.is_listening();
+        listener.backlog = backlog.max(1);
+        let flow = listener.binding.flow;
+        if let Some(to) = State::Closed.next(Cause::PassiveOpen).filter(|_| is_new) {
+            self.cx.trace(|| Trace::State { flow, from: State::Closed, to });
         }
-        if local.port() != 0 {
-            let flow = bound_flow(address, local.port());
-            return match self.lookup(protocol, &flow) {
-                Some(_) => Err(BindError::InUse),
-                None => Ok(flow),
-            };
-        }
-        let port = self.ephemeral_port(&bound_flow(address, 0), |stack, port| {
-            stack.lookup_bound(protocol, address, port).is_none()
-        });
-        Ok(bound_flow(address, port.ok_or(BindError::NoPort)?))
     }
 
     /// The next connection that waits on `listener`, oldest first. It may have ended already;
@@ -86,17 +139,31 @@ impl<O: Observer> Stack<'_, O> {
         self.listeners.get(listener.0).map_or(0, |listener| listener.accept_queue.len())
     }
 
-    /// Where `listener` listens; `None` for a stale id.
+    /// Where `listener` is bound; `None` for a stale id.
     pub fn listener_addr(&self, listener: ListenerId) -> Option<SocketAddr> {
-        let flow = self.listeners.get(listener.0)?.flow;
+        let flow = self.listeners.get(listener.0)?.binding.flow;
         Some(SocketAddr::new(flow.local, flow.local_port))
     }
 
-    /// Stops listening. Connections that nobody has accepted are reset, unfinished handshakes
-    /// forgotten. A stale id does nothing.
+    /// The options of `listener`; `None` for a stale id.
+    pub fn listener_options(&self, listener: ListenerId) -> Option<ListenOptions> {
+        self.listeners.get(listener.0).map(|listener| listener.options)
+    }
+
+    /// Changes what connections that are yet to come start with, each option taken as the nearest
+    /// valid value; `false` for a stale id.
+    pub fn set_listener_options(&mut self, listener: ListenerId, options: &ListenOptions) -> bool {
+        let Some(listener) = self.listeners.get_mut(listener.0) else { return false };
+        listener.options = ListenOptions { tcp: options.tcp.nearest(), ..*options };
+        true
+    }
+
+    /// Stops listening, or gives a reservation back, which does not disturb a connection opened
+    /// from it. Connections that nobody has accepted are reset, unfinished handshakes forgotten.
+    /// A stale id does nothing.
     pub fn close_listener(&mut self, listener: ListenerId) {
         let Some(closed) = self.listeners.get_mut(listener.0) else { return };
-        let (flow, mut queue) = (closed.flow, closed.accept_queue);
+        let (binding, mut queue) = (closed.binding, closed.accept_queue);
         closed.accept_queue = Queue::EMPTY;
         while let Some(index) = queue.pop_front(&mut self.waiting_links) {
             if let Some(tcb) = self.connections.at_mut(index) {
@@ -104,7 +171,7 @@ impl<O: Observer> Stack<'_, O> {
             }
             self.abort_at(index);
         }
-        self.demux_remove(&flow, Endpoint::Listener(listener.0.index));
+        self.demux_remove_binding(&binding, Endpoint::Listener(listener.0.index));
         self.listeners.remove(listener.0.index);
         // Its handshakes find it gone when they complete, and are reset then.
     }

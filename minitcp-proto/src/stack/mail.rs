@@ -1,6 +1,7 @@
 //! Datagrams that wait: in the queues of UDP sockets, or as stateless replies (RST, ICMP, the
 //! acknowledgments of TIME-WAIT). All share one bounded slab.
 
+use crate::options::Service;
 use crate::secret::Flow;
 use crate::seq::SeqNum;
 use crate::store::lent::Lent;
@@ -25,6 +26,7 @@ pub(super) enum Content {
 pub(super) struct Datagram {
     pub(super) flow: Flow,
     pub(super) content: Content,
+    pub(super) service: Service,
     pub(super) block: Option<Block>,
     /// Octets in the block.
     pub(super) len: u32,
@@ -54,7 +56,7 @@ impl<'m> Mail<'m> {
         &mut self,
         queue: &mut Queue,
         pool: &mut Pool<'_>,
-        (flow, content): (Flow, Content),
+        (flow, service, content): (Flow, Service, Content),
         payload: &[u8],
     ) -> bool {
         let Ok(len) = u32::try_from(payload.len()) else { return false };
@@ -69,7 +71,7 @@ impl<'m> Mail<'m> {
             }
             block = Some(taken);
         }
-        let inserted = self.slots.insert(Datagram { flow, content, block, len });
+        let inserted = self.slots.insert(Datagram { flow, content, service, block, len });
         inserted.is_ok_and(|key| queue.push_back(&mut self.links, key.index))
     }
 
@@ -78,7 +80,7 @@ impl<'m> Mail<'m> {
     pub(super) fn put_reply(
         &mut self,
         pool: &mut Pool<'_>,
-        addressed: (Flow, Content),
+        addressed: (Flow, Service, Content),
         payload: &[u8],
     ) -> bool {
         let mut replies = self.replies;

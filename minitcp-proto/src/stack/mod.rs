@@ -4,6 +4,7 @@
 //! wants to send what it would send now; everything between is one connection's business.
 
 mod accept;
+mod bind;
 mod connect;
 mod demux;
 mod event;

@@ -4,11 +4,13 @@ use core::num::NonZeroU16;
 
 use crate::config::Offload;
 use crate::observe::{Direction, Observer, Trace};
+use crate::options::Service;
 use crate::secret::Flow;
 use crate::stack::Stack;
 use crate::stack::mail::{Content, Datagram};
 use crate::stack::schedule::{EventOwner, Owner};
 use crate::tcp::output::Outgoing;
+use crate::tcp::settings::Switches;
 use crate::tcp::{Readiness, State, output};
 use crate::time::Instant;
 use crate::wire::checksum::{Sum, pseudo_header};
@@ -85,13 +87,13 @@ impl<O: Observer> Stack<'_, O> {
         while let Some(owner) = self.schedule.take_ready() {
             match owner {
                 Owner::Connection(index) => {
-                    if let Some((flow, outgoing)) = self.ask_connection(index) {
-                        return self.transmit_segment(Some(index), flow, &outgoing);
+                    if let Some((flow, service, outgoing)) = self.ask_connection(index) {
+                        return self.transmit_segment(Some(index), flow, service, &outgoing);
                     }
                 }
                 Owner::HalfOpen(index) => {
-                    if let Some((flow, outgoing)) = self.ask_half_open(index) {
-                        return self.transmit_segment(None, flow, &outgoing);
+                    if let Some((flow, service, outgoing)) = self.ask_half_open(index) {
+                        return self.transmit_segment(None, flow, service, &outgoing);
                     }
                 }
                 Owner::Udp(index) => {
@@ -105,7 +107,7 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     /// What this connection would send now; if anything, it is asked again after the others.
-    fn ask_connection(&mut self, index: u32) -> Option<(Flow, Outgoing)> {
+    fn ask_connection(&mut self, index: u32) -> Option<(Flow, Service, Outgoing)> {
         let tcb = self.connections.at_mut(index).filter(|tcb| tcb.attached)?;
         let outgoing = output::poll(tcb, &mut self.cx);
         let owner = Owner::Connection(index);
@@ -113,20 +115,24 @@ impl<O: Observer> Stack<'_, O> {
         if outgoing.is_some() {
             self.schedule.wake(owner);
         }
-        Some((tcb.flow(), outgoing?))
+        if tcb.settings.switches.contains(Switches::LOW_WATER) && !tcb.events.is_empty() {
+            self.schedule.notify(EventOwner::Connection(index));
+        }
+        Some((tcb.flow(), tcb.settings.service, outgoing?))
     }
 
-    fn ask_half_open(&mut self, index: u32) -> Option<(Flow, Outgoing)> {
+    fn ask_half_open(&mut self, index: u32) -> Option<(Flow, Service, Outgoing)> {
         let half_open = self.half_open.at_mut(index)?;
         if !core::mem::take(&mut half_open.syn_due) {
             return None;
         }
-        let (flow, outgoing) = (half_open.flow, half_open.syn_ack(&self.cx.config));
+        let (flow, outgoing) = (half_open.flow, half_open.syn_ack());
+        let service = half_open.service;
         let deadline = half_open.deadline(self.cx.now, &self.cx.config);
         self.schedule.set_timer(Owner::HalfOpen(index), deadline.or(Some(self.cx.now)));
         self.cx.stats.retransmitted_segments += u64::from(half_open.retries > 0);
         outgoing.count(flow, State::SynRcvd, &mut self.cx);
-        Some((flow, outgoing))
+        Some((flow, service, outgoing))
     }
 
     fn ask_udp(&mut self, index: u32) -> Option<Datagram> {
@@ -148,6 +154,7 @@ impl<O: Observer> Stack<'_, O> {
         &mut self,
         index: Option<u32>,
         flow: Flow,
+        service: Service,
         outgoing: &Outgoing,
     ) -> Option<Transmit<'_>> {
         let (payload, mut sum): ((&[u8], &[u8]), Sum) =
@@ -174,7 +181,7 @@ impl<O: Observer> Stack<'_, O> {
         let header_len = segment.emit_header(out.get_mut(start..)?)?;
         let payload_len = payload.0.len() + payload.1.len();
         let total = header_len + payload_len;
-        ip_header(&self.cx.config, flow, protocol::TCP, total).emit(out)?;
+        ip_header(&self.cx.config, (flow, service), protocol::TCP, total).emit(out)?;
         sum.add_u32(u32::try_from(total).ok()?);
         let at = start + tcp::CHECKSUM_OFFSET;
         let offloaded = self.cx.config.offload.contains(Offload::CHECKSUM);
@@ -194,7 +201,7 @@ impl<O: Observer> Stack<'_, O> {
 
     /// Builds a datagram that waited; its block is lent until the next call.
     fn transmit_datagram(&mut self, datagram: Datagram) -> Option<Transmit<'_>> {
-        let Datagram { flow, content, block, len } = datagram;
+        let Datagram { flow, content, service, block, len } = datagram;
         self.in_transit = block;
         self.count_datagram(flow, content, len);
         let len = usize::try_from(len).ok()?;
@@ -233,7 +240,7 @@ impl<O: Observer> Stack<'_, O> {
         sum.add(payload);
         let field = if protocol == protocol::UDP { udp::checksum(sum) } else { sum.finish() };
         *transport.get_mut(checksum_at..)?.first_chunk_mut()? = field.to_be_bytes();
-        ip_header(&self.cx.config, flow, protocol, header_len + len).emit(out)?;
+        ip_header(&self.cx.config, (flow, service), protocol, header_len + len).emit(out)?;
         self.cx.stats.packets_out += 1;
         let header = self.header.get(..start + header_len)?;
         let checksum = TxChecksum::Complete;
@@ -293,7 +300,7 @@ fn bare_segment(
 
 const fn ip_header(
     config: &crate::config::Config,
-    flow: Flow,
+    (flow, service): (Flow, Service),
     protocol: u8,
     payload_len: usize,
 ) -> IpHeader {
@@ -301,8 +308,8 @@ const fn ip_header(
         src: flow.local,
         dst: flow.remote,
         protocol,
-        hop_limit: config.hop_limit,
-        traffic_class: 0,
+        hop_limit: if service.hop_limit == 0 { config.hop_limit } else { service.hop_limit },
+        traffic_class: service.traffic_class,
         identification: 0,
         payload_len,
     }

@@ -8,6 +8,7 @@ use crate::stack::mail::Content;
 use crate::stack::schedule::{EventOwner, Owner};
 use crate::stats::Drop;
 use crate::tcp::receive::ack_policy::Owed;
+use crate::tcp::settings::Switches;
 use crate::tcp::{Cause, Remnant, State, timeout, user};
 use crate::wire::tcp::Flags;
 
@@ -39,7 +40,10 @@ impl<O: Observer> Stack<'_, O> {
 
     pub(super) fn on_connection_timeout(&mut self, index: u32) {
         if let Some(tcb) = self.connections.at_mut(index) {
-            timeout::on_timeout(tcb, &mut self.cx);
+            let (flow, service) = (tcb.flow(), tcb.settings.service);
+            if let Some(reset) = timeout::on_timeout(tcb, &mut self.cx) {
+                self.send_reset(flow, service, reset);
+            }
             self.settle(index);
         }
     }
@@ -63,9 +67,11 @@ impl<O: Observer> Stack<'_, O> {
             snd_nxt: tcb.send.snd_nxt,
             rcv_nxt: tcb.receive.rcv_nxt,
             window: tcb.receive.window.field(tcb.receive.rcv_nxt),
+            service: tcb.settings.service,
+            reuse_port: tcb.settings.switches.contains(Switches::REUSE_PORT),
             deadline: self.cx.now + 2 * self.cx.config.msl,
         };
-        let (flow, last_ack) = (remnant.flow, last_ack(&remnant));
+        let (flow, service, last_ack) = (remnant.flow, remnant.service, last_ack(&remnant));
         self.schedule.set_timer(Owner::Connection(index), None);
         if self.time_wait.is_full()
             && let Some(oldest) = self.time_wait_order.front()
@@ -82,7 +88,7 @@ impl<O: Observer> Stack<'_, O> {
             Err(_) => self.demux_remove(&flow, old), // No TIME-WAIT slots at all.
         }
         if owes_ack {
-            self.reply(flow, last_ack, &[]);
+            self.reply(flow, service, last_ack, &[]);
         }
     }
 
@@ -97,9 +103,10 @@ impl<O: Observer> Stack<'_, O> {
     pub(super) fn abort_at(&mut self, index: u32) {
         let Some(tcb) = self.connections.at_mut(index) else { return };
         let (flow, attached) = (tcb.flow(), tcb.attached);
+        let service = tcb.settings.service;
         let reset = user::abort(tcb, &mut self.cx);
         if let Some(reset) = reset.filter(|_| attached) {
-            self.send_reset(flow, reset);
+            self.send_reset(flow, service, reset);
         }
         self.settle(index);
     }

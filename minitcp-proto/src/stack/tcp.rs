@@ -1,6 +1,7 @@
 //! A TCP segment arrives: which of the four shapes takes it (RFC 9293 §3.10.7)?
 
 use crate::observe::{Direction, Observer, Trace};
+use crate::options::Service;
 use crate::secret::Flow;
 use crate::seq::SeqNum;
 use crate::stack::Stack;
@@ -49,21 +50,18 @@ impl<O: Observer> Stack<'_, O> {
         meta: RxMeta,
     ) {
         let Some(tcb) = self.connections.at_mut(index) else { return };
-        let flow = tcb.flow();
+        let (flow, service) = (tcb.flow(), tcb.settings.service);
         let payload = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
         let segment_size = meta.segment_size.map_or(payload, |size| u32::from(size.get()));
         if let Some(reset) = handle_segment(tcb, segment, segment_size, &mut self.cx) {
-            self.send_reset(flow, reset);
+            self.send_reset(flow, service, reset);
         }
         self.settle(index);
     }
 
     /// RFC 9293 §3.10.7.2 where somebody listens, §3.10.7.1 where nobody does.
     fn deliver_to_listener(&mut self, flow: &Flow, segment: &Segment<'_>, beyond: Option<SeqNum>) {
-        let listener = match self.lookup_bound(Protocol::Tcp, flow.local, flow.local_port) {
-            Some(Endpoint::Listener(index)) => self.listeners.key_at(index),
-            _ => None,
-        };
+        let listener = self.find_listener(flow).and_then(|index| self.listeners.key_at(index));
         let Some(listener) = listener else {
             self.cx.drop(Drop::NoConnection);
             return self.refuse(*flow, segment);
@@ -81,26 +79,23 @@ impl<O: Observer> Stack<'_, O> {
         }
     }
 
-    fn is_listening(&self, flow: &Flow) -> bool {
-        self.lookup_bound(Protocol::Tcp, flow.local, flow.local_port).is_some()
-    }
-
     fn deliver_to_time_wait(&mut self, index: u32, segment: &Segment<'_>) {
         let Some(remnant) = self.time_wait.at(index) else { return };
         let (flow, snd_nxt, last_ack) = (remnant.flow, remnant.snd_nxt, last_ack(remnant));
+        let service = remnant.service;
         match remnant.on_segment(segment) {
-            time_wait::Outcome::Reopen if self.is_listening(&flow) => {
+            time_wait::Outcome::Reopen if self.find_listener(&flow).is_some() => {
                 self.forget_time_wait(index);
                 self.deliver_to_listener(&flow, segment, Some(snd_nxt));
             }
             time_wait::Outcome::AckAndRestart => {
                 self.restart_time_wait(index);
-                self.reply(flow, last_ack, &[]);
+                self.reply(flow, service, last_ack, &[]);
             }
             time_wait::Outcome::Reopen | time_wait::Outcome::Ack => {
                 self.cx.drop(Drop::OutOfWindow);
                 if self.cx.may_answer(segment) {
-                    self.reply(flow, last_ack, &[]);
+                    self.reply(flow, service, last_ack, &[]);
                 }
             }
             time_wait::Outcome::Ignore(reason) => self.cx.drop(reason),
@@ -111,20 +106,26 @@ impl<O: Observer> Stack<'_, O> {
     /// (RFC 9293 §3.10.7.1).
     pub(super) fn refuse(&mut self, flow: Flow, segment: &Segment<'_>) {
         if !segment.flags.contains(Flags::RST) {
-            self.send_reset(flow, Reset::answering(segment));
+            self.send_reset(flow, Service::default(), Reset::answering(segment));
         }
     }
 
-    pub(super) fn send_reset(&mut self, flow: Flow, reset: Reset) {
+    pub(super) fn send_reset(&mut self, flow: Flow, service: Service, reset: Reset) {
         let flags = if reset.ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
         let ack = reset.ack.unwrap_or_default();
         let content = Content::Tcp { seq: reset.seq, ack, flags, window: 0 };
-        self.reply(flow, content, &[]);
+        self.reply(flow, service, content, &[]);
     }
 
     /// Queues a stateless reply; when the queue is full it is dropped and counted.
-    pub(super) fn reply(&mut self, flow: Flow, content: Content, payload: &[u8]) -> bool {
-        let queued = self.mail.put_reply(&mut self.cx.pool, (flow, content), payload);
+    pub(super) fn reply(
+        &mut self,
+        flow: Flow,
+        service: Service,
+        content: Content,
+        payload: &[u8],
+    ) -> bool {
+        let queued = self.mail.put_reply(&mut self.cx.pool, (flow, service, content), payload);
         if !queued {
             self.cx.drop(Drop::ReplyQueueFull);
         }
@@ -142,8 +143,7 @@ impl<O: Observer> Stack<'_, O> {
             Some(Endpoint::HalfOpen(_)) => State::SynRcvd,
             Some(Endpoint::TimeWait(_)) => State::TimeWait,
             Some(Endpoint::Listener(_) | Endpoint::Udp(_)) | None => {
-                let bound = self.lookup_bound(Protocol::Tcp, flow.local, flow.local_port);
-                if bound.is_some() { State::Listen } else { State::Closed }
+                if self.find_listener(flow).is_some() { State::Listen } else { State::Closed }
             }
         };
         self.cx.trace(|| Trace::Tcp {

@@ -5,8 +5,10 @@ use core::net::{IpAddr, SocketAddr};
 use crate::config::UnboundUdp;
 use crate::error::{BindError, UdpError};
 use crate::observe::{Direction, Observer, Trace};
+use crate::options::{BindOptions, Service};
 use crate::secret::Flow;
 use crate::stack::Stack;
+use crate::stack::bind::Binding;
 use crate::stack::demux::{Endpoint, Protocol};
 use crate::stack::event::UdpId;
 use crate::stack::input::RxMeta;
@@ -22,8 +24,7 @@ use crate::wire::udp::{self, Datagram};
 /// One bound port.
 #[derive(Debug)]
 pub(super) struct UdpSocket {
-    /// The address may be the unspecified one; the remote end always is.
-    pub(super) flow: Flow,
+    pub(super) binding: Binding,
     received: Queue,
     /// Octets of payload in `received`.
     received_bytes: u32,
@@ -64,9 +65,9 @@ impl<O: Observer> Stack<'_, O> {
         };
         let len = u32::try_from(datagram.payload.len()).unwrap_or(u32::MAX);
         self.cx.trace(|| Trace::Udp { direction: Direction::Received, flow, len });
-        match self.lookup_bound(Protocol::Udp, flow.local, flow.local_port) {
-            Some(Endpoint::Udp(index)) => self.deliver(index, flow, datagram.payload, len),
-            _ => self.handle_unbound(packet, flow, datagram.payload),
+        match self.find_udp(&flow) {
+            Some(index) => self.deliver(index, flow, datagram.payload, len),
+            None => self.handle_unbound(packet, flow, datagram.payload),
         }
     }
 
@@ -74,7 +75,7 @@ impl<O: Observer> Stack<'_, O> {
         let cap = self.cx.config.udp_buffer;
         let Some(socket) = self.udp.at_mut(index) else { return };
         let fits = socket.received_bytes.checked_add(len).is_some_and(|total| total <= cap);
-        let addressed = (flow, Content::Udp);
+        let addressed = (flow, Service::default(), Content::Udp);
         if !fits || !self.mail.put(&mut socket.received, &mut self.cx.pool, addressed, payload) {
             return self.cx.drop(Drop::UdpQueueFull);
         }
@@ -90,7 +91,7 @@ impl<O: Observer> Stack<'_, O> {
             // What the link would not take back is not echoed either.
             UnboundUdp::Echo if flow.remote_port != 0 && self.fits_mtu(flow.local, payload) => {
                 self.cx.stats.datagrams_in += 1;
-                self.reply(flow, Content::Udp, payload);
+                self.reply(flow, Service::default(), Content::Udp, payload);
             }
             UnboundUdp::PortUnreachable => {
                 self.cx.drop(Drop::UdpUnbound);
@@ -106,14 +107,35 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     /// Binds a UDP socket to `local`; the unspecified address stands for all addresses of its IP
-    /// version, port 0 for any free port.
+    /// version, port 0 for any free port. One address may stand beside all of them: what comes
+    /// is for the more specific one.
     ///
     /// # Errors
     /// As [`BindError`] lists.
     pub fn udp_bind(&mut self, local: SocketAddr) -> Result<UdpId, BindError> {
-        let flow = self.free_binding(Protocol::Udp, local)?;
+        let binding = self.distinct_binding(Protocol::Udp, local, BindOptions::default())?;
+        self.udp_open(binding)
+    }
+
+    /// As [`udp_bind`](Self::udp_bind), but sharing as Linux does: another socket with the same
+    /// port and an address that is the same or stands for it is in the way, unless both have
+    /// `reuse_address` (then one of them gets what comes) or both have `reuse_port` (then it is
+    /// spread over them).
+    ///
+    /// # Errors
+    /// As [`BindError`] lists.
+    pub fn udp_bind_with(
+        &mut self,
+        local: SocketAddr,
+        options: BindOptions,
+    ) -> Result<UdpId, BindError> {
+        let binding = self.free_binding(Protocol::Udp, local, options)?;
+        self.udp_open(binding)
+    }
+
+    fn udp_open(&mut self, binding: Binding) -> Result<UdpId, BindError> {
         let socket = UdpSocket {
-            flow,
+            binding,
             received: Queue::EMPTY,
             received_bytes: 0,
             outgoing: Queue::EMPTY,
@@ -122,13 +144,13 @@ impl<O: Observer> Stack<'_, O> {
             events: Readiness::empty(),
         };
         let key = self.udp.insert(socket).map_err(|_| BindError::NoSlot)?;
-        self.demux_insert(&flow, Endpoint::Udp(key.index));
+        self.demux_insert_binding(&binding, Endpoint::Udp(key.index));
         Ok(UdpId(key))
     }
 
     /// Where a UDP socket is bound; `None` for a stale id.
     pub fn udp_addr(&self, id: UdpId) -> Option<SocketAddr> {
-        let flow = self.udp.get(id.0)?.flow;
+        let flow = self.udp.get(id.0)?.binding.flow;
         Some(SocketAddr::new(flow.local, flow.local_port))
     }
 
@@ -166,11 +188,12 @@ impl<O: Observer> Stack<'_, O> {
     /// # Errors
     /// As [`UdpError`] lists; [`Readiness::WRITABLE`] follows a `WouldBlock`.
     pub fn udp_send(&mut self, id: UdpId, to: SocketAddr, payload: &[u8]) -> Result<(), UdpError> {
-        let local = self.udp.get(id.0).ok_or(UdpError::Stale)?.flow;
+        let binding = self.udp.get(id.0).ok_or(UdpError::Stale)?.binding;
+        let local = binding.flow;
         let config = &self.cx.config;
         let reachable = to.port() != 0
             && !to.ip().is_unspecified()
-            && to.is_ipv4() == local.local.is_ipv4()
+            && (to.is_ipv4() == local.local.is_ipv4() || binding.is_dual())
             && !config.owns(to.ip());
         let source = match local.local.is_unspecified() {
             true => config.source_for(to.ip()),
@@ -190,7 +213,7 @@ impl<O: Observer> Stack<'_, O> {
         let cap = config.udp_buffer;
         let socket = self.udp.get_mut(id.0).ok_or(UdpError::Stale)?;
         let fits = socket.outgoing_bytes.checked_add(len).is_some_and(|total| total <= cap);
-        let addressed = (flow, Content::Udp);
+        let addressed = (flow, Service::default(), Content::Udp);
         if !fits || !self.mail.put(&mut socket.outgoing, &mut self.cx.pool, addressed, payload) {
             socket.write_blocked = true;
             if socket.outgoing.is_empty() {
@@ -211,7 +234,7 @@ impl<O: Observer> Stack<'_, O> {
         let Some(mut socket) = self.udp.remove(id.0.index) else { return };
         self.mail.clear(&mut socket.received, &mut self.cx.pool);
         self.mail.clear(&mut socket.outgoing, &mut self.cx.pool);
-        self.demux_remove(&socket.flow, Endpoint::Udp(id.0.index));
+        self.demux_remove_binding(&socket.binding, Endpoint::Udp(id.0.index));
     }
 }
 

@@ -5,6 +5,7 @@ use bitflags::bitflags;
 use crate::config::{Config, Congestion};
 use crate::error::CloseReason;
 use crate::observe::{Observer, Trace};
+use crate::options::TcpOptions;
 use crate::secret::Flow;
 use crate::seq::SeqNum;
 use crate::store::slab::Key;
@@ -17,6 +18,7 @@ use crate::tcp::receive::window::shift_for;
 use crate::tcp::send::recovery::Recovery;
 use crate::tcp::send::rtt::RttEstimator;
 use crate::tcp::send::sender::Sender;
+use crate::tcp::settings::{Settings, Switches};
 use crate::tcp::state::{Cause, State};
 use crate::tcp::timers::Timers;
 use crate::time::Instant;
@@ -41,9 +43,6 @@ bitflags! {
     }
 }
 
-/// Windows must stay well below half of the sequence space (RFC 7323 §2.3: under 1 GiB).
-const MAX_BUFFER: u32 = (1 << 30) - 1;
-
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Tcb {
@@ -63,8 +62,7 @@ pub(crate) struct Tcb {
     pub(crate) probe_due: bool,
     /// How often the persist timer fired in a row.
     pub(crate) persist_backoff: u8,
-    /// Nagle is off (`TCP_NODELAY`).
-    pub(crate) no_delay: bool,
+    pub(crate) settings: Settings,
     /// The application has closed its handle; nobody will read.
     pub(crate) orphan: bool,
     /// The listener in whose queue this connection waits to be accepted.
@@ -79,24 +77,34 @@ pub(crate) struct Tcb {
     /// Bits that the next event of this connection carries.
     pub(crate) events: Readiness,
     pub(crate) close_reason: Option<CloseReason>,
+    /// Segments sent again, at most `u32::MAX`.
+    pub(crate) retransmits: u32,
     /// When data, a SYN or a FIN last left.
     pub(crate) last_sent: Instant,
+    /// When an acceptable segment last came.
+    pub(crate) last_received: Instant,
     /// Since when the peer owes an answer (R2 of RFC 9293 §3.8.3 counts from here).
     pub(crate) unanswered_since: Instant,
 }
 
 impl Tcb {
     /// A connection of which nothing has been sent: `Closed` until the caller advances it.
-    fn new(path: Path, iss: SeqNum, state: State, config: &Config, now: Instant) -> Self {
-        let smss = path.send_mss(None);
-        let receive_buffer = config.receive_buffer.clamp(1, MAX_BUFFER);
-        let send_buffer = config.send_buffer.clamp(1, MAX_BUFFER);
-        let rcv_wscale = shift_for(receive_buffer);
+    fn new<O>(
+        path: Path,
+        iss: SeqNum,
+        state: State,
+        options: &TcpOptions,
+        cx: &Context<'_, O>,
+    ) -> Self {
+        let (config, now) = (&cx.config, cx.now);
+        let settings = Settings::new(options);
+        let smss = settings.clamp_mss(path.send_mss(None));
+        let rcv_wscale = shift_for(options.receive_buffer);
         Self {
             path,
             state,
-            send: Sender::new(iss, send_buffer, smss),
-            receive: Receiver::new(receive_buffer, rcv_wscale),
+            send: Sender::new(iss, options.send_buffer, smss),
+            receive: Receiver::new(options.receive_buffer, rcv_wscale),
             timers: Timers::NONE,
             rtt: RttEstimator::new(config),
             recovery: Recovery::new(iss),
@@ -105,7 +113,7 @@ impl Tcb {
             syn_retries: 0,
             probe_due: false,
             persist_backoff: 0,
-            no_delay: false,
+            settings,
             orphan: false,
             listener: None,
             attached: true,
@@ -113,14 +121,21 @@ impl Tcb {
             write_blocked: false,
             events: Readiness::empty(),
             close_reason: None,
+            retransmits: 0,
             last_sent: now,
+            last_received: now,
             unanswered_since: now,
         }
     }
 
     /// OPEN, active (RFC 9293 §3.10.1).
-    pub(crate) fn connect<O: Observer>(path: Path, iss: SeqNum, cx: &mut Context<'_, O>) -> Self {
-        let mut tcb = Self::new(path, iss, State::Closed, &cx.config, cx.now);
+    pub(crate) fn connect<O: Observer>(
+        path: Path,
+        iss: SeqNum,
+        options: &TcpOptions,
+        cx: &mut Context<'_, O>,
+    ) -> Self {
+        let mut tcb = Self::new(path, iss, State::Closed, options, cx);
         tcb.active_open = true;
         tcb.syn_due = true;
         tcb.advance(Cause::ActiveOpen, cx);
@@ -131,36 +146,52 @@ impl Tcb {
     /// in flight, so that the acknowledgment takes the ordinary path.
     pub(crate) fn from_handshake<O: Observer>(
         half_open: &HalfOpen,
-        config: &Config,
+        options: &TcpOptions,
         cx: &Context<'_, O>,
     ) -> Self {
-        let mut tcb = Self::new(
-            Path::new(half_open.flow, cx.config.mtu()),
-            half_open.iss,
-            State::SynRcvd,
-            config,
-            cx.now,
-        );
+        let path = Path::new(half_open.flow, cx.config.mtu());
+        let mut tcb = Self::new(path, half_open.iss, State::SynRcvd, options, cx);
+        tcb.receive.window.rcv_wscale = half_open.rcv_wscale;
         tcb.receive.on_syn(half_open.irs, half_open.advertised);
-        tcb.negotiate(&half_open.options, half_open.retries > 0, config.congestion);
+        tcb.negotiate(&half_open.options, half_open.lost_syn(), cx.config.congestion);
         tcb.send.snd_nxt = half_open.iss.plus(1);
-        if half_open.retries == 0 {
-            tcb.rtt.on_first_transmission(tcb.send.snd_nxt, half_open.sent);
-        } else {
+        if half_open.lost_syn() {
             tcb.rtt.on_lost_syn();
+        } else if !half_open.is_deferred() {
+            tcb.rtt.on_first_transmission(tcb.send.snd_nxt, half_open.sent);
         }
         tcb
     }
 
     /// Takes over what both sides said in their SYNs (RFC 9293 §3.7.1, RFC 7323 §2.2).
     pub(crate) fn negotiate(&mut self, theirs: &Options, lost_syn: bool, algorithm: Congestion) {
-        self.send.smss = self.path.send_mss(theirs.mss);
+        self.send.smss = self.settings.clamp_mss(self.path.send_mss(theirs.mss));
         match theirs.window_scale {
             // RFC 7323 §2.3: a shift above 14 counts as 14.
             Some(shift) => self.send.snd_wscale = shift.min(14),
             None => self.receive.window.rcv_wscale = 0,
         }
         self.congestion = AnyController::new(algorithm, u32::from(self.send.smss), lost_syn);
+    }
+
+    /// Our MSS option.
+    pub(crate) fn local_mss(&self) -> u16 {
+        self.settings.clamp_mss(self.path.local_mss())
+    }
+
+    /// Room for octets of the application.
+    pub(crate) fn send_room(&self) -> u32 {
+        let room = self.send.room();
+        if !self.settings.switches.contains(Switches::LOW_WATER) {
+            return room;
+        }
+        room.min(self.settings.low_water_room(self.send.unsent()))
+    }
+
+    /// There is so much room that an application that waits for it should be told.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.send.room() >= self.send.cap / 3
+            && self.settings.is_below_low_water(self.send.unsent())
     }
 
     /// The application knows this connection and has not let go of it.
@@ -236,6 +267,7 @@ impl Tcb {
             timeouts: self.recovery.timeouts,
             unsent: self.send.unsent(),
             unread: self.receive.buffer.len(),
+            keepalive_probes: self.settings.probes,
         }
     }
 }
@@ -273,4 +305,6 @@ pub struct Info {
     pub unsent: u32,
     /// Octets received and not read.
     pub unread: u32,
+    /// Keep-alive probes sent since the peer was last heard.
+    pub keepalive_probes: u8,
 }

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::observe::Observer;
+use crate::options::{Service, TcpOptions};
 use crate::secret::Flow;
 use crate::seq::SeqNum;
 use crate::stats::Drop;
@@ -27,8 +28,16 @@ pub(crate) struct HalfOpen {
     pub(crate) options: Options,
     /// The window that our SYN,ACK offers.
     pub(crate) advertised: u32,
+    /// The MSS and, if the peer scales too, the shift that our SYN,ACK announces.
+    pub(crate) mss: u16,
+    pub(crate) rcv_wscale: u8,
+    /// Of the listener, when the SYN came.
+    pub(crate) service: Service,
     /// When the first SYN,ACK left (or was due).
     pub(crate) sent: Instant,
+    /// A bare ACK came before this time, and did not count; zero if none did
+    /// ([`ListenOptions::defer_accept`](crate::ListenOptions::defer_accept)).
+    pub(crate) deferred_until: Instant,
     /// How often the SYN,ACK was sent again.
     pub(crate) retries: u8,
     /// The SYN,ACK is to be sent (again).
@@ -57,7 +66,7 @@ impl HalfOpen {
     /// where the last incarnation of this connection ended (RFC 9293 MAY-2).
     pub(crate) fn new<O: Observer>(
         flow: Flow,
-        listener: Key,
+        (listener, options): (Key, &TcpOptions),
         syn: &Segment<'_>,
         beyond: Option<SeqNum>,
         cx: &Context<'_, O>,
@@ -66,14 +75,19 @@ impl HalfOpen {
         if let Some(old) = beyond.filter(|old| !iss.after(*old)) {
             iss = old.plus(1 << 16);
         }
+        let local_mss = Path::new(flow, cx.config.mtu()).local_mss();
         Self {
             flow,
             listener,
             iss,
             irs: syn.seq,
             options: syn.options,
-            advertised: cx.config.receive_buffer.clamp(1, u32::from(u16::MAX)),
+            advertised: options.receive_buffer.min(u32::from(u16::MAX)),
+            mss: options.max_segment.map_or(local_mss, |mss| mss.min(local_mss)),
+            rcv_wscale: syn.options.window_scale.map_or(0, |_| shift_for(options.receive_buffer)),
+            service: Service::new(options.hop_limit, options.traffic_class),
             sent: cx.now,
+            deferred_until: Instant::ZERO,
             retries: 0,
             syn_due: true,
         }
@@ -121,18 +135,14 @@ impl HalfOpen {
     }
 
     /// The SYN,ACK (RFC 9293 §3.10.7.2): our MSS, and a window scale if the peer sent one.
-    pub(crate) fn syn_ack(&self, config: &Config) -> Outgoing {
-        let scale = self.options.window_scale.map(|_| shift_for(config.receive_buffer));
+    pub(crate) fn syn_ack(&self) -> Outgoing {
+        let scale = self.options.window_scale.map(|_| self.rcv_wscale);
         Outgoing {
             seq: self.iss,
             ack: self.irs.plus(1),
             flags: Flags::SYN | Flags::ACK,
             window: u16::try_from(self.advertised).unwrap_or(u16::MAX),
-            options: Options {
-                mss: Some(Path::new(self.flow, config.mtu()).local_mss()),
-                window_scale: scale,
-                ..Options::NONE
-            },
+            options: Options { mss: Some(self.mss), window_scale: scale, ..Options::NONE },
             ..Outgoing::EMPTY
         }
     }
@@ -140,10 +150,10 @@ impl HalfOpen {
     /// The answer to a segment outside the window (RFC 9293 §3.10.7.4, first step). The SYN,ACK
     /// would not do: a peer that is established has to answer it, from outside the window again
     /// if it has filled that, and so on for as long as this handshake finds no room.
-    pub(crate) fn ack(&mut self, config: &Config) -> Outgoing {
-        let scale = self.options.window_scale.map_or(0, |_| shift_for(config.receive_buffer));
-        let window = self.advertised.div_ceil(1 << scale);
-        self.advertised = window << scale; // The field is rounded up: remember what it offered.
+    pub(crate) fn ack(&mut self) -> Outgoing {
+        let window = self.advertised.div_ceil(1 << self.rcv_wscale);
+        // The field is rounded up: remember what it offered.
+        self.advertised = window << self.rcv_wscale;
         Outgoing {
             seq: self.iss.plus(1),
             ack: self.irs.plus(1),
@@ -153,10 +163,32 @@ impl HalfOpen {
         }
     }
 
+    /// The ACK of our SYN came, but without an octet, and those are waited for until `end`: as
+    /// Linux has it, the SYN,ACK is not repeated before, and then once more, so that the peer can
+    /// complete the handshake even if it has nothing to say.
+    pub(crate) const fn defer(&mut self, end: Instant) {
+        self.deferred_until = end;
+        self.syn_due = false;
+    }
+
+    pub(crate) fn is_deferred(&self) -> bool {
+        self.deferred_until > Instant::ZERO
+    }
+
+    /// The SYN,ACK was lost, as far as we can tell.
+    pub(crate) fn lost_syn(&self) -> bool {
+        self.retries > 0 && !self.is_deferred()
+    }
+
+    /// When the handshake is over (R2 of a SYN, RFC 9293 MUST-23).
+    pub(crate) fn give_up(&self, config: &Config) -> Instant {
+        self.sent.max(self.deferred_until) + config.syn_timeout
+    }
+
     /// When the SYN,ACK is sent again (RFC 6298 §5), or `None` when it is time to give up.
     pub(crate) fn deadline(&self, now: Instant, config: &Config) -> Option<Instant> {
         let wait = backed_off(micros(config.initial_rto), self.retries, config);
-        let give_up = self.sent + config.syn_timeout;
+        let give_up = self.give_up(config);
         (now < give_up).then(|| now.after_micros(u64::from(wait)).min(give_up))
     }
 }
@@ -175,7 +207,11 @@ mod tests {
             irs: SeqNum(1000),
             options: Options { window_scale, ..Options::NONE },
             advertised,
+            mss: 1460,
+            rcv_wscale: 0,
+            service: Service::default(),
             sent: Instant::ZERO,
+            deferred_until: Instant::ZERO,
             retries: 0,
             syn_due: false,
         }
@@ -214,19 +250,18 @@ mod tests {
 
     #[test]
     fn the_plain_acknowledgment_offers_at_least_what_the_syn_ack_did() {
-        let mut config = Config::new(Ipv4Addr::new(10, 0, 0, 2), 24);
         for (receive_buffer, theirs, shift) in
             [(100, Some(0), 0), (65_535, Some(7), 0), (1 << 20, Some(7), 5), (1 << 20, None, 0)]
         {
-            config.receive_buffer = receive_buffer;
             let mut half_open = half_open(receive_buffer.min(65_535), theirs);
-            let offered = u32::from(half_open.syn_ack(&config).window);
-            let ack = half_open.ack(&config);
+            half_open.rcv_wscale = shift;
+            let offered = u32::from(half_open.syn_ack().window);
+            let ack = half_open.ack();
             assert_eq!((ack.seq, ack.ack, ack.flags), (SeqNum(5001), SeqNum(1001), Flags::ACK));
             let window = u32::from(ack.window) << shift;
             assert!(window >= offered && window < offered + (1 << shift));
             assert_eq!(half_open.advertised, window, "and the connection will keep to it");
-            assert_eq!(u32::from(half_open.syn_ack(&config).window), offered);
+            assert_eq!(u32::from(half_open.syn_ack().window), offered);
         }
     }
 }

@@ -5,15 +5,19 @@ use crate::error::CloseReason;
 use crate::observe::{Note, Observer};
 use crate::seq::SeqNum;
 use crate::stats::Drop;
+use crate::tcp::configure::wake_writer;
 use crate::tcp::congestion::AckSample;
 use crate::tcp::connection::{Readiness, Tcb};
 use crate::tcp::context::Context;
+use crate::tcp::keepalive;
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::receive::receiver::Accepted;
 use crate::tcp::send::recovery::Progress;
 use crate::tcp::send::sender::{Acked, Fin};
+use crate::tcp::settings::Switches;
 use crate::tcp::state::{Cause, State};
 use crate::tcp::timers::Timer;
+use crate::time::Instant;
 use crate::wire::tcp::{Flags, Segment};
 
 /// A reset that the stack is to send for the connection, which it may no longer have.
@@ -95,7 +99,7 @@ fn syn_sent<O: Observer>(
         cx.drop(Drop::BadFlags);
         return DONE;
     }
-    tcb.receive.on_syn(segment.seq, tcb.receive.cap.min(u32::from(u16::MAX)));
+    tcb.receive.on_syn(segment.seq, tcb.receive.rcv_wnd());
     let (lost_syn, algorithm) = (tcb.syn_retries > 0, cx.config.congestion);
     tcb.negotiate(&segment.options, lost_syn, algorithm);
     let window = tcb.send.scaled_window(segment);
@@ -108,7 +112,7 @@ fn syn_sent<O: Observer>(
     }
     acknowledge(tcb, segment.ack, cx);
     tcb.advance(Cause::ReceiveSynAck, cx);
-    opened(tcb);
+    opened(tcb, cx.now);
     tcb.receive.ack.require_now();
     // Data and FIN in the SYN,ACK are not taken before our ACK is out; the peer repeats them.
     DONE
@@ -125,6 +129,7 @@ fn synchronized<O: Observer>(
     check_reset(tcb, segment, cx)?;
     check_syn(tcb, segment, cx)?;
     check_ack(tcb, segment, cx)?;
+    keepalive::on_received(tcb, cx.now);
     // Sixth, the urgent pointer: the octets are delivered in line, as the sockets option
     // SO_OOBINLINE does (RFC 6093 §6 advises no other use).
     take_text(tcb, segment, segment_size, cx)?;
@@ -242,7 +247,7 @@ fn check_ack<O: Observer>(
             return Err(Some(Reset { seq: ack, ack: None }));
         }
         tcb.advance(Cause::ReceiveAckOfSyn, cx);
-        opened(tcb);
+        opened(tcb, cx.now);
         if tcb.send.fin == Fin::Queued {
             tcb.advance(Cause::Close, cx);
         }
@@ -309,16 +314,13 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
         // RFC 6298 §5.2.
         tcb.timers.disarm(Timer::Retransmit);
     }
-    if tcb.write_blocked && tcb.send.room() >= tcb.send.cap / 3 {
-        tcb.write_blocked = false;
-        tcb.events |= Readiness::WRITABLE;
-    }
+    wake_writer(tcb);
     if fin && tcb.advance(Cause::ReceiveAckOfFin, cx) {
         match tcb.state() {
             State::Closed => tcb.end(CloseReason::Finished, cx),
             State::TimeWait => tcb.finish(),
             _ if tcb.orphan => {
-                tcb.timers.arm(Timer::FinWait2, cx.now + cx.config.fin_wait_2_timeout);
+                tcb.timers.arm(Timer::Liveness, cx.now + cx.config.fin_wait_2_timeout);
             }
             _ => {}
         }
@@ -356,12 +358,14 @@ fn on_window<O: Observer>(tcb: &mut Tcb, old_window: u32, cx: &mut Context<'_, O
 }
 
 /// The handshake is complete.
-fn opened(tcb: &mut Tcb) {
+fn opened(tcb: &mut Tcb, now: Instant) {
     tcb.timers.disarm(Timer::Retransmit);
     tcb.syn_due = false;
     if tcb.syn_retries > 0 {
         tcb.rtt.on_lost_syn();
     }
+    tcb.last_received = now;
+    keepalive::arm(tcb, now);
     tcb.events |= Readiness::WRITABLE;
     if tcb.active_open {
         tcb.events |= Readiness::CONNECTED;
@@ -410,9 +414,14 @@ fn take_text<O: Observer>(
     Ok(())
 }
 
+/// The acknowledgment that is owed is delayed, unless the application wants it at once.
 fn arm_delayed_ack<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    let waiting = tcb.receive.ack.owed() == Owed::Delayed;
-    if waiting && !tcb.timers.is_armed(Timer::DelayedAck) {
+    if tcb.receive.ack.owed() != Owed::Delayed {
+        return;
+    }
+    if tcb.settings.switches.contains(Switches::QUICK_ACK) {
+        tcb.receive.ack.require_now();
+    } else if !tcb.timers.is_armed(Timer::DelayedAck) {
         // MUST-40: under half a second.
         let delay = cx.config.delayed_ack.min(core::time::Duration::from_millis(499));
         tcb.timers.arm(Timer::DelayedAck, cx.now + delay);

@@ -3,16 +3,19 @@
 //! `input` and `output` are the only places that know both halves; `send`, `receive` and
 //! `congestion` do not know each other.
 
+pub(crate) mod configure;
 pub(crate) mod congestion;
 pub(crate) mod connection;
 pub(crate) mod context;
 pub(crate) mod handshake;
 pub(crate) mod input;
 pub(crate) mod isn;
+pub(crate) mod keepalive;
 pub(crate) mod output;
 pub(crate) mod path;
 pub(crate) mod receive;
 pub(crate) mod send;
+pub(crate) mod settings;
 pub(crate) mod state;
 pub(crate) mod time_wait;
 pub(crate) mod timeout;

@@ -7,15 +7,16 @@ use crate::config::Offload;
 use crate::observe::{Direction, Note, Observer, Trace};
 use crate::secret::Flow;
 use crate::seq::SeqNum;
+use crate::tcp::configure::wake_writer;
 use crate::tcp::congestion::Controller as _;
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::receive::ack_policy::Owed;
-use crate::tcp::receive::window::shift_for;
 use crate::tcp::send::segmenting::{Decision, Offer, decide};
 use crate::tcp::send::sender::Fin;
+use crate::tcp::settings::Switches;
 use crate::tcp::state::State;
-use crate::tcp::timeout::arm_persist;
+use crate::tcp::timeout::{arm_cork, arm_persist};
 use crate::tcp::timers::Timer;
 use crate::wire::options::Options;
 use crate::wire::tcp::Flags;
@@ -80,6 +81,7 @@ enum Kind {
     Lost,
     Probe,
     PureAck,
+    KeepAlive,
 }
 
 /// Largest super-packet: the total must fit the 16-bit length of an IP header.
@@ -106,6 +108,7 @@ fn next_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text
         .or_else(|| new_text(tcb, cx))
         .or_else(|| probe_text(tcb, cx))
         .or_else(|| pure_ack(tcb))
+        .or_else(|| keepalive_text(tcb, cx))
 }
 
 /// Our SYN, with the ACK of the peer's in a simultaneous open.
@@ -115,12 +118,14 @@ fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
     let again = tcb.send.snd_nxt != tcb.send.iss;
     tcb.send.snd_nxt = tcb.send.iss.plus(1);
     if again {
+        tcb.retransmits = tcb.retransmits.saturating_add(1);
         cx.stats.retransmitted_segments += u64::from(tcb.syn_retries > 0);
         tcb.rtt.on_retransmission();
     } else {
         tcb.unanswered_since = cx.now;
         tcb.rtt.on_first_transmission(tcb.send.snd_nxt, cx.now);
     }
+    tcb.last_sent = cx.now;
     crate::tcp::timeout::arm_syn(tcb, cx);
     let scale = if answering {
         // RFC 7323 §2.2: only if the peer's SYN had the option; else negotiation left no shift on
@@ -128,14 +133,14 @@ fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
         let (ours, theirs) = (tcb.receive.window.rcv_wscale, tcb.send.snd_wscale);
         (ours > 0 || theirs > 0).then_some(ours)
     } else {
-        Some(shift_for(tcb.receive.cap))
+        Some(tcb.receive.window.rcv_wscale)
     };
     let outgoing = Outgoing {
         seq: tcb.send.iss,
         ack: if answering { tcb.receive.rcv_nxt } else { SeqNum(0) },
         flags: if answering { Flags::SYN | Flags::ACK } else { Flags::SYN },
-        window: u16::try_from(tcb.receive.cap).unwrap_or(u16::MAX),
-        options: Options { mss: Some(tcb.path.local_mss()), window_scale: scale, ..Options::NONE },
+        window: u16::try_from(tcb.receive.rcv_wnd()).unwrap_or(u16::MAX),
+        options: Options { mss: Some(tcb.local_mss()), window_scale: scale, ..Options::NONE },
         ..Outgoing::EMPTY
     };
     outgoing.count(tcb.flow(), tcb.state(), cx);
@@ -196,6 +201,7 @@ fn new_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text>
         return None;
     }
     let bursts = cx.config.offload.contains(Offload::SEGMENTATION);
+    let is_on = |switch| tcb.settings.switches.contains(switch);
     let offer = Offer {
         unsent,
         usable_window,
@@ -203,7 +209,8 @@ fn new_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text>
         smss,
         max_snd_wnd: tcb.send.max_snd_wnd,
         idle,
-        no_delay: tcb.no_delay || tcb.send.fin == Fin::Queued,
+        no_delay: is_on(Switches::NO_DELAY) || tcb.send.fin == Fin::Queued,
+        corked: is_on(Switches::CORK) && tcb.send.fin != Fin::Queued,
         overridden: tcb.probe_due,
         burst: if bursts { (MAX_BURST / smss * smss).max(smss) } else { smss },
     };
@@ -215,6 +222,12 @@ fn new_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text>
         Decision::WaitForTimer => {
             if !tcb.probe_due && !tcb.timers.is_armed(Timer::Persist) {
                 arm_persist(tcb, cx);
+            }
+            None
+        }
+        Decision::Hold => {
+            if !tcb.timers.is_armed(Timer::Persist) {
+                arm_cork(tcb, cx);
             }
             None
         }
@@ -246,6 +259,19 @@ fn pure_ack(tcb: &Tcb) -> Option<Text> {
     due.then_some(Text { seq: tcb.send.bare_seq(), len: 0, fin: false, kind: Kind::PureAck })
 }
 
+/// RFC 9293 §3.8.4: no octet, at a number that the peer has acknowledged and has to answer.
+fn keepalive_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text> {
+    if !tcb.settings.switches.contains(Switches::PROBE_DUE) {
+        return None;
+    }
+    tcb.settings.switches.remove(Switches::PROBE_DUE);
+    if tcb.send.flight() > 0 {
+        return None;
+    }
+    cx.stats.keepalive_probes += 1;
+    Some(Text { seq: tcb.send.snd_nxt.minus(1), len: 0, fin: false, kind: Kind::KeepAlive })
+}
+
 /// Turns `text` into a segment and does the bookkeeping of sending it.
 fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> Outgoing {
     let smss = u32::from(tcb.send.smss);
@@ -255,7 +281,12 @@ fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> O
     // MUST-61: PSH when nothing is left to follow.
     flags.set(Flags::PSH, text.len > 0 && offset + text.len == tcb.send.buffer.len());
     let (rcv_nxt, limit) = (tcb.receive.rcv_nxt, tcb.receive.limit());
-    let window = tcb.receive.window.update(rcv_nxt, limit, tcb.receive.cap, smss);
+    let is_keepalive = text.kind == Kind::KeepAlive;
+    let window = if is_keepalive {
+        tcb.receive.window.field(rcv_nxt) // The peer does not look at it: nothing new is offered.
+    } else {
+        tcb.receive.window.update(rcv_nxt, limit, tcb.receive.cap, smss)
+    };
     let outgoing = Outgoing {
         seq: text.seq,
         ack: rcv_nxt,
@@ -266,9 +297,11 @@ fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> O
         len: text.len,
         segment_size: if text.len > smss { NonZeroU16::new(tcb.send.smss) } else { None },
     };
-    tcb.receive.ack.on_sent(text.kind == Kind::PureAck);
-    tcb.timers.disarm(Timer::DelayedAck);
-    if text.kind != Kind::PureAck {
+    if !is_keepalive {
+        tcb.receive.ack.on_sent(text.kind == Kind::PureAck);
+        tcb.timers.disarm(Timer::DelayedAck);
+    }
+    if !matches!(text.kind, Kind::PureAck | Kind::KeepAlive) {
         on_text_sent(tcb, text, cx);
     }
     outgoing.count(tcb.flow(), tcb.state(), cx);
@@ -282,6 +315,7 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
     }
     let sent_before = text.seq.before(tcb.send.snd_nxt);
     if sent_before {
+        tcb.retransmits = tcb.retransmits.saturating_add(1);
         cx.stats.retransmitted_segments += 1;
         cx.stats.retransmitted_bytes += u64::from(text.len);
     }
@@ -292,10 +326,13 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
             tcb.recovery.on_retransmitted(end.since(text.seq));
         }
         // The answer to a probe says when the reader read, not how long the path is.
-        Kind::Probe | Kind::PureAck => tcb.rtt.on_retransmission(),
+        Kind::Probe | Kind::PureAck | Kind::KeepAlive => tcb.rtt.on_retransmission(),
     }
     tcb.send.snd_nxt = tcb.send.snd_nxt.latest(end);
     tcb.last_sent = cx.now;
+    if tcb.settings.switches.contains(Switches::LOW_WATER) {
+        wake_writer(tcb); // Fewer octets are unsent now.
+    }
     if tcb.send.snd_wnd == 0 {
         return; // The persist timer is in charge; it was armed when it fired.
     }

@@ -1,5 +1,6 @@
 //! What remains of a connection in TIME-WAIT: enough to answer a repeated FIN.
 
+use crate::options::Service;
 use crate::secret::Flow;
 use crate::seq::SeqNum;
 use crate::stats::Drop;
@@ -14,6 +15,9 @@ pub(crate) struct Remnant {
     pub(crate) rcv_nxt: SeqNum,
     /// The window field of its acknowledgments.
     pub(crate) window: u16,
+    pub(crate) service: Service,
+    /// Other sockets with `SO_REUSEPORT` may bind the local port.
+    pub(crate) reuse_port: bool,
     /// When twice the MSL is over (RFC 9293 MUST-13).
     pub(crate) deadline: Instant,
 }

@@ -2,29 +2,34 @@
 
 use core::time::Duration;
 
+use crate::config::Config;
 use crate::error::CloseReason;
 use crate::observe::{Note, Observer};
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
+use crate::tcp::input::Reset;
+use crate::tcp::keepalive;
 use crate::tcp::send::rtt::{backed_off, micros};
 use crate::tcp::state::State;
 use crate::tcp::timers::Timer;
 
-/// Serves every timer of `tcb` that is due.
-pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
+/// Serves every timer of `tcb` that is due; perhaps the peer is to be sent a reset.
+pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset> {
+    let mut reset = None;
     while let Some(timer) = tcb.timers.expire(cx.now) {
         match timer {
             Timer::Retransmit => on_retransmission_timeout(tcb, cx),
             Timer::Persist => on_persist_timeout(tcb, cx),
             Timer::DelayedAck => tcb.receive.ack.require_now(),
-            Timer::FinWait2 => tcb.end(CloseReason::TimedOut, cx),
+            Timer::Liveness => reset = keepalive::on_timeout(tcb, cx),
         }
     }
+    reset
 }
 
 fn on_retransmission_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     let in_handshake = matches!(tcb.state(), State::SynSent | State::SynRcvd);
-    let patience = if in_handshake { cx.config.syn_timeout } else { cx.config.user_timeout };
+    let patience = patience(tcb, &cx.config);
     if give_up_after(tcb, patience, cx) {
         return;
     }
@@ -43,7 +48,7 @@ fn on_retransmission_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>
 }
 
 fn on_persist_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
-    if give_up_after(tcb, cx.config.user_timeout, cx) {
+    if give_up_after(tcb, patience(tcb, &cx.config), cx) {
         return;
     }
     tcb.probe_due = true;
@@ -76,13 +81,38 @@ pub(crate) fn arm_persist<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
         0 => backed_off(rto, tcb.persist_backoff, &cx.config),
         _ => rto.clamp(100_000, 1_000_000),
     };
-    arm_within(tcb, Timer::Persist, wait, cx.config.user_timeout, cx);
+    arm_within(tcb, Timer::Persist, wait, patience(tcb, &cx.config), cx);
+}
+
+/// A corked segment that is not full leaves after 200 ms at the latest, as Linux has it.
+pub(crate) fn arm_cork<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
+    if tcb.send.flight() == 0 {
+        tcb.unanswered_since = cx.now;
+    }
+    tcb.timers.arm(Timer::Persist, cx.now.after_micros(200_000));
+}
+
+/// R2 of this connection (RFC 9293 §3.8.3): what the application chose holds for the handshake
+/// too, as Linux has it.
+fn patience(tcb: &Tcb, config: &Config) -> Duration {
+    tcb.settings.user_timeout().unwrap_or(match tcb.state() {
+        State::SynSent | State::SynRcvd => config.syn_timeout,
+        State::Closed
+        | State::Listen
+        | State::Established
+        | State::FinWait1
+        | State::FinWait2
+        | State::CloseWait
+        | State::Closing
+        | State::LastAck
+        | State::TimeWait => config.user_timeout,
+    })
 }
 
 /// The handshake's retransmission timer.
 pub(crate) fn arm_syn<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     let wait = backed_off(micros(cx.config.initial_rto), tcb.syn_retries, &cx.config);
-    arm_within(tcb, Timer::Retransmit, wait, cx.config.syn_timeout, cx);
+    arm_within(tcb, Timer::Retransmit, wait, patience(tcb, &cx.config), cx);
 }
 
 /// Arms `timer` after `wait_micros`, but not later than when patience ends.

@@ -13,13 +13,14 @@ pub(crate) enum Timer {
     Persist,
     /// Send the acknowledgment that was delayed (RFC 9293 §3.8.6.3).
     DelayedAck,
-    /// Give up waiting for the peer's FIN after the application has gone.
-    FinWait2,
+    /// See whether the peer is still there, if the application asks for keep-alives; or give up
+    /// waiting for its FIN after the application has gone.
+    Liveness,
 }
 
 impl Timer {
     pub(crate) const ALL: [Self; 4] =
-        [Self::Retransmit, Self::Persist, Self::DelayedAck, Self::FinWait2];
+        [Self::Retransmit, Self::Persist, Self::DelayedAck, Self::Liveness];
 }
 
 /// `Instant::MAX` stands for "not armed", so that the earliest is a plain minimum.

@@ -17,7 +17,7 @@ pub(crate) fn send<O: Observer>(
     cx: &mut Context<'_, O>,
 ) -> Result<usize, SendError> {
     may_send(tcb)?;
-    let room = usize::try_from(tcb.send.room()).unwrap_or(usize::MAX);
+    let room = usize::try_from(tcb.send_room()).unwrap_or(usize::MAX);
     let room = room.min(affordable(tcb, data.len(), &cx.pool));
     let taken = data.get(..room).unwrap_or(data);
     let count = tcb.send.buffer.append(&mut cx.pool, taken);
@@ -71,7 +71,7 @@ pub(crate) fn consume<O: Observer>(tcb: &mut Tcb, count: u32, cx: &mut Context<'
 }
 
 /// Reading made room: tell the peer at once if it is worth a segment.
-fn offer_window(tcb: &mut Tcb) {
+pub(crate) fn offer_window(tcb: &mut Tcb) {
     let (rcv_nxt, limit) = (tcb.receive.rcv_nxt, tcb.receive.limit());
     let (cap, mss) = (tcb.receive.cap, u32::from(tcb.send.smss));
     if tcb.state().may_receive() && tcb.receive.window.wants_update(rcv_nxt, limit, cap, mss) {
@@ -119,7 +119,7 @@ pub(crate) fn close<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Opti
     tcb.orphan = true;
     shutdown(tcb, cx);
     if tcb.state() == State::FinWait2 {
-        tcb.timers.arm(Timer::FinWait2, cx.now + cx.config.fin_wait_2_timeout);
+        tcb.timers.arm(Timer::Liveness, cx.now + cx.config.fin_wait_2_timeout);
     }
     None
 }

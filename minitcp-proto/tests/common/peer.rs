@@ -224,6 +224,11 @@ impl Peer {
         packets.iter().map(|packet| self.decode(packet)).collect()
     }
 
+    /// Forgets all packets, whoever they are for.
+    pub fn take_raw_all(&mut self) {
+        self.sent.clear();
+    }
+
     /// The next packet as octets.
     #[track_caller]
     pub fn take_raw(&mut self) -> Vec<u8> {

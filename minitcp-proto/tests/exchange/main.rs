@@ -7,11 +7,14 @@
 mod common;
 
 mod acks;
+mod bind;
 mod close;
 mod contract;
+mod defer_accept;
 mod handshake;
 mod icmp;
 mod ip;
+mod keepalive;
 mod options;
 mod pairs;
 mod reassembly;
@@ -21,5 +24,6 @@ mod resources;
 mod retransmit;
 mod segmenting;
 mod simultaneous;
+mod socket_options;
 mod udp;
 mod window;

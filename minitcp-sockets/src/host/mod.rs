@@ -10,9 +10,7 @@ use std::collections::HashMap;
 use std::io;
 use std::task::{Poll, Waker};
 
-use minitcp_proto::{
-    ConnectionId, ListenerId, Observer, Readiness, SocketId, Stack, UdpId,
-};
+use minitcp_proto::{ConnectionId, ListenerId, Observer, Readiness, SocketId, Stack, UdpId};
 
 use crate::errno;
 use crate::poll::PollFlags;

@@ -10,8 +10,8 @@ use minitcp_proto::{
 
 use super::{Host, Role, SocketHandle};
 use crate::errno;
-use crate::shim::*;
 use crate::option::{OptionValue, SocketOption};
+use crate::shim::*;
 use crate::socket::{Domain, Side, Type};
 
 /// All options of one socket, whatever it is and becomes.
@@ -87,14 +87,18 @@ impl<O: Observer> Host<O> {
         self.urgent = true;
         match role {
             Role::Stream | Role::Datagram | Role::Bound(_) => {}
-            Role::Listener(id) => self.stack.set_listener_options(id, &options.listen()),
+            Role::Listener(id) => {
+                self.stack.set_listener_options(id, &options.listen());
+            }
             Role::Connecting(id) | Role::Connection(id) => {
                 if let Some(mut connection) = self.stack.connection(id) {
                     let set = connection.set_options(&options.tcp);
                     set.map_err(|_| errno::of(libc::EINVAL))?;
                 }
             }
-            Role::Udp(id) => self.stack.udp_set_options(id, &options.udp),
+            Role::Udp(id) => {
+                self.stack.udp_set_options(id, &options.udp);
+            }
         }
         Ok(())
     }
@@ -135,7 +139,9 @@ impl<O: Observer> Host<O> {
                 let error = self.take_error(handle)?;
                 OptionValue::Int(error.and_then(|error| error.raw_os_error()).unwrap_or(0))
             }
-            O::Type => OptionValue::Int(if is_stream { libc::SOCK_STREAM } else { libc::SOCK_DGRAM }),
+            O::Type => {
+                OptionValue::Int(if is_stream { libc::SOCK_STREAM } else { libc::SOCK_DGRAM })
+            }
             O::Domain => OptionValue::Int(match domain {
                 Domain::V4 => libc::AF_INET,
                 Domain::V6 => libc::AF_INET6,

@@ -4,8 +4,8 @@ use minitcp_proto::{Connection, Observer, State};
 
 use super::{Host, Role, SocketHandle};
 use crate::errno;
-use crate::shim::*;
 use crate::poll::PollFlags;
+use crate::shim::*;
 
 impl<O: Observer> Host<O> {
     pub(crate) fn readiness(&mut self, handle: SocketHandle) -> PollFlags {
@@ -48,10 +48,7 @@ struct View {
     low_water: usize,
 }
 
-fn connection_readiness<O: Observer>(
-    connection: &Connection<'_, '_, O>,
-    view: View,
-) -> PollFlags {
+fn connection_readiness<O: Observer>(connection: &Connection<'_, '_, O>, view: View) -> PollFlags {
     let state = connection.state();
     let reason = connection.close_reason();
     if reason.is_none() && matches!(state, State::SynSent | State::SynRcvd) {

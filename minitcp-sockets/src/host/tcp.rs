@@ -4,13 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::task::Poll;
 
-use minitcp_proto::{
-    ConnectionId, Instant, Observer, RecvError, SendError, State, TcpOptions,
-};
+use minitcp_proto::{ConnectionId, Instant, Observer, RecvError, SendError, State, TcpOptions};
 
 use super::{Attempt, Entry, Host, Role, SocketHandle, copy, failed, tail};
 use crate::errno;
-use crate::shim::*;
 use crate::flags::MsgFlags;
 
 impl<O: Observer> Host<O> {
@@ -79,10 +76,11 @@ impl<O: Observer> Host<O> {
             }
             Role::Datagram | Role::Udp(_) => return Err(errno::of(libc::EOPNOTSUPP)),
         };
-        let id = self
-            .stack
-            .connect_with(now, peer, bound, &options.tcp)
-            .map_err(errno::connect)?;
+        let begun = match bound {
+            Some(bound) => self.stack.connect_from(now, bound, peer, &options.tcp),
+            None => self.stack.connect_with(now, peer, None, &options.tcp),
+        };
+        let id = begun.map_err(errno::connect)?;
         self.set_role(handle, Role::Connecting(id))?;
         if let Some(bound) = bound {
             self.stack.close_listener(bound);
@@ -99,11 +97,9 @@ impl<O: Observer> Host<O> {
         let id = match self.entry(handle)?.role {
             Role::Connecting(id) => id,
             Role::Connection(_) => return Poll::Ready(Ok(())),
-            Role::Stream
-            | Role::Bound(_)
-            | Role::Listener(_)
-            | Role::Datagram
-            | Role::Udp(_) => return failed(errno::of(libc::ENOTCONN)),
+            Role::Stream | Role::Bound(_) | Role::Listener(_) | Role::Datagram | Role::Udp(_) => {
+                return failed(errno::of(libc::ENOTCONN));
+            }
         };
         match self.handshake(id) {
             Handshake::Pending => Poll::Pending,
@@ -144,11 +140,9 @@ impl<O: Observer> Host<O> {
                 Poll::Ready(Err(error)) => failed(error),
                 Poll::Pending => Poll::Pending,
             },
-            Role::Stream
-            | Role::Bound(_)
-            | Role::Listener(_)
-            | Role::Datagram
-            | Role::Udp(_) => failed(errno::of(otherwise)),
+            Role::Stream | Role::Bound(_) | Role::Listener(_) | Role::Datagram | Role::Udp(_) => {
+                failed(errno::of(otherwise))
+            }
         }
     }
 
@@ -234,7 +228,12 @@ impl<O: Observer> Host<O> {
     }
 
     /// `MSG_MORE` is `TCP_CORK` until the next send without it.
-    fn cork_for_more(&mut self, handle: SocketHandle, id: ConnectionId, more: bool) -> io::Result<()> {
+    fn cork_for_more(
+        &mut self,
+        handle: SocketHandle,
+        id: ConnectionId,
+        more: bool,
+    ) -> io::Result<()> {
         let entry = self.entry_mut(handle)?;
         if std::mem::replace(&mut entry.more, more) == more || entry.options.tcp.cork {
             return Ok(());
@@ -278,11 +277,7 @@ impl<O: Observer> Host<O> {
     }
 
     /// Why the connection ended, if badly, and if nobody was told.
-    pub(super) fn take_end(
-        &mut self,
-        handle: SocketHandle,
-        id: ConnectionId,
-    ) -> Option<io::Error> {
+    pub(super) fn take_end(&mut self, handle: SocketHandle, id: ConnectionId) -> Option<io::Error> {
         let code = errno::ended(self.stack.connection(id)?.close_reason()?)?;
         let entry = self.entry_mut(handle).ok()?;
         (!std::mem::replace(&mut entry.error_taken, true)).then(|| errno::of(code))

@@ -9,8 +9,8 @@ use minitcp_proto::{Instant, Observer, Received, UdpError, UdpId};
 
 use super::{Attempt, Host, Role, SocketHandle, failed};
 use crate::errno;
-use crate::shim::*;
 use crate::flags::MsgFlags;
+use crate::shim::*;
 use crate::socket::{Begun, Datagram};
 
 impl<O: Observer> Host<O> {

@@ -434,7 +434,8 @@ impl<O: Observer> Shared<O> {
 
     /// After a call: lets what it queued leave, and wakes who has news.
     fn finish(&self, mut core: Guard<'_, O>) {
-        for socket in std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner))
+        for socket in
+            std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner))
         {
             core.host.end(socket);
         }

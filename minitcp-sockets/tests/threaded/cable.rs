@@ -67,7 +67,11 @@ impl Driver for End {
         Instant::ZERO + self.start.elapsed()
     }
 
-    fn turn<O: Observer>(&mut self, stack: &mut Stack<'_, O>, _: Option<Instant>) -> io::Result<()> {
+    fn turn<O: Observer>(
+        &mut self,
+        stack: &mut Stack<'_, O>,
+        _: Option<Instant>,
+    ) -> io::Result<()> {
         self.exchange(stack).map(|_| ())
     }
 }

@@ -75,10 +75,8 @@ fn poll_waits_for_the_first_of_several() {
     let datagrams = UdpSocket::bind_on(&pair.server, (SERVER, 9)).unwrap();
     let net = pair.server.clone();
     let poller = thread::spawn(move || {
-        let mut fds = [
-            PollFd::new(&listener, PollFlags::IN),
-            PollFd::new(&datagrams, PollFlags::IN),
-        ];
+        let mut fds =
+            [PollFd::new(&listener, PollFlags::IN), PollFd::new(&datagrams, PollFlags::IN)];
         let mut seen = Vec::new();
         for _ in 0..2 {
             assert_eq!(net.poll(&mut fds, Some(Duration::from_secs(30))).unwrap(), 1);

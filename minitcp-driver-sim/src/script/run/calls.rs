@@ -387,6 +387,7 @@ fn bind_errno(error: BindError) -> &'static str {
         BindError::InUse | BindError::NoPort => "EADDRINUSE",
         BindError::NotOurs => "EADDRNOTAVAIL",
         BindError::NoSlot => "ENOBUFS",
+        BindError::Stale => "EBADF",
     }
 }
 

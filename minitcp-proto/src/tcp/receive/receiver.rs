@@ -40,8 +40,10 @@ pub(crate) struct Receiver {
     pub(crate) rcv_nxt: SeqNum,
     pub(crate) window: Advertised,
     pub(crate) buffer: Buffer,
-    /// Most octets held (`SO_RCVBUF`).
+    /// Most octets held (`SO_RCVBUF`), as far as the window goes.
     pub(crate) cap: u32,
+    /// As `cap`, but for what was offered to the peer when `cap` was larger.
+    promised: u32,
     pub(crate) assembler: Assembler,
     /// Sequence number of the peer's FIN, once it was seen in the window.
     pub(crate) fin_at: Option<SeqNum>,
@@ -49,14 +51,16 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    /// Before the peer's SYN is known.
+    /// Before the peer's SYN is known. The width of the window that our SYN offers holds already:
+    /// it is never scaled (RFC 7323 §2.2).
     pub(crate) fn new(cap: u32, rcv_wscale: u8) -> Self {
         Self {
             irs: SeqNum(0),
             rcv_nxt: SeqNum(0),
-            window: Advertised { rcv_adv: SeqNum(0), rcv_wscale },
+            window: Advertised { rcv_adv: SeqNum(cap.min(u32::from(u16::MAX))), rcv_wscale },
             buffer: Buffer::EMPTY,
             cap,
+            promised: cap,
             assembler: Assembler::default(),
             fin_at: None,
             ack: AckPolicy::new(),
@@ -68,6 +72,14 @@ impl Receiver {
         self.irs = irs;
         self.rcv_nxt = irs.plus(1);
         self.window.rcv_adv = self.rcv_nxt.plus(advertised);
+        self.promised = self.cap.max(advertised);
+    }
+
+    /// The application wants at most `cap` octets held from now on. What was offered holds: the
+    /// right edge stays where it is until the buffer has room beyond it.
+    pub(crate) fn set_cap(&mut self, cap: u32) {
+        self.cap = cap;
+        self.promised = cap.max(self.buffer.len().saturating_add(self.rcv_wnd()));
     }
 
     /// RCV.WND: octets that the peer may still send.
@@ -104,7 +116,7 @@ impl Receiver {
         }
         let Ok(octets) = u32::try_from(payload.len()) else { return Accepted::Duplicate };
         let unread = self.buffer.len();
-        let room = self.cap.saturating_sub(unread);
+        let room = self.promised.saturating_sub(unread);
         // A rounded-up window may have offered a few octets too much: only they are refused.
         let octets = octets.min(room.saturating_sub(start));
         let payload = payload.get(..usize::try_from(octets).unwrap_or(0)).unwrap_or_default();

@@ -18,6 +18,8 @@ pub(crate) struct Offer {
     pub(crate) idle: bool,
     /// Nagle is off, or the FIN follows: nothing more will come to fill the segment.
     pub(crate) no_delay: bool,
+    /// The application asked to hold segments that are not full (`TCP_CORK`).
+    pub(crate) corked: bool,
     /// The override timeout has expired.
     pub(crate) overridden: bool,
     /// Most octets in one burst: a multiple of `smss` where the device cuts, else `smss`.
@@ -33,6 +35,8 @@ pub(crate) enum Decision {
     Wait,
     /// Nothing is in flight, so only a timer can bring the next decision.
     WaitForTimer,
+    /// Wait until the application has filled the segment, but not for long.
+    Hold,
 }
 
 /// RFC 9293 §3.8.6.2.1, conditions (1) to (4) in their order.
@@ -46,11 +50,14 @@ pub(crate) fn decide(offer: &Offer) -> Decision {
     if sendable >= smss {
         let whole_segments = sendable.min(offer.burst) / smss * smss;
         let rest_fits = unsent <= usable && unsent <= offer.burst;
-        let may_end_short = rest_fits && offer.no_delay;
+        let may_end_short = rest_fits && offer.no_delay && !offer.corked;
         return Decision::Send(if may_end_short { unsent } else { whole_segments });
     }
     let nagle_allows = offer.idle || offer.no_delay;
     let all_fits = sendable == unsent;
+    if offer.corked && all_fits && !offer.overridden {
+        return Decision::Hold;
+    }
     let half_the_largest_window = sendable >= offer.max_snd_wnd / 2;
     if sendable > 0 && (nagle_allows && (all_fits || half_the_largest_window) || offer.overridden) {
         return Decision::Send(sendable);
@@ -61,7 +68,7 @@ pub(crate) fn decide(offer: &Offer) -> Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Decision::{Send, Wait, WaitForTimer};
+    use Decision::{Hold, Send, Wait, WaitForTimer};
 
     const BASE: Offer = Offer {
         unsent: 0,
@@ -71,6 +78,7 @@ mod tests {
         max_snd_wnd: 64_000,
         idle: true,
         no_delay: false,
+        corked: false,
         overridden: false,
         burst: 1460,
     };
@@ -123,6 +131,24 @@ mod tests {
                 "burst with a short tail, no delay",
                 Offer { unsent: 3000, burst: 14_600, no_delay: true, ..BASE },
                 Send(3000),
+            ),
+            ("corked, idle", Offer { unsent: 1, corked: true, ..BASE }, Hold),
+            ("corked, no delay", Offer { unsent: 1, corked: true, no_delay: true, ..busy }, Hold),
+            ("corked, full", Offer { unsent: 1460, corked: true, ..BASE }, Send(1460)),
+            (
+                "corked, overridden",
+                Offer { unsent: 1, corked: true, overridden: true, ..BASE },
+                Send(1),
+            ),
+            (
+                "corked, and it is the window that cuts the segment",
+                Offer { unsent: 5000, usable_window: 500, max_snd_wnd: 1000, corked: true, ..BASE },
+                Send(500),
+            ),
+            (
+                "burst with a short tail, corked",
+                Offer { unsent: 3000, burst: 14_600, no_delay: true, corked: true, ..BASE },
+                Send(2920),
             ),
         ] {
             assert_eq!(decide(&offer), expected, "{case}");

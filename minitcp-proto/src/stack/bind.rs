@@ -1,0 +1,206 @@
+//! Who may have an address and port? The rules of `bind` and `listen`, as Linux has them.
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use crate::error::BindError;
+use crate::observe::Observer;
+use crate::options::BindOptions;
+use crate::secret::Flow;
+use crate::stack::Stack;
+use crate::stack::demux::{EPHEMERAL_COUNT, EPHEMERAL_FIRST, Protocol, bound_flow};
+use crate::tcp::settings::Switches;
+
+/// Where a socket is bound, and how it shares that.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Binding {
+    /// The local end; the address may be the unspecified one.
+    pub(super) flow: Flow,
+    pub(super) options: BindOptions,
+}
+
+impl Binding {
+    /// The unspecified IPv6 address stands for IPv4 too.
+    pub(super) fn is_dual(&self) -> bool {
+        is_dual(self.flow.local, self.options)
+    }
+
+    /// The second key of a dual socket in the demultiplexing table.
+    pub(super) fn twin(&self) -> Option<Flow> {
+        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        self.is_dual().then(|| bound_flow(any, self.flow.local_port))
+    }
+
+    /// What comes for `key` is for this socket.
+    pub(super) fn has_key(&self, key: &Flow) -> bool {
+        self.flow == *key || (self.is_dual() && self.twin() == Some(*key))
+    }
+}
+
+fn is_dual(address: IpAddr, options: BindOptions) -> bool {
+    !options.v6_only && address.is_ipv6() && address.is_unspecified()
+}
+
+/// Something that has a local address and port already.
+struct Holder {
+    address: IpAddr,
+    port: u16,
+    is_dual: bool,
+    use_: Use,
+    reuse_port: bool,
+}
+
+enum Use {
+    /// A socket that is bound, and listens or does not.
+    Bound { reuse_address: bool, listens: bool },
+    /// A connection, a handshake, or what TIME-WAIT has left of one.
+    Live,
+}
+
+impl Holder {
+    fn bound(binding: &Binding, listens: bool) -> Self {
+        let BindOptions { reuse_address, reuse_port, .. } = binding.options;
+        Self {
+            address: binding.flow.local,
+            port: binding.flow.local_port,
+            is_dual: binding.is_dual(),
+            use_: Use::Bound { reuse_address, listens },
+            reuse_port,
+        }
+    }
+
+    fn live(flow: &Flow, reuse_port: bool) -> Self {
+        let (address, port) = (flow.local, flow.local_port);
+        Self { address, port, is_dual: false, use_: Use::Live, reuse_port }
+    }
+
+    /// One address is the other, or stands for it.
+    fn overlaps(&self, address: IpAddr, is_dual: bool) -> bool {
+        let same_version = self.address.is_ipv4() == address.is_ipv4();
+        let wildcard = self.address.is_unspecified() || address.is_unspecified();
+        self.is_dual || is_dual || (same_version && (wildcard || self.address == address))
+    }
+
+    /// Lets a socket with these options have the address and port as well.
+    const fn shares_with(&self, options: BindOptions) -> bool {
+        let both_reuse_address = match self.use_ {
+            Use::Bound { reuse_address, listens } => reuse_address && !listens,
+            Use::Live => true,
+        };
+        (options.reuse_port && self.reuse_port) || (options.reuse_address && both_reuse_address)
+    }
+}
+
+impl<O: Observer> Stack<'_, O> {
+    /// Where a socket asked to be at `local` can be, with its port chosen.
+    pub(super) fn free_binding(
+        &mut self,
+        protocol: Protocol,
+        local: SocketAddr,
+        options: BindOptions,
+    ) -> Result<Binding, BindError> {
+        let binding = self.own_binding(local, options)?;
+        if local.port() == 0 {
+            return self.ephemeral_binding(protocol, binding);
+        }
+        let (address, is_dual) = (local.ip(), binding.is_dual());
+        let is_taken = self.any_holder(protocol, |holder| {
+            holder.port == local.port()
+                && holder.overlaps(address, is_dual)
+                && !holder.shares_with(options)
+        });
+        if is_taken { Err(BindError::InUse) } else { Ok(binding) }
+    }
+
+    /// As [`free_binding`](Self::free_binding), but only the very same address and port are in
+    /// the way.
+    pub(super) fn distinct_binding(
+        &mut self,
+        protocol: Protocol,
+        local: SocketAddr,
+        options: BindOptions,
+    ) -> Result<Binding, BindError> {
+        let binding = self.own_binding(local, options)?;
+        if local.port() == 0 {
+            return self.ephemeral_binding(protocol, binding);
+        }
+        match self.lookup(protocol, &binding.flow) {
+            Some(_) => Err(BindError::InUse),
+            None => Ok(binding),
+        }
+    }
+
+    /// Whether another socket that listens keeps this one from doing so.
+    pub(super) fn is_listening_elsewhere(&self, binding: &Binding) -> bool {
+        let (port, is_dual) = (binding.flow.local_port, binding.is_dual());
+        self.listeners.iter().any(|(_, other)| {
+            let holder = Holder::bound(&other.binding, other.is_listening());
+            other.is_listening()
+                && holder.port == port
+                && holder.overlaps(binding.flow.local, is_dual)
+                && !holder.shares_with(binding.options)
+        })
+    }
+
+    fn own_binding(&self, local: SocketAddr, options: BindOptions) -> Result<Binding, BindError> {
+        let address = local.ip();
+        if !address.is_unspecified() && !self.cx.config.owns(address) {
+            return Err(BindError::NotOurs);
+        }
+        Ok(Binding { flow: bound_flow(address, local.port()), options })
+    }
+
+    /// A port that nobody has whose address overlaps, however much all would share.
+    fn ephemeral_binding(
+        &mut self,
+        protocol: Protocol,
+        binding: Binding,
+    ) -> Result<Binding, BindError> {
+        let (address, is_dual) = (binding.flow.local, binding.is_dual());
+        let mut taken = [0_u64; EPHEMERAL_COUNT as usize / 64];
+        let place = |port: u16| {
+            let offset = port.checked_sub(EPHEMERAL_FIRST);
+            (offset.map_or(usize::MAX, |offset| usize::from(offset >> 6)), 1_u64 << (port & 63))
+        };
+        self.any_holder(protocol, |holder| {
+            let (word, bit) = place(holder.port);
+            if holder.overlaps(address, is_dual)
+                && let Some(word) = taken.get_mut(word)
+            {
+                *word |= bit;
+            }
+            false
+        });
+        let port = self.ephemeral_port(&binding.flow, |_, port| {
+            let (word, bit) = place(port);
+            taken.get(word).is_some_and(|word| word & bit == 0)
+        });
+        let flow = bound_flow(address, port.ok_or(BindError::NoPort)?);
+        Ok(Binding { flow, ..binding })
+    }
+
+    /// Asks everything that has a local port. Takes time in proportion to that; `bind` is rare,
+    /// and a table by port would be for it alone.
+    fn any_holder(&self, protocol: Protocol, mut is_it: impl FnMut(&Holder) -> bool) -> bool {
+        if protocol == Protocol::Udp {
+            return self
+                .udp
+                .iter()
+                .any(|(_, socket)| is_it(&Holder::bound(&socket.binding, false)));
+        }
+        let shares = |key| self.listeners.get(key).is_some_and(|l| l.binding.options.reuse_port);
+        self.listeners
+            .iter()
+            .any(|(_, listener)| is_it(&Holder::bound(&listener.binding, listener.is_listening())))
+            || self.connections.iter().filter(|(_, tcb)| tcb.attached).any(|(_, tcb)| {
+                let shares = tcb.settings.switches.contains(Switches::REUSE_PORT);
+                is_it(&Holder::live(&tcb.flow(), shares))
+            })
+            || self.half_open.iter().any(|(_, half_open)| {
+                is_it(&Holder::live(&half_open.flow, shares(half_open.listener)))
+            })
+            || self
+                .time_wait
+                .iter()
+                .any(|(_, remnant)| is_it(&Holder::live(&remnant.flow, remnant.reuse_port)))
+    }
+}

@@ -1,0 +1,73 @@
+//! The application changes the options of a connection that lives.
+
+use crate::observe::Observer;
+use crate::options::TcpOptions;
+use crate::tcp::connection::{Readiness, Tcb};
+use crate::tcp::context::Context;
+use crate::tcp::keepalive;
+use crate::tcp::receive::ack_policy::Owed;
+use crate::tcp::receive::receiver::Receiver;
+use crate::tcp::receive::window::shift_for;
+use crate::tcp::settings::{Settings, Switches};
+use crate::tcp::state::State;
+use crate::tcp::timers::Timer;
+use crate::tcp::user::offer_window;
+
+/// Takes `options`, which are in their ranges, in the place of those that hold now.
+pub(crate) fn set_options<O: Observer>(
+    tcb: &mut Tcb,
+    options: &TcpOptions,
+    cx: &mut Context<'_, O>,
+) {
+    let old = core::mem::replace(&mut tcb.settings, Settings::new(options));
+    let kept = Switches::PROBE_DUE | Switches::REUSE_PORT;
+    tcb.settings.switches |= old.switches & kept;
+    tcb.settings.probes = old.probes;
+    set_receive_buffer(tcb, options.receive_buffer);
+    tcb.send.cap = options.send_buffer;
+    if tcb.state() != State::SynSent {
+        // Larger segments than the handshake agreed on are out of the question.
+        tcb.send.smss = tcb.settings.clamp_mss(tcb.send.smss);
+    }
+    let is_on = |switch| tcb.settings.switches.contains(switch);
+    if old.switches.contains(Switches::CORK) && !is_on(Switches::CORK) && tcb.send.snd_wnd > 0 {
+        // What was held is for Nagle to decide upon now.
+        tcb.timers.disarm(Timer::Persist);
+    }
+    if is_on(Switches::QUICK_ACK) && tcb.receive.ack.owed() == Owed::Delayed {
+        tcb.receive.ack.require_now();
+    }
+    wake_writer(tcb);
+    set_keepalive(tcb, &old, cx);
+}
+
+fn set_receive_buffer(tcb: &mut Tcb, cap: u32) {
+    if tcb.state() == State::SynSent && tcb.send.snd_nxt == tcb.send.iss {
+        // The SYN, which has not left, fixes the shift; and nothing has come.
+        tcb.receive = Receiver::new(cap, shift_for(cap));
+    } else {
+        tcb.receive.set_cap(cap);
+        offer_window(tcb);
+    }
+}
+
+fn set_keepalive<O: Observer>(tcb: &mut Tcb, old: &Settings, cx: &Context<'_, O>) {
+    let was_on = old.switches.contains(Switches::KEEPALIVE);
+    match (was_on, tcb.settings.switches.contains(Switches::KEEPALIVE)) {
+        (_, false) => keepalive::stop(tcb),
+        // As Linux: the silence before it was asked for does not count.
+        (false, true) => keepalive::arm(tcb, cx.now),
+        (true, true) if old.keep_idle() != tcb.settings.keep_idle() && old.probes == 0 => {
+            keepalive::arm(tcb, tcb.last_received);
+        }
+        (true, true) => {}
+    }
+}
+
+/// Tells an application that was refused room when there is enough to be worth its while.
+pub(crate) fn wake_writer(tcb: &mut Tcb) {
+    if tcb.write_blocked && tcb.is_writable() {
+        tcb.write_blocked = false;
+        tcb.events |= Readiness::WRITABLE;
+    }
+}
