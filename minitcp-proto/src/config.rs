@@ -142,7 +142,8 @@ impl Config {
         !(address.is_unspecified() || address.is_multicast() || self.is_broadcast(address))
     }
 
-    fn is_broadcast(&self, address: IpAddr) -> bool {
+    /// RFC 1122 §3.2.1.3: everybody here, or in a network of ours.
+    pub(crate) fn is_broadcast(&self, address: IpAddr) -> bool {
         let IpAddr::V4(v4) = address else { return false };
         v4.is_broadcast()
             || self.addresses.iter().any(|(own, prefix_len)| match own {

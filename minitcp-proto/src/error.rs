@@ -99,7 +99,8 @@ errors! {
         /// The connection ended otherwise than by the peer's FIN.
         Closed = "the connection has ended",
     }
-    /// Why [`Stack::udp_send`](crate::Stack::udp_send) refused.
+    /// Why [`Stack::udp_send`](crate::Stack::udp_send) or
+    /// [`Stack::udp_connect`](crate::Stack::udp_connect) refused.
     UdpError {
         /// The id names no bound socket.
         Stale = "no such socket",
@@ -110,6 +111,28 @@ errors! {
         InvalidRemote = "remote address cannot be sent to",
         /// The send queue of this socket, or the stack's memory, is full.
         WouldBlock = "send queue full",
+        /// The destination is a broadcast address, and
+        /// [`UdpOptions::broadcast`](crate::UdpOptions::broadcast) is off.
+        NeedsBroadcast = "broadcast not permitted",
+    }
+    /// What ICMP said of a datagram that a connected UDP socket sent.
+    UdpFault {
+        /// Nobody has bound the port.
+        PortUnreachable = "port unreachable",
+        /// The host does not answer, or some other way of not reaching it.
+        HostUnreachable = "host unreachable",
+        /// There is no way to the network.
+        NetUnreachable = "network unreachable",
+        /// The host does not speak UDP.
+        ProtocolUnreachable = "protocol unreachable",
+        /// Somebody on the way does not allow it.
+        Prohibited = "communication prohibited",
+        /// The datagram exceeds the MTU of some link.
+        TooBig = "datagram too big for the path",
+        /// The datagram ran out of hops, or its reassembly out of time.
+        TimeExceeded = "time exceeded on the way",
+        /// A header was not understood.
+        BadParameter = "header not understood by the peer",
     }
 }
 

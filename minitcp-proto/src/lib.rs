@@ -76,7 +76,7 @@ pub mod wire;
 pub use config::{Config, Congestion, Offload, UnboundUdp};
 pub use driver::{Driver, Park};
 pub use error::{
-    BindError, CloseReason, ConnectError, OptionError, RecvError, SendError, UdpError,
+    BindError, CloseReason, ConnectError, OptionError, RecvError, SendError, UdpError, UdpFault,
 };
 pub use observe::{Direction, Note, Observer, Trace};
 pub use options::{BindOptions, Keepalive, ListenOptions, TcpOptions, UdpOptions};

@@ -134,6 +134,8 @@ pub struct Stats {
     pub datagrams_in: u64,
     /// UDP datagrams sent.
     pub datagrams_out: u64,
+    /// ICMP errors received and passed on to a socket.
+    pub icmp_errors_in: u64,
     /// ICMP messages sent.
     pub icmp_out: u64,
     drops: [u64; Drop::ALL.len()],

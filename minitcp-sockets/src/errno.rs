@@ -44,6 +44,7 @@ pub(crate) fn udp(error: UdpError) -> io::Error {
         UdpError::TooBig => libc::EMSGSIZE,
         UdpError::InvalidRemote => libc::EINVAL,
         UdpError::WouldBlock => libc::EAGAIN,
+        UdpError::NeedsBroadcast => libc::EACCES,
     })
 }
 

@@ -123,10 +123,14 @@ impl<O: Observer> Stack<'_, O> {
         if local.port() == 0 {
             return self.ephemeral_binding(protocol, binding);
         }
-        match self.lookup(protocol, &binding.flow) {
-            Some(_) => Err(BindError::InUse),
-            None => Ok(binding),
-        }
+        // A connected UDP socket is found under another key, until it lets go of its peer.
+        let (address, port) = (binding.flow.local, binding.flow.local_port);
+        let is_taken = self.lookup(protocol, &binding.flow).is_some()
+            || protocol == Protocol::Udp
+                && self.udp.iter().any(|(_, socket)| {
+                    socket.bound == address && socket.binding.flow.local_port == port
+                });
+        if is_taken { Err(BindError::InUse) } else { Ok(binding) }
     }
 
     /// Whether another socket that listens keeps this one from doing so.

@@ -131,9 +131,14 @@ impl<O: Observer> Stack<'_, O> {
         self.find_bound(flow, listens).map(Endpoint::index)
     }
 
-    /// The UDP socket that takes a datagram of `flow`.
+    /// The UDP socket that takes a datagram of `flow`: one connected to its sender comes first.
     pub(super) fn find_udp(&self, flow: &Flow) -> Option<u32> {
         let is_udp = |endpoint| matches!(endpoint, Endpoint::Udp(_));
+        if self.udp_connected > 0
+            && let Some(connected) = self.pick(flow, flow, is_udp)
+        {
+            return Some(connected.index());
+        }
         self.find_bound(flow, is_udp).map(Endpoint::index)
     }
 

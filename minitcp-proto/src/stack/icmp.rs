@@ -8,6 +8,7 @@ use crate::options::Service;
 use crate::secret::Flow;
 use crate::stack::Stack;
 use crate::stack::mail::Content;
+use crate::stack::udp_peer::fault_of;
 use crate::stats::Drop;
 use crate::wire::checksum::pseudo_header;
 use crate::wire::icmp::{self, Icmp, v4, v6};
@@ -60,7 +61,10 @@ impl<O: Observer> Stack<'_, O> {
             | Icmp::PacketTooBig { .. }
             | Icmp::TimeExceeded { .. }
             | Icmp::ParameterProblem { .. }
-            | Icmp::Other { .. } => self.cx.drop(Drop::IgnoredIcmp),
+            | Icmp::Other { .. } => match fault_of(message, packet.src.is_ipv4()) {
+                Some((fault, quote)) => self.handle_icmp_error(fault, quote),
+                None => self.cx.drop(Drop::IgnoredIcmp),
+            },
         }
     }
 

@@ -90,6 +90,11 @@ impl<'m> Mail<'m> {
         queued
     }
 
+    /// The oldest datagram of `queue`.
+    pub(super) fn peek(&self, queue: &Queue) -> Option<&Datagram> {
+        self.slots.at(queue.front()?)
+    }
+
     /// Removes the oldest datagram of `queue`; its block is the caller's to release.
     pub(super) fn take(&mut self, queue: &mut Queue) -> Option<Datagram> {
         let index = queue.pop_front(&mut self.links)?;

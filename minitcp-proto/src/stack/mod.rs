@@ -20,6 +20,7 @@ mod settle;
 mod starved;
 mod tcp;
 mod udp;
+mod udp_peer;
 
 pub use event::{ConnectionId, Event, ListenerId, SocketId, UdpId};
 pub use handle::Connection;
@@ -70,6 +71,8 @@ pub struct Stack<'m, O: Observer = ()> {
     waiting_links: Links<'m>,
     starved: Starved,
     udp: Slab<'m, UdpSocket>,
+    /// UDP sockets with a peer: without one, no datagram is looked up by both its ends.
+    udp_connected: u32,
     mail: Mail<'m>,
     demux: Demux<'m>,
     schedule: Schedule<'m>,
@@ -126,6 +129,7 @@ impl<'m, O: Observer> Stack<'m, O> {
             waiting_links: Links::new(memory.waiting_links),
             starved: Starved::NOBODY,
             udp,
+            udp_connected: 0,
             mail: Mail::new(memory.datagrams, memory.datagram_links),
             demux: Demux::new(memory.demux),
             icmp_errors: RateLimit::per_second(1000),

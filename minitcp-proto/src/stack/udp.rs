@@ -3,18 +3,20 @@
 use core::net::{IpAddr, SocketAddr};
 
 use crate::config::UnboundUdp;
-use crate::error::{BindError, UdpError};
+use crate::error::{BindError, UdpError, UdpFault};
 use crate::observe::{Direction, Observer, Trace};
-use crate::options::{BindOptions, Service};
+use crate::options::{BindOptions, Service, UdpOptions};
 use crate::secret::Flow;
 use crate::stack::Stack;
 use crate::stack::bind::Binding;
 use crate::stack::demux::{Endpoint, Protocol};
 use crate::stack::event::UdpId;
 use crate::stack::input::RxMeta;
-use crate::stack::mail::Content;
+use crate::stack::mail::{Content, Datagram as Waiting};
 use crate::stack::schedule::{EventOwner, Owner};
+use crate::stack::udp_peer::service_of;
 use crate::stats::Drop;
+use crate::store::pool::Pool;
 use crate::store::queue::Queue;
 use crate::tcp::Readiness;
 use crate::wire::checksum::pseudo_header;
@@ -24,8 +26,16 @@ use crate::wire::udp::{self, Datagram};
 /// One bound port.
 #[derive(Debug)]
 pub(super) struct UdpSocket {
+    /// With the peer, and the address towards it, while it is connected.
     pub(super) binding: Binding,
-    received: Queue,
+    /// The local address while it is not.
+    pub(super) bound: IpAddr,
+    pub(super) options: UdpOptions,
+    /// What ICMP last said, until it is fetched.
+    pub(super) fault: Option<UdpFault>,
+    /// Datagrams that found no room here.
+    pub(super) dropped: u64,
+    pub(super) received: Queue,
     /// Octets of payload in `received`.
     received_bytes: u32,
     pub(super) outgoing: Queue,
@@ -34,6 +44,12 @@ pub(super) struct UdpSocket {
     /// The application was told to wait for room.
     pub(super) write_blocked: bool,
     pub(super) events: Readiness,
+}
+
+impl UdpSocket {
+    pub(super) const fn is_connected(&self) -> bool {
+        self.binding.flow.remote_port != 0
+    }
 }
 
 /// A datagram that was received.
@@ -72,11 +88,12 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     fn deliver(&mut self, index: u32, flow: Flow, payload: &[u8], len: u32) {
-        let cap = self.cx.config.udp_buffer;
         let Some(socket) = self.udp.at_mut(index) else { return };
+        let cap = socket.options.receive_buffer;
         let fits = socket.received_bytes.checked_add(len).is_some_and(|total| total <= cap);
         let addressed = (flow, Service::default(), Content::Udp);
         if !fits || !self.mail.put(&mut socket.received, &mut self.cx.pool, addressed, payload) {
+            socket.dropped = socket.dropped.wrapping_add(1);
             return self.cx.drop(Drop::UdpQueueFull);
         }
         socket.received_bytes += len;
@@ -136,6 +153,10 @@ impl<O: Observer> Stack<'_, O> {
     fn udp_open(&mut self, binding: Binding) -> Result<UdpId, BindError> {
         let socket = UdpSocket {
             binding,
+            bound: binding.flow.local,
+            options: self.cx.config.udp_options(),
+            fault: None,
+            dropped: 0,
             received: Queue::EMPTY,
             received_bytes: 0,
             outgoing: Queue::EMPTY,
@@ -148,7 +169,7 @@ impl<O: Observer> Stack<'_, O> {
         Ok(UdpId(key))
     }
 
-    /// Where a UDP socket is bound; `None` for a stale id.
+    /// Where a UDP socket is bound, or its address towards its peer; `None` for a stale id.
     pub fn udp_addr(&self, id: UdpId) -> Option<SocketAddr> {
         let flow = self.udp.get(id.0)?.binding.flow;
         Some(SocketAddr::new(flow.local, flow.local_port))
@@ -164,18 +185,18 @@ impl<O: Observer> Stack<'_, O> {
             socket.events |= Readiness::READABLE;
             self.schedule.notify(EventOwner::Udp(id.0.index));
         }
-        let full_len = usize::try_from(datagram.len).unwrap_or(usize::MAX);
-        let len = full_len.min(out.len());
+        let received = read(&datagram, &self.cx.pool, out);
         if let Some(block) = datagram.block {
-            for (to, from) in out.iter_mut().zip(self.cx.pool.bytes(&block)).take(len) {
-                *to = *from;
-            }
             self.cx.pool.release(block);
         }
         self.feed_starved();
-        let Flow { local, remote, local_port, remote_port } = datagram.flow;
-        let from = SocketAddr::new(remote, remote_port);
-        Some(Received { len, full_len, from, to: SocketAddr::new(local, local_port) })
+        Some(received)
+    }
+
+    /// As [`udp_recv`](Self::udp_recv), but the datagram goes on waiting (`MSG_PEEK`).
+    pub fn udp_peek(&self, id: UdpId, out: &mut [u8]) -> Option<Received> {
+        let datagram = self.mail.peek(&self.udp.get(id.0)?.received)?;
+        Some(read(datagram, &self.cx.pool, out))
     }
 
     /// Whether a datagram waits.
@@ -188,32 +209,19 @@ impl<O: Observer> Stack<'_, O> {
     /// # Errors
     /// As [`UdpError`] lists; [`Readiness::WRITABLE`] follows a `WouldBlock`.
     pub fn udp_send(&mut self, id: UdpId, to: SocketAddr, payload: &[u8]) -> Result<(), UdpError> {
-        let binding = self.udp.get(id.0).ok_or(UdpError::Stale)?.binding;
-        let local = binding.flow;
-        let config = &self.cx.config;
-        let reachable = to.port() != 0
-            && !to.ip().is_unspecified()
-            && (to.is_ipv4() == local.local.is_ipv4() || binding.is_dual())
-            && !config.owns(to.ip());
-        let source = match local.local.is_unspecified() {
-            true => config.source_for(to.ip()),
-            false => Some(local.local),
-        };
-        let source = source.filter(|_| reachable).ok_or(UdpError::InvalidRemote)?;
+        let socket = self.udp.get(id.0).ok_or(UdpError::Stale)?;
+        let (service, broadcast) = (service_of(&socket.options), socket.options.broadcast);
+        let flow = self.udp_flow(&socket.binding, to, broadcast)?;
         let len = u32::try_from(payload.len()).map_err(|_| UdpError::TooBig)?;
-        if !self.fits_mtu(source, payload) {
+        if !self.fits_mtu(flow.local, payload) {
             return Err(UdpError::TooBig);
         }
-        let flow = Flow {
-            local: source,
-            remote: to.ip(),
-            local_port: local.local_port,
-            remote_port: to.port(),
-        };
-        let cap = config.udp_buffer;
         let socket = self.udp.get_mut(id.0).ok_or(UdpError::Stale)?;
-        let fits = socket.outgoing_bytes.checked_add(len).is_some_and(|total| total <= cap);
-        let addressed = (flow, Service::default(), Content::Udp);
+        // One always fits, as on Linux, or it would wait for ever.
+        let cap = socket.options.send_buffer;
+        let fits = socket.outgoing.is_empty()
+            || socket.outgoing_bytes.checked_add(len).is_some_and(|total| total <= cap);
+        let addressed = (flow, service, Content::Udp);
         if !fits || !self.mail.put(&mut socket.outgoing, &mut self.cx.pool, addressed, payload) {
             socket.write_blocked = true;
             if socket.outgoing.is_empty() {
@@ -232,10 +240,25 @@ impl<O: Observer> Stack<'_, O> {
             return;
         }
         let Some(mut socket) = self.udp.remove(id.0.index) else { return };
+        self.udp_connected -= u32::from(socket.is_connected());
         self.mail.clear(&mut socket.received, &mut self.cx.pool);
         self.mail.clear(&mut socket.outgoing, &mut self.cx.pool);
         self.demux_remove_binding(&socket.binding, Endpoint::Udp(id.0.index));
     }
+}
+
+/// Copies as much as fits.
+fn read(datagram: &Waiting, pool: &Pool<'_>, out: &mut [u8]) -> Received {
+    let full_len = usize::try_from(datagram.len).unwrap_or(usize::MAX);
+    let len = full_len.min(out.len());
+    if let Some(block) = &datagram.block {
+        for (to, from) in out.iter_mut().zip(pool.bytes(block)).take(len) {
+            *to = *from;
+        }
+    }
+    let Flow { local, remote, local_port, remote_port } = datagram.flow;
+    let from = SocketAddr::new(remote, remote_port);
+    Received { len, full_len, from, to: SocketAddr::new(local, local_port) }
 }
 
 /// RFC 768: no checksum at all is fine, over IPv4.

@@ -40,6 +40,8 @@ bitflags! {
         const PEER_CLOSED = 16;
         /// The connection has ended; its close reason is known.
         const CLOSED = 32;
+        /// Something is wrong that the socket tells when asked: `udp_take_error`.
+        const ERROR = 64;
     }
 }
 

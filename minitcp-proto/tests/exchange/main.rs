@@ -26,4 +26,5 @@ mod segmenting;
 mod simultaneous;
 mod socket_options;
 mod udp;
+mod udp_peer;
 mod window;

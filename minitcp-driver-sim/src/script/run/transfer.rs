@@ -117,6 +117,7 @@ impl World {
             Err(UdpError::TooBig) => Ok(Outcome::Error("EMSGSIZE")),
             Err(UdpError::InvalidRemote) => Ok(Outcome::Error("EINVAL")),
             Err(UdpError::WouldBlock) => Ok(self.would_block(fd, "EAGAIN")),
+            Err(UdpError::NeedsBroadcast) => Ok(Outcome::Error("EACCES")),
             Err(UdpError::Stale) => Ok(Outcome::Error("EBADF")),
         }
     }

@@ -1,0 +1,201 @@
+//! UDP sockets that talk to one peer (RFC 1122 §4.1.3.3: what ICMP says of their datagrams is
+//! theirs to hear), and the options of all of them.
+
+use core::net::{IpAddr, SocketAddr};
+
+use crate::error::{UdpError, UdpFault};
+use crate::observe::Observer;
+use crate::options::{Service, UdpOptions};
+use crate::secret::Flow;
+use crate::stack::Stack;
+use crate::stack::bind::Binding;
+use crate::stack::demux::{Endpoint, Protocol, bound_flow};
+use crate::stack::event::UdpId;
+use crate::stack::schedule::EventOwner;
+use crate::stats::Drop;
+use crate::tcp::Readiness;
+use crate::wire::icmp::{Icmp, Quote, parse_quote, v4, v6};
+use crate::wire::ip::protocol;
+
+impl<O: Observer> Stack<'_, O> {
+    /// Changes the options; `false` for a stale id. What waits already stays.
+    pub fn udp_set_options(&mut self, id: UdpId, options: &UdpOptions) -> bool {
+        let Some(socket) = self.udp.get_mut(id.0) else { return false };
+        let hop_limit = options.hop_limit.map(|hops| hops.max(1));
+        socket.options = UdpOptions { hop_limit, ..*options };
+        if core::mem::take(&mut socket.write_blocked) {
+            socket.events |= Readiness::WRITABLE;
+            self.schedule.notify(EventOwner::Udp(id.0.index));
+        }
+        true
+    }
+
+    /// The options that hold now; `None` for a stale id.
+    pub fn udp_options(&self, id: UdpId) -> Option<UdpOptions> {
+        self.udp.get(id.0).map(|socket| socket.options)
+    }
+
+    /// Binds the socket to a peer: it receives from there only, before any other socket on its
+    /// port, and hears of ICMP errors. `None` lets go of the peer. Returns the local address,
+    /// chosen towards the peer if the socket is bound to all. What waits in the queues stays.
+    ///
+    /// # Errors
+    /// [`UdpError::Stale`], [`UdpError::InvalidRemote`], [`UdpError::NeedsBroadcast`]; then
+    /// nothing has changed.
+    pub fn udp_connect(
+        &mut self,
+        id: UdpId,
+        remote: Option<SocketAddr>,
+    ) -> Result<SocketAddr, UdpError> {
+        let socket = self.udp.get(id.0).ok_or(UdpError::Stale)?;
+        let (old, bound, was_connected) = (socket.binding, socket.bound, socket.is_connected());
+        let unconnected = bound_flow(bound, old.flow.local_port);
+        let flow = match remote {
+            None => unconnected,
+            Some(remote) => {
+                let unconnected = Binding { flow: unconnected, ..old };
+                self.udp_flow(&unconnected, remote, socket.options.broadcast)?
+            }
+        };
+        self.demux_remove_binding(&old, Endpoint::Udp(id.0.index));
+        let binding = Binding { flow, ..old };
+        self.demux_insert_binding(&binding, Endpoint::Udp(id.0.index));
+        let socket = self.udp.get_mut(id.0).ok_or(UdpError::Stale)?;
+        socket.binding = binding;
+        socket.fault = None;
+        self.udp_connected -= u32::from(was_connected);
+        self.udp_connected += u32::from(socket.is_connected());
+        Ok(SocketAddr::new(flow.local, flow.local_port))
+    }
+
+    /// The peer of a connected socket.
+    pub fn udp_peer(&self, id: UdpId) -> Option<SocketAddr> {
+        let socket = self.udp.get(id.0).filter(|socket| socket.is_connected())?;
+        Some(SocketAddr::new(socket.binding.flow.remote, socket.binding.flow.remote_port))
+    }
+
+    /// What ICMP last said of a connected socket's datagrams, once;
+    /// [`Readiness::ERROR`](crate::Readiness::ERROR) tells when there is something.
+    pub fn udp_take_error(&mut self, id: UdpId) -> Option<UdpFault> {
+        self.udp.get_mut(id.0)?.fault.take()
+    }
+
+    /// How many datagrams for this socket were dropped because its receive buffer was full, or
+    /// the memory of all.
+    pub fn udp_dropped(&self, id: UdpId) -> u64 {
+        self.udp.get(id.0).map_or(0, |socket| socket.dropped)
+    }
+
+    /// The octets of the next datagram that waits to be read (`SIOCINQ`); `None` without one.
+    pub fn udp_readable_bytes(&self, id: UdpId) -> Option<usize> {
+        let datagram = self.mail.peek(&self.udp.get(id.0)?.received)?;
+        usize::try_from(datagram.len).ok()
+    }
+
+    /// The octets of payload that wait to be sent (`SIOCOUTQ`).
+    pub fn udp_unsent_bytes(&self, id: UdpId) -> usize {
+        let unsent = self.udp.get(id.0).map_or(0, |socket| socket.outgoing_bytes);
+        usize::try_from(unsent).unwrap_or(usize::MAX)
+    }
+
+    /// The two ends of datagrams from a socket bound so to `to`.
+    pub(super) fn udp_flow(
+        &self,
+        binding: &Binding,
+        to: SocketAddr,
+        broadcast: bool,
+    ) -> Result<Flow, UdpError> {
+        let (local, config) = (binding.flow, &self.cx.config);
+        let reachable = to.port() != 0
+            && !to.ip().is_unspecified()
+            && (to.is_ipv4() == local.local.is_ipv4() || binding.is_dual())
+            && !config.owns(to.ip());
+        let source: Option<IpAddr> = match local.local.is_unspecified() {
+            true => config.source_for(to.ip()),
+            false => Some(local.local),
+        };
+        let source = source.filter(|_| reachable).ok_or(UdpError::InvalidRemote)?;
+        if !broadcast && config.is_broadcast(to.ip()) {
+            return Err(UdpError::NeedsBroadcast);
+        }
+        Ok(Flow {
+            local: source,
+            remote: to.ip(),
+            local_port: local.local_port,
+            remote_port: to.port(),
+        })
+    }
+
+    /// An ICMP error about a packet of ours: for the connected socket that sent it, if it is UDP.
+    /// Nobody else is told: unconnected sockets could not say which of their datagrams it was.
+    pub(super) fn handle_icmp_error(&mut self, fault: UdpFault, quote: &[u8]) {
+        let told = parse_quote(quote)
+            .filter(|quote| quote.protocol == protocol::UDP)
+            .and_then(|quote| self.lookup(Protocol::Udp, &flow_of(&quote)));
+        let Some(Endpoint::Udp(index)) = told else {
+            return self.cx.drop(Drop::IgnoredIcmp);
+        };
+        let Some(socket) = self.udp.at_mut(index).filter(|socket| socket.is_connected()) else {
+            return self.cx.drop(Drop::IgnoredIcmp);
+        };
+        socket.fault = Some(fault);
+        socket.events |= Readiness::ERROR;
+        self.cx.stats.icmp_errors_in += 1;
+        self.schedule.notify(EventOwner::Udp(index));
+    }
+}
+
+/// We are the sender of what is quoted.
+const fn flow_of(quote: &Quote) -> Flow {
+    Flow {
+        local: quote.src,
+        remote: quote.dst,
+        local_port: quote.src_port,
+        remote_port: quote.dst_port,
+    }
+}
+
+/// What an error message says, and of which packet; `None` if it is not an error.
+pub(super) fn fault_of<'a>(message: &Icmp<'a>, is_v4: bool) -> Option<(UdpFault, &'a [u8])> {
+    match *message {
+        Icmp::Unreachable { code, quote, .. } => {
+            Some((if is_v4 { unreachable_v4(code) } else { unreachable_v6(code) }, quote))
+        }
+        Icmp::PacketTooBig { quote, .. } => Some((UdpFault::TooBig, quote)),
+        Icmp::TimeExceeded { quote, .. } => Some((UdpFault::TimeExceeded, quote)),
+        Icmp::ParameterProblem { code, quote, .. } => {
+            let is_protocol = !is_v4 && code == v6::UNRECOGNIZED_NEXT_HEADER;
+            let fault =
+                if is_protocol { UdpFault::ProtocolUnreachable } else { UdpFault::BadParameter };
+            Some((fault, quote))
+        }
+        Icmp::EchoRequest { .. } | Icmp::EchoReply { .. } | Icmp::Other { .. } => None,
+    }
+}
+
+/// RFC 792, RFC 1122 §3.2.2.1; what has no name here is some way of not reaching the host.
+const fn unreachable_v4(code: u8) -> UdpFault {
+    match code {
+        v4::NET_UNREACHABLE => UdpFault::NetUnreachable,
+        v4::PROTOCOL_UNREACHABLE => UdpFault::ProtocolUnreachable,
+        v4::PORT_UNREACHABLE => UdpFault::PortUnreachable,
+        v4::FRAGMENTATION_NEEDED => UdpFault::TooBig,
+        v4::ADMINISTRATIVELY_PROHIBITED => UdpFault::Prohibited,
+        _ => UdpFault::HostUnreachable,
+    }
+}
+
+/// RFC 4443 §3.1.
+const fn unreachable_v6(code: u8) -> UdpFault {
+    match code {
+        v6::NO_ROUTE => UdpFault::NetUnreachable,
+        v6::ADMINISTRATIVELY_PROHIBITED => UdpFault::Prohibited,
+        v6::PORT_UNREACHABLE => UdpFault::PortUnreachable,
+        _ => UdpFault::HostUnreachable,
+    }
+}
+
+/// How a socket's packets are marked.
+pub(super) fn service_of(options: &UdpOptions) -> Service {
+    Service::new(options.hop_limit, options.traffic_class)
+}
