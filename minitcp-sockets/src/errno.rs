@@ -3,7 +3,7 @@
 
 use std::io;
 
-use minitcp_proto::{BindError, CloseReason, ConnectError, UdpError};
+use minitcp_proto::{BindError, CloseReason, ConnectError, UdpError, UdpFault};
 
 pub(crate) fn of(code: i32) -> io::Error {
     io::Error::from_raw_os_error(code)
@@ -59,6 +59,16 @@ pub(crate) const fn ended(reason: CloseReason) -> Option<i32> {
     }
 }
 
-pub(crate) fn fault(_: crate::shim::UdpFault) -> i32 {
-    libc::ECONNREFUSED
+/// What ICMP said, as Linux's `icmp_err_convert` reads it.
+pub(crate) const fn fault(fault: UdpFault) -> i32 {
+    match fault {
+        UdpFault::PortUnreachable => libc::ECONNREFUSED,
+        UdpFault::HostUnreachable | UdpFault::Prohibited | UdpFault::TimeExceeded => {
+            libc::EHOSTUNREACH
+        }
+        UdpFault::NetUnreachable => libc::ENETUNREACH,
+        UdpFault::ProtocolUnreachable => libc::ENOPROTOOPT,
+        UdpFault::TooBig => libc::EMSGSIZE,
+        UdpFault::BadParameter => libc::EPROTO,
+    }
 }

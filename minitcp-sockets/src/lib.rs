@@ -89,7 +89,6 @@ mod host;
 mod option;
 mod poll;
 mod runtime;
-mod shim;
 mod socket;
 mod tcp_listener;
 mod tcp_stream;

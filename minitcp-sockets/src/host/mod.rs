@@ -238,14 +238,19 @@ impl<O: Observer> Host<O> {
     pub(crate) fn collect_events(&mut self) {
         while let Some(event) = self.stack.poll_event() {
             let Some(handle) = self.by_id.get(&event.socket).copied() else { continue };
+            if event.readiness.contains(Readiness::ERROR)
+                && let SocketId::Udp(id) = event.socket
+                && let Some(fault) = self.stack.udp_take_error(id)
+                && let Ok(entry) = self.entry_mut(handle)
+            {
+                entry.error = Some(errno::fault(fault));
+            }
             let read = Readiness::READABLE | Readiness::PEER_CLOSED | Readiness::ACCEPTABLE;
             let write = Readiness::WRITABLE | Readiness::CONNECTED;
+            let both = Readiness::CLOSED | Readiness::ERROR;
             let mut interest = PollFlags::empty();
-            interest.set(PollFlags::IN, event.readiness.intersects(read));
-            interest.set(PollFlags::OUT, event.readiness.intersects(write));
-            if !event.readiness.intersects(read | write) || event.readiness.contains(CLOSED) {
-                interest = PollFlags::IN | PollFlags::OUT;
-            }
+            interest.set(PollFlags::IN, event.readiness.intersects(read | both));
+            interest.set(PollFlags::OUT, event.readiness.intersects(write | both));
             self.wake(handle, interest);
         }
     }
@@ -352,8 +357,6 @@ impl<O: Observer> Host<O> {
         }
     }
 }
-
-const CLOSED: Readiness = Readiness::CLOSED;
 
 /// Copies as much of `from` as fits to the front of `to`.
 fn copy(from: &[u8], to: &mut [u8]) -> usize {

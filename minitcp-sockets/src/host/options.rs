@@ -11,7 +11,6 @@ use minitcp_proto::{
 use super::{Host, Role, SocketHandle};
 use crate::errno;
 use crate::option::{OptionValue, SocketOption};
-use crate::shim::*;
 use crate::socket::{Domain, Side, Type};
 
 /// All options of one socket, whatever it is and becomes.

@@ -5,7 +5,6 @@ use minitcp_proto::{Connection, Observer, State};
 use super::{Host, Role, SocketHandle};
 use crate::errno;
 use crate::poll::PollFlags;
-use crate::shim::*;
 
 impl<O: Observer> Host<O> {
     pub(crate) fn readiness(&mut self, handle: SocketHandle) -> PollFlags {
@@ -32,7 +31,7 @@ impl<O: Observer> Host<O> {
                 let readable = self.stack.udp_readable(id) || view.read_shut;
                 flag_if(readable, PollFlags::IN)
                     | flag_if(!view.starved, PollFlags::OUT)
-                    | flag_if(view.failed || self.stack.udp_has_error(id), PollFlags::ERR)
+                    | flag_if(view.failed, PollFlags::ERR)
             }
         }
     }

@@ -10,7 +10,6 @@ use minitcp_proto::{Instant, Observer, Received, UdpError, UdpId};
 use super::{Attempt, Host, Role, SocketHandle, failed};
 use crate::errno;
 use crate::flags::MsgFlags;
-use crate::shim::*;
 use crate::socket::{Begun, Datagram};
 
 impl<O: Observer> Host<O> {
@@ -211,12 +210,9 @@ impl<O: Observer> Host<O> {
         if is_connected { Ok(()) } else { Err(errno::of(libc::ENOTCONN)) }
     }
 
-    /// An error that waits to be told: the stack's of a datagram socket, or one of ours.
+    /// An error of a datagram socket that waits to be told.
     fn take_pending(&mut self, handle: SocketHandle) -> Option<i32> {
-        let entry = self.entry_mut(handle).ok()?;
-        let ours = entry.error.take();
-        let Role::Udp(id) = entry.role else { return ours };
-        ours.or_else(|| self.stack.udp_take_error(id).map(errno::fault))
+        self.entry_mut(handle).ok()?.error.take()
     }
 
     /// `SO_ERROR`: what went wrong and nobody was told, once.

@@ -26,7 +26,7 @@ fn readers_and_writers_of_one_stream() {
     });
     let stream = TcpStream::connect_on(&pair.client, (SERVER, 7)).unwrap();
     let (mut reading, mut writing) = stream.split();
-    let data: Vec<u8> = (0..2_000_000_u32).map(|i| (i / 7 % 251) as u8).collect();
+    let data: Vec<u8> = (0..2_000_000_u32).map(|i| u8::try_from(i / 7 % 251).unwrap()).collect();
     let expected = data.clone();
     let writer = thread::spawn(move || {
         writing.write_all(&data).unwrap();

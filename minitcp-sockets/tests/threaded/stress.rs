@@ -40,11 +40,12 @@ fn number(name: &str, default: u64) -> u64 {
 struct Random(u64);
 
 impl Random {
-    fn next(&mut self, below: u64) -> u64 {
+    fn next(&mut self, below: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % below
+        let drawn = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
+        usize::try_from(drawn).unwrap() % below
     }
 }
 
@@ -91,7 +92,7 @@ fn run(mut stream: TcpStream, course: Course, data: &[u8], random: &mut Random) 
             });
         }
         Course::Dropped => {
-            let some = random.next(data.len() as u64) as usize;
+            let some = random.next(data.len());
             stream.write_all(&data[..some]).unwrap();
         }
         Course::Aborted => {
@@ -103,7 +104,7 @@ fn run(mut stream: TcpStream, course: Course, data: &[u8], random: &mut Random) 
 
 #[test]
 fn sixty_four_threads_and_ten_thousand_connections() {
-    let total = number("STRESS_CONNECTIONS", 10_000) as usize;
+    let total = usize::try_from(number("STRESS_CONNECTIONS", 10_000)).unwrap();
     let seed = number("STRESS_SEED", 1);
     println!("STRESS_SEED={seed} STRESS_CONNECTIONS={total}");
     let limits = Limits {
@@ -129,10 +130,11 @@ fn sixty_four_threads_and_ten_thousand_connections() {
                 let mut whole = 0;
                 while begun.fetch_add(1, Ordering::Relaxed) < total {
                     let course = [Course::Whole, Course::Split, Course::Dropped, Course::Aborted]
-                        [random.next(4) as usize];
+                        [random.next(4)];
                     let len = 1 + random.next(20_000);
                     let start = random.next(251);
-                    let data: Vec<u8> = (start..start + len).map(|i| (i % 251) as u8).collect();
+                    let data: Vec<u8> =
+                        (start..start + len).map(|i| u8::try_from(i % 251).unwrap()).collect();
                     let stream = TcpStream::connect_on(&net, (SERVER, 7)).unwrap();
                     run(stream, course, &data, &mut random);
                     whole += usize::from(matches!(course, Course::Whole | Course::Split));
