@@ -83,6 +83,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aio;
 mod errno;
 mod flags;
 mod host;

@@ -4,10 +4,10 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use minitcp_proto::{Info, Instant};
+use minitcp_proto::{Info, Instant, Observer};
 
 use crate::errno;
 use crate::flags::MsgFlags;
@@ -144,7 +144,7 @@ impl<R: Runtime> Socket<R> {
     pub fn accept(&self) -> io::Result<(Self, SocketAddr)> {
         let (handle, peer) =
             self.call(Side::Read, MsgFlags::empty(), |host, handle| host.accept(handle))?;
-        Ok((Self::from_handle(self.shared.runtime.clone(), handle), peer))
+        Ok((self.sibling(handle), peer))
     }
 
     /// `connect`: makes a connection, or sets the peer of a datagram socket.
@@ -155,8 +155,7 @@ impl<R: Runtime> Socket<R> {
     /// `EALREADY`, `EISCONN`, `EADDRNOTAVAIL` (no address or port of ours fits, or `peer` cannot be
     /// one), `ENOBUFS` beyond `Limits::connections`.
     pub fn connect(&self, peer: SocketAddr) -> io::Result<()> {
-        let now = self.shared.runtime.now()?;
-        match self.with(|host, handle| host.begin_connect(handle, now, peer))?? {
+        match self.begin_connect(peer)? {
             Begun::Done => return Ok(()),
             Begun::Waiting => {}
         }
@@ -166,6 +165,11 @@ impl<R: Runtime> Socket<R> {
             io::ErrorKind::WouldBlock => errno::of(libc::EINPROGRESS),
             _ => error,
         })
+    }
+
+    pub(crate) fn begin_connect(&self, peer: SocketAddr) -> io::Result<Begun> {
+        let now = self.shared.runtime.now()?;
+        self.with(|host, handle| host.begin_connect(handle, now, peer))?
     }
 
     /// Takes the peer of a connected datagram socket away, as `connect` with `AF_UNSPEC`.
@@ -353,6 +357,11 @@ impl<R: Runtime> Socket<R> {
         self.with(|host, handle| host.unsent(handle))?
     }
 
+    /// Another socket of the same runtime.
+    pub(crate) fn sibling(&self, handle: SocketHandle) -> Self {
+        Self::from_handle(self.shared.runtime.clone(), handle)
+    }
+
     /// Where the socket lives.
     pub fn runtime(&self) -> &R {
         &self.shared.runtime
@@ -430,6 +439,19 @@ impl<R: Runtime> Socket<R> {
         });
         self.with(|host, handle| host.replace_write_timeout(handle, before))??;
         result
+    }
+}
+
+impl<O: Observer> Socket<ThreadedNet<O>> {
+    /// For a task: one call, as [`call`](Self::call) makes it for a thread.
+    pub(crate) fn poll<T>(
+        &self,
+        cx: &mut Context<'_>,
+        side: Side,
+        attempt: impl FnOnce(&mut Host<O>, SocketHandle) -> Attempt<T>,
+    ) -> Attempt<T> {
+        let Shared { runtime, handle } = &*self.shared;
+        runtime.poll_attempt(cx, (*handle, side.interest()), |host| attempt(host, *handle))
     }
 }
 

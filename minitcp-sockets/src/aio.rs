@@ -1,0 +1,254 @@
+//! Sockets for tasks: nothing blocks, and a task that must wait is woken by the net's thread.
+//!
+//! They need no particular executor. With the feature `tokio`, streams are tokio's `AsyncRead` and
+//! `AsyncWrite`, so that programs written for tokio's own sockets, such as hyper, take them as they
+//! are; with the feature `futures-io`, they are those of the `futures` crate.
+
+#[cfg(feature = "futures-io")]
+mod futures;
+#[cfg(feature = "tokio")]
+mod tokio;
+
+use std::future::poll_fn;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::task::{Context, Poll, ready};
+
+use minitcp_proto::Observer;
+
+use crate::flags::MsgFlags;
+use crate::option::SocketOption;
+use crate::runtime::ThreadedNet;
+use crate::socket::{Begun, Datagram, Domain, Side, Socket, Type};
+
+/// A TCP connection. It closes as [`crate::TcpStream`] does.
+///
+/// One task may read while another writes: see [`split`](Self::split).
+#[derive(Debug)]
+pub struct TcpStream<O: Observer = ()>(Socket<ThreadedNet<O>>);
+
+/// A socket that accepts connections.
+#[derive(Debug)]
+pub struct TcpListener<O: Observer = ()>(Socket<ThreadedNet<O>>);
+
+/// A bound UDP port.
+#[derive(Debug)]
+pub struct UdpSocket<O: Observer = ()>(Socket<ThreadedNet<O>>);
+
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+impl<O: Observer> TcpStream<O> {
+    /// Connects to `peer`. Dropping the future ends the attempt.
+    ///
+    /// # Errors
+    /// As [`Socket::connect`], but never `EINPROGRESS`.
+    pub async fn connect(net: &ThreadedNet<O>, peer: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(net, Domain::of(peer), Type::Stream)?;
+        if socket.begin_connect(peer)? == Begun::Waiting {
+            let connected =
+                |cx: &mut Context<'_>| socket.poll(cx, Side::Write, |host, at| host.connected(at));
+            poll_fn(connected).await?;
+        }
+        Ok(Self(socket))
+    }
+
+    /// Reads octets into `out`; `Ok(0)` is the end of the stream (if `out` has room).
+    ///
+    /// # Errors
+    /// As [`Socket::recv`].
+    pub async fn read(&self, out: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_read(cx, out)).await
+    }
+
+    /// Queues octets of `data`, at least one (if there is one), and returns how many.
+    ///
+    /// # Errors
+    /// As [`Socket::send`].
+    pub async fn write(&self, data: &[u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_write(cx, data)).await
+    }
+
+    /// As [`read`](Self::read). Of several tasks that read, each is woken.
+    ///
+    /// # Errors
+    /// As [`Socket::recv`].
+    pub fn poll_read(&self, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
+        if out.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let receive = |host: &mut crate::Host<O>, at| host.recv(at, out, MsgFlags::empty());
+        self.0.poll(cx, Side::Read, receive).map_ok(|received| received.len)
+    }
+
+    /// As [`write`](Self::write). Of several tasks that write, each is woken.
+    ///
+    /// # Errors
+    /// As [`Socket::send`].
+    pub fn poll_write(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.poll(cx, Side::Write, |host, at| host.send(at, data, None, false))
+    }
+
+    /// Closes the writing side; fine if it is closed already.
+    ///
+    /// # Errors
+    /// `EDEADLK` from inside the observer.
+    pub fn close_writing(&self) -> io::Result<()> {
+        match self.0.shutdown(Shutdown::Write) {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            shut => shut,
+        }
+    }
+
+    /// A reading and a writing handle, for two tasks.
+    pub fn split(self) -> (Self, Self) {
+        (Self(self.0.clone()), self)
+    }
+
+    /// Turns the Nagle algorithm off or on (`TCP_NODELAY`).
+    ///
+    /// # Errors
+    /// `EDEADLK` from inside the observer.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.0.set_option(SocketOption::NoDelay, nodelay.into())
+    }
+
+    /// This end.
+    ///
+    /// # Errors
+    /// `EDEADLK` from inside the observer.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// The other end.
+    ///
+    /// # Errors
+    /// `ENOTCONN` if the connection is no more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.0.peer_addr()
+    }
+
+    /// The same as a [`Socket`], for its options.
+    pub const fn socket(&self) -> &Socket<ThreadedNet<O>> {
+        &self.0
+    }
+}
+
+impl<O: Observer> TcpListener<O> {
+    /// Listens on `addr`, with `SO_REUSEADDR`, and room for 1024 connections that wait.
+    ///
+    /// # Errors
+    /// As [`Socket::bind`].
+    pub fn bind(net: &ThreadedNet<O>, addr: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(net, Domain::of(addr), Type::Stream)?;
+        socket.set_option(SocketOption::ReuseAddress, true.into())?;
+        socket.bind(addr)?;
+        socket.listen(BACKLOG)?;
+        Ok(Self(socket))
+    }
+
+    /// The next connection and who it is from.
+    ///
+    /// # Errors
+    /// As [`Socket::accept`].
+    pub async fn accept(&self) -> io::Result<(TcpStream<O>, SocketAddr)> {
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    /// As [`accept`](Self::accept).
+    ///
+    /// # Errors
+    /// As [`Socket::accept`].
+    pub fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(TcpStream<O>, SocketAddr)>> {
+        let (handle, peer) = ready!(self.0.poll(cx, Side::Read, |host, at| host.accept(at)))?;
+        Poll::Ready(Ok((TcpStream(self.0.sibling(handle)), peer)))
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// `EDEADLK` from inside the observer.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// The same as a [`Socket`], for its options.
+    pub const fn socket(&self) -> &Socket<ThreadedNet<O>> {
+        &self.0
+    }
+}
+
+impl<O: Observer> UdpSocket<O> {
+    /// Binds to `addr`.
+    ///
+    /// # Errors
+    /// As [`Socket::bind`].
+    pub fn bind(net: &ThreadedNet<O>, addr: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(net, Domain::of(addr), Type::Datagram)?;
+        socket.bind(addr)?;
+        Ok(Self(socket))
+    }
+
+    /// Talks to `peer` only, from now on.
+    ///
+    /// # Errors
+    /// As [`Socket::connect`].
+    pub fn connect(&self, peer: SocketAddr) -> io::Result<()> {
+        self.0.connect(peer)
+    }
+
+    /// Sends one datagram to `to`.
+    ///
+    /// # Errors
+    /// As [`Socket::send_to`].
+    pub async fn send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<usize> {
+        poll_fn(|cx| self.0.poll(cx, Side::Write, |host, at| host.send(at, data, Some(to), false)))
+            .await
+    }
+
+    /// Sends one datagram to the connected peer.
+    ///
+    /// # Errors
+    /// As [`Socket::send`].
+    pub async fn send(&self, data: &[u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.0.poll(cx, Side::Write, |host, at| host.send(at, data, None, false)))
+            .await
+    }
+
+    /// Receives one datagram, and says from whom and how long it was.
+    ///
+    /// # Errors
+    /// As [`Socket::recv_from`].
+    pub async fn recv_from(&self, out: &mut [u8]) -> io::Result<Datagram> {
+        poll_fn(|cx| self.poll_recv_from(cx, out)).await
+    }
+
+    /// As [`recv_from`](Self::recv_from).
+    ///
+    /// # Errors
+    /// As [`Socket::recv_from`].
+    pub fn poll_recv_from(
+        &self,
+        cx: &mut Context<'_>,
+        out: &mut [u8],
+    ) -> Poll<io::Result<Datagram>> {
+        self.0.poll(cx, Side::Read, |host, at| host.recv(at, out, MsgFlags::empty()))
+    }
+
+    /// Where it is bound.
+    ///
+    /// # Errors
+    /// `EDEADLK` from inside the observer.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// The same as a [`Socket`], for its options.
+    pub const fn socket(&self) -> &Socket<ThreadedNet<O>> {
+        &self.0
+    }
+}
