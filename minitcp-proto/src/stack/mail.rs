@@ -109,6 +109,16 @@ impl<'m> Mail<'m> {
         taken
     }
 
+    /// Lets what a closed socket had queued leave among the replies, beyond their half of the slots
+    /// where need be: it takes no new ones.
+    pub(super) fn send_on(&mut self, queue: &mut Queue) {
+        let mut replies = self.replies;
+        while let Some(index) = queue.pop_front(&mut self.links) {
+            replies.push_back(&mut self.links, index);
+        }
+        self.replies = replies;
+    }
+
     /// Throws all of `queue` away.
     pub(super) fn clear(&mut self, queue: &mut Queue, pool: &mut Pool<'_>) {
         while let Some(datagram) = self.take(queue) {

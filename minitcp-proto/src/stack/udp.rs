@@ -234,7 +234,8 @@ impl<O: Observer> Stack<'_, O> {
         Ok(())
     }
 
-    /// Unbinds the socket; what waits in its queues is thrown away. A stale id does nothing.
+    /// Unbinds the socket. What waits to be read is thrown away; what waits to be sent still
+    /// leaves. A stale id does nothing.
     pub fn udp_close(&mut self, id: UdpId) {
         if self.udp.get(id.0).is_none() {
             return;
@@ -242,7 +243,7 @@ impl<O: Observer> Stack<'_, O> {
         let Some(mut socket) = self.udp.remove(id.0.index) else { return };
         self.udp_connected -= u32::from(socket.is_connected());
         self.mail.clear(&mut socket.received, &mut self.cx.pool);
-        self.mail.clear(&mut socket.outgoing, &mut self.cx.pool);
+        self.mail.send_on(&mut socket.outgoing);
         self.demux_remove_binding(&socket.binding, Endpoint::Udp(id.0.index));
     }
 }

@@ -67,6 +67,24 @@ fn sending_octet_for_octet() {
 }
 
 #[test]
+fn what_was_queued_leaves_after_a_close() {
+    let (mut p, id) = bound(config(), &limits());
+    for len in [5, 0, 1472] {
+        p.stack.udp_send(id, to("10.0.0.1:5000"), &pattern(len, len)).unwrap();
+    }
+    p.send_raw(&datagram(9));
+    p.stack.udp_close(id);
+    p.pump();
+    for len in [5, 0, 1472] {
+        let got = p.take_raw();
+        let parsed = ip::parse(&got).unwrap();
+        assert!(udp::parse(parsed.payload).unwrap().payload == pattern(len, len));
+    }
+    assert_eq!(p.stack.usage().datagrams, 0);
+    p.expect_empty();
+}
+
+#[test]
 fn sending_says_what_is_wrong() {
     let (mut p, id) = bound(config_with(|c| c.udp_buffer = 2000), &limits());
     let mut send = |remote, len| p.stack.udp_send(id, to(remote), &pattern(0, len));

@@ -30,7 +30,7 @@ pub struct Host<O: Observer = ()> {
     /// How many waiters stand in all slots.
     waiting: usize,
     /// Waiters whose sockets have news, to be woken when the host is free.
-    woken: Vec<Waker>,
+    woken: Vec<Sleeper>,
     /// Something was done that should leave the host soon.
     urgent: bool,
 }
@@ -130,7 +130,15 @@ impl Role {
 #[derive(Debug)]
 struct Waiter {
     interest: PollFlags,
-    waker: Waker,
+    sleeper: Sleeper,
+}
+
+/// A thread or a task that waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Sleeper {
+    pub(crate) waker: Waker,
+    /// It is a thread, which can turn the driver as well as wait.
+    pub(crate) is_thread: bool,
 }
 
 /// Whether anything can have given memory or queue slots back since.
@@ -266,7 +274,7 @@ impl<O: Observer> Host<O> {
         };
         let woken: Vec<_> = entry.waiters.extract_if(.., is_meant).collect();
         self.waiting -= woken.len();
-        self.woken.extend(woken.into_iter().map(|waiter| waiter.waker));
+        self.woken.extend(woken.into_iter().map(|waiter| waiter.sleeper));
     }
 
     /// Wakes everybody who waits for this socket.
@@ -275,25 +283,30 @@ impl<O: Observer> Host<O> {
         let Ok(entry) = self.entry_mut(handle) else { return };
         let woken = std::mem::take(&mut entry.waiters);
         self.waiting -= woken.len();
-        self.woken.extend(woken.into_iter().map(|waiter| waiter.waker));
+        self.woken.extend(woken.into_iter().map(|waiter| waiter.sleeper));
     }
 
     /// Wakes everybody, since nothing will ever come again.
     pub(crate) fn wake_everybody(&mut self) {
         let entries = self.slots.iter_mut().filter_map(|slot| slot.entry.as_mut());
         let woken = entries.flat_map(|entry| entry.waiters.drain(..));
-        self.woken.extend(woken.map(|waiter| waiter.waker));
+        self.woken.extend(woken.map(|waiter| waiter.sleeper));
         self.waiting = 0;
     }
 
-    /// `waker` will be woken, once, when `handle` may be ready for `interest`.
-    pub(crate) fn register(&mut self, handle: SocketHandle, interest: PollFlags, waker: &Waker) {
-        let Ok(entry) = self.entry_mut(handle) else { return waker.wake_by_ref() };
-        let known = entry.waiters.iter_mut().find(|known| known.waker.will_wake(waker));
-        match known {
+    /// `sleeper` will be woken, once, when `handle` may be ready for `interest`.
+    pub(crate) fn register(
+        &mut self,
+        handle: SocketHandle,
+        interest: PollFlags,
+        sleeper: &Sleeper,
+    ) {
+        let Ok(entry) = self.entry_mut(handle) else { return sleeper.waker.wake_by_ref() };
+        let is_same = |known: &&mut Waiter| known.sleeper.waker.will_wake(&sleeper.waker);
+        match entry.waiters.iter_mut().find(is_same) {
             Some(known) => known.interest |= interest,
             None => {
-                entry.waiters.push(Waiter { interest, waker: waker.clone() });
+                entry.waiters.push(Waiter { interest, sleeper: sleeper.clone() });
                 self.waiting += 1;
             }
         }
@@ -303,7 +316,7 @@ impl<O: Observer> Host<O> {
     pub(crate) fn unregister(&mut self, handle: SocketHandle, waker: &Waker) {
         let Ok(entry) = self.entry_mut(handle) else { return };
         let before = entry.waiters.len();
-        entry.waiters.retain(|waiter| !waiter.waker.will_wake(waker));
+        entry.waiters.retain(|waiter| !waiter.sleeper.waker.will_wake(waker));
         let gone = before - entry.waiters.len();
         self.waiting -= gone;
     }
@@ -326,8 +339,13 @@ impl<O: Observer> Host<O> {
     }
 
     /// Those to be woken now.
-    pub(crate) fn take_woken(&mut self) -> Vec<Waker> {
+    pub(crate) fn take_woken(&mut self) -> Vec<Sleeper> {
         std::mem::take(&mut self.woken)
+    }
+
+    /// As [`take_woken`](Self::take_woken), but they are still to be taken.
+    pub(crate) fn woken(&self) -> &[Sleeper] {
+        &self.woken
     }
 
     /// Whether something should leave soon; asked once.

@@ -1,18 +1,22 @@
 //! *Threaded*: sockets that many threads use, and a thread of its own that attends to the driver.
 //!
-//! Who turns the driver? A thread that waits alone does it itself, so that what it waits for needs
-//! no second thread to be woken. In all other cases the *deputy* does, the runtime's own thread:
-//! when several threads or tasks wait, or when none does. It never takes over in the middle of a
-//! lone thread's exchange of packets: it only watches, once in a [`TICK`], whether anybody has
-//! turned the driver since, and sleeps for good while the lone thread does nothing but wait.
+//! Who turns the driver? A thread that waits does it itself where it is the only busy one, so that
+//! what it waits for needs no second thread to be woken. In all other cases the *deputy* does, the
+//! runtime's own thread: in a crowd, when tasks wait, or when nobody does. Once the busy thread has
+//! what it waited for, nobody turns the driver at first, since that thread will be back at once; the
+//! deputy only watches, once in a [`TICK`], whether it was, and sleeps for good while the thread
+//! does nothing but wait with the driver.
 //!
 //! ```text
-//!             a lone thread leaves            nobody turned for a tick
+//!             the busy thread leaves          nobody turned for a tick
 //!   Asleep ──────────────────────────► Watch ─────────────────────────► Lead
-//!      ▲  nothing happened for a tick    │  ▲   it woke the last waiter   │
+//!      ▲  nothing happened for a tick    │  ▲  it woke the busy thread    │
 //!      └─────────────────────────────────┘  └────────────────────────────┘
-//!                                        a second waiter comes: Lead at once
+//!                                        a crowd, or a task: Lead at once
 //! ```
+//!
+//! Two different sleepers that had news within [`CROWD`] are a crowd. A thread that has long waited
+//! in vain, such as one that accepts, makes none.
 
 use std::fmt;
 use std::io;
@@ -26,7 +30,7 @@ use std::time::Duration;
 use minitcp_proto::{Instant, Observer, Park, Stack};
 
 use crate::errno;
-use crate::host::{Host, SocketHandle};
+use crate::host::{Host, Sleeper, SocketHandle};
 use crate::poll::PollFlags;
 use crate::runtime::Runtime;
 
@@ -72,8 +76,12 @@ struct Core<O: Observer> {
     /// That somebody was told to come back.
     kicked: bool,
     duty: Duty,
-    /// Moves on whenever somebody turns the driver.
+    /// Moves on whenever somebody waits with the driver.
     attended: u64,
+    /// Who had news last.
+    busy: Option<Waker>,
+    /// Until when several count as busy.
+    crowded_until: Instant,
     /// The driver has failed, with this error.
     failed: Option<i32>,
     stop: bool,
@@ -92,6 +100,9 @@ enum Duty {
 
 /// How long packets may lie unattended after a lone thread has left the driver.
 const TICK: Duration = Duration::from_millis(1);
+
+/// How long two who had news one after the other count as a crowd.
+const CROWD: Duration = Duration::from_millis(10);
 
 /// A [`Park`]ing driver of whatever type.
 trait AnyDriver<O: Observer>: Send {
@@ -178,6 +189,8 @@ impl<O: Observer + Send + 'static> ThreadedNet<O> {
                 kicked: false,
                 duty: Duty::Lead,
                 attended: 0,
+                busy: None,
+                crowded_until: Instant::ZERO,
                 failed: None,
                 stop: false,
             }),
@@ -254,7 +267,8 @@ impl<O: Observer> ThreadedNet<O> {
         let result = attempt(&mut core.host);
         if result.is_pending() {
             core.check()?;
-            core.host.register(handle, interest, cx.waker());
+            let sleeper = Sleeper { waker: cx.waker().clone(), is_thread: false };
+            core.host.register(handle, interest, &sleeper);
             shared.appoint(&mut core, Duty::Lead);
         }
         shared.finish(core);
@@ -283,6 +297,7 @@ impl<O: Observer> Runtime for ThreadedNet<O> {
     ) -> io::Result<T> {
         let shared = &*self.owner.shared;
         let mut core = shared.lock()?;
+        let mut led = false;
         let result = loop {
             if let Poll::Ready(result) = attempt(&mut core.host) {
                 break result;
@@ -294,10 +309,11 @@ impl<O: Observer> Runtime for ThreadedNet<O> {
                 core.host.pass_on(on);
                 break Err(errno::would_block());
             }
-            if core.driver.is_none() || core.host.waiting() > 0 {
+            if core.driver.is_none() || shared.is_crowded(&core) {
                 core = shared.sleep(core, on, deadline);
                 continue;
             }
+            led = true;
             if shared.exchange(&mut core) {
                 core = shared.make_way(core);
             } else if let Poll::Ready(result) = attempt(&mut core.host) {
@@ -306,9 +322,12 @@ impl<O: Observer> Runtime for ThreadedNet<O> {
                 core = shared.park(core, deadline);
             }
         };
-        if core.driver.is_some() && core.host.waiting() > 0 {
+        if led {
+            shared.note_news(&mut core, &SLEEPER.with(|(_, sleeper)| sleeper.clone()));
+        }
+        if shared.is_crowded(&core) {
             shared.appoint(&mut core, Duty::Lead);
-        } else if core.driver.is_some() && core.duty == Duty::Asleep {
+        } else if core.duty == Duty::Asleep {
             shared.appoint(&mut core, Duty::Watch);
         }
         shared.finish(core);
@@ -359,6 +378,7 @@ impl<O: Observer> Shared<O> {
         let Some(driver) = &mut core.driver else { return false };
         let exchanged = driver.exchange(&mut core.host.stack);
         core.host.collect_events();
+        self.note_all_news(core);
         exchanged.unwrap_or_else(|error| {
             core.fail(&error);
             false
@@ -405,22 +425,45 @@ impl<O: Observer> Shared<O> {
         deadline: Option<Instant>,
     ) -> Guard<'a, O> {
         self.counts.sleeps.fetch_add(1, Ordering::Relaxed);
-        SLEEPER.with(|(sleeper, waker)| {
-            sleeper.woken.store(false, Ordering::Relaxed);
+        SLEEPER.with(|(bed, sleeper)| {
+            bed.woken.store(false, Ordering::Relaxed);
             for (handle, interest) in on {
-                core.host.register(*handle, *interest, waker);
+                core.host.register(*handle, *interest, sleeper);
             }
             self.appoint(&mut core, Duty::Lead);
             let woken = core.host.take_woken();
             drop(core);
             wake(&self.counts, woken);
-            sleeper.sleep(&self.clock, deadline);
+            bed.sleep(&self.clock, deadline);
             let mut core = self.lock_first();
             for (handle, _) in on {
-                core.host.unregister(*handle, waker);
+                core.host.unregister(*handle, &sleeper.waker);
             }
             core
         })
+    }
+
+    /// Whether others than one are busy, and wait.
+    fn is_crowded(&self, core: &Core<O>) -> bool {
+        core.host.waiting() > 0 && (self.clock)() < core.crowded_until
+    }
+
+    /// Remembers who was busy; nothing to do where nobody is to be woken.
+    fn note_all_news(&self, core: &mut Core<O>) {
+        for index in 0..core.host.woken().len() {
+            let sleeper = core.host.woken()[index].clone();
+            self.note_news(core, &sleeper);
+        }
+    }
+
+    fn note_news(&self, core: &mut Core<O>, sleeper: &Sleeper) {
+        let is_same = core.busy.as_ref().is_some_and(|busy| busy.will_wake(&sleeper.waker));
+        if !is_same || !sleeper.is_thread {
+            if core.busy.is_some() {
+                core.crowded_until = (self.clock)() + CROWD;
+            }
+            core.busy = Some(sleeper.waker.clone());
+        }
     }
 
     /// Gives the deputy another duty, if the driver is free for it; somebody who waits with the
@@ -483,17 +526,18 @@ impl<O: Observer> Shared<O> {
         }
     }
 
-    /// One turn of the deputy's. When it has woken the last who waited, that one will want the
+    /// One turn of the deputy's. When it has woken the only busy thread, that one will want the
     /// driver for itself.
     fn lead<'a>(&'a self, mut core: Guard<'a, O>) -> Guard<'a, O> {
-        let waited = core.host.waiting() > 0;
         let more = self.exchange(&mut core);
-        let last_has_news = waited && core.host.waiting() == 0;
-        if last_has_news && !more && core.failed.is_none() {
+        if more || core.failed.is_some() {
+            return self.make_way(core);
+        }
+        if core.host.woken().iter().any(|sleeper| sleeper.is_thread) && !self.is_crowded(&core) {
             core.duty = Duty::Watch;
             return self.make_way(core);
         }
-        if more || core.failed.is_some() { self.make_way(core) } else { self.park(core, None) }
+        self.park(core, None)
     }
 }
 
@@ -575,13 +619,13 @@ impl<O: Observer> Drop for Guard<'_, O> {
     }
 }
 
-/// A thread that waits without the driver.
-struct Sleeper {
+/// Where a thread waits without the driver.
+struct Bed {
     thread: Thread,
     woken: AtomicBool,
 }
 
-impl Sleeper {
+impl Bed {
     fn sleep(&self, clock: &dyn Fn() -> Instant, deadline: Option<Instant>) {
         while !self.woken.swap(false, Ordering::Acquire) {
             let Some(deadline) = deadline else {
@@ -597,7 +641,7 @@ impl Sleeper {
     }
 }
 
-impl Wake for Sleeper {
+impl Wake for Bed {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -608,9 +652,9 @@ impl Wake for Sleeper {
     }
 }
 
-fn wake(counts: &Counts, woken: Vec<Waker>) {
+fn wake(counts: &Counts, woken: Vec<Sleeper>) {
     counts.wakes.fetch_add(woken.len() as u64, Ordering::Relaxed);
-    woken.into_iter().for_each(Waker::wake);
+    woken.into_iter().for_each(|sleeper| sleeper.waker.wake());
 }
 
 /// A number that no other thread has, and that is not [`NOBODY`].
@@ -622,10 +666,10 @@ const NOBODY: usize = 0;
 
 thread_local! {
     static MARK: u8 = const { 0 };
-    static SLEEPER: (Arc<Sleeper>, Waker) = {
-        let thread = thread::current();
-        let sleeper = Arc::new(Sleeper { thread, woken: AtomicBool::new(false) });
-        (Arc::clone(&sleeper), Waker::from(sleeper))
+    static SLEEPER: (Arc<Bed>, Sleeper) = {
+        let bed = Arc::new(Bed { thread: thread::current(), woken: AtomicBool::new(false) });
+        let waker = Waker::from(Arc::clone(&bed));
+        (bed, Sleeper { waker, is_thread: true })
     };
 }
 
