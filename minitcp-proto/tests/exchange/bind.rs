@@ -212,9 +212,9 @@ fn connections_of_a_group_let_others_join_it() {
 
 #[test]
 fn any_free_port_is_nobody_elses() {
-    let mut p = Peer::new(config(), &minitcp_proto::Limits { listeners: 600, ..limits() });
+    let mut p = Peer::new(config(), &minitcp_proto::Limits { listeners: 4000, ..limits() });
     let mut ports = BTreeSet::new();
-    for _ in 0..600 {
+    for _ in 0..4000 {
         let id = bind(&mut p, "0.0.0.0:0", ADDRESS).unwrap();
         let port = p.stack.listener_addr(id).unwrap().port();
         assert!(port >= 49_152 && ports.insert(port), "{port}");
