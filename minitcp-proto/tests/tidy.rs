@@ -35,6 +35,7 @@ const TCP_LAYERS: &[&[&str]] = &[
         "tcp::user",
         "tcp::keepalive",
         "tcp::configure",
+        "tcp::info",
     ],
 ];
 

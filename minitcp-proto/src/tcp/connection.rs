@@ -2,14 +2,14 @@
 
 use bitflags::bitflags;
 
-use crate::config::{Config, Congestion};
+use crate::config::Congestion;
 use crate::error::CloseReason;
 use crate::observe::{Observer, Trace};
 use crate::options::TcpOptions;
 use crate::secret::Flow;
 use crate::seq::SeqNum;
 use crate::store::slab::Key;
-use crate::tcp::congestion::{AnyController, Controller as _};
+use crate::tcp::congestion::AnyController;
 use crate::tcp::context::Context;
 use crate::tcp::handshake::HalfOpen;
 use crate::tcp::path::Path;
@@ -250,63 +250,4 @@ impl Tcb {
         self.receive.buffer.release(&mut cx.pool);
         self.receive.assembler.release(&mut cx.assemblies);
     }
-
-    /// What an observer of the connection would ask (compare Linux's `tcp_info`).
-    pub(crate) fn info(&self, config: &Config) -> Info {
-        Info {
-            state: self.state,
-            snd_una: self.send.snd_una,
-            snd_nxt: self.send.snd_nxt,
-            snd_wnd: self.send.snd_wnd,
-            rcv_nxt: self.receive.rcv_nxt,
-            rcv_wnd: self.receive.rcv_wnd(),
-            cwnd: self.congestion.cwnd(),
-            ssthresh: self.congestion.ssthresh(),
-            mss: self.send.smss,
-            srtt_micros: self.rtt.srtt_micros(),
-            rttvar_micros: self.rtt.rttvar_micros(),
-            rto_micros: self.rtt.rto_micros(config),
-            timeouts: self.recovery.timeouts,
-            unsent: self.send.unsent(),
-            unread: self.receive.buffer.len(),
-            keepalive_probes: self.settings.probes,
-        }
-    }
-}
-
-/// A snapshot of one connection. Octets and microseconds; RFC 9293 §3.9.1 STATUS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Info {
-    /// Connection state.
-    pub state: State,
-    /// Oldest unacknowledged sequence number.
-    pub snd_una: SeqNum,
-    /// Next sequence number to send.
-    pub snd_nxt: SeqNum,
-    /// The peer's window, in octets.
-    pub snd_wnd: u32,
-    /// Next sequence number expected.
-    pub rcv_nxt: SeqNum,
-    /// Our window, in octets.
-    pub rcv_wnd: u32,
-    /// Congestion window, in octets.
-    pub cwnd: u32,
-    /// Slow-start threshold, in octets; `u32::MAX` before the first loss.
-    pub ssthresh: u32,
-    /// Octets of payload in a full-sized segment.
-    pub mss: u16,
-    /// Smoothed round-trip time; `None` before the first sample.
-    pub srtt_micros: Option<u32>,
-    /// Variation of the round-trip time.
-    pub rttvar_micros: u32,
-    /// Retransmission timeout, with back-off.
-    pub rto_micros: u32,
-    /// Timeouts in a row without progress.
-    pub timeouts: u8,
-    /// Octets queued and never sent.
-    pub unsent: u32,
-    /// Octets received and not read.
-    pub unread: u32,
-    /// Keep-alive probes sent since the peer was last heard.
-    pub keepalive_probes: u8,
 }

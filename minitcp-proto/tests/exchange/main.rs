@@ -13,6 +13,7 @@ mod contract;
 mod defer_accept;
 mod handshake;
 mod icmp;
+mod info;
 mod ip;
 mod keepalive;
 mod options;

@@ -1,0 +1,109 @@
+//! What a curious application may see of a connection (RFC 9293 §3.9.1, STATUS).
+
+use crate::config::Config;
+use crate::seq::SeqNum;
+use crate::tcp::congestion::Controller as _;
+use crate::tcp::connection::Tcb;
+use crate::tcp::send::recovery::Phase;
+use crate::tcp::state::State;
+use crate::time::Instant;
+
+impl Tcb {
+    /// What an observer of the connection would ask (compare Linux's `tcp_info`).
+    pub(crate) fn info(&self, config: &Config) -> Info {
+        Info {
+            state: self.state(),
+            snd_una: self.send.snd_una,
+            snd_nxt: self.send.snd_nxt,
+            snd_wnd: self.send.snd_wnd,
+            rcv_nxt: self.receive.rcv_nxt,
+            rcv_wnd: self.receive.rcv_wnd(),
+            cwnd: self.congestion.cwnd(),
+            ssthresh: self.congestion.ssthresh(),
+            mss: self.send.smss,
+            srtt_micros: self.rtt.srtt_micros(),
+            rttvar_micros: self.rtt.rttvar_micros(),
+            rto_micros: self.rtt.rto_micros(config),
+            timeouts: self.recovery.timeouts,
+            unsent: self.send.unsent(),
+            unread: self.receive.buffer.len(),
+            keepalive_probes: self.settings.probes,
+            window_probes: self.persist_backoff,
+            is_recovering: self.recovery.phase != Phase::Open,
+            retransmits: self.retransmits,
+            in_flight: self.send.flight(),
+            snd_wscale: self.send.snd_wscale,
+            rcv_wscale: self.receive.window.rcv_wscale,
+            local_mss: self.local_mss(),
+            send_buffer: self.send.cap,
+            send_room: self.send_room(),
+            receive_buffer: self.receive.cap,
+            receive_room: self.receive.cap.saturating_sub(self.receive.buffer.len()),
+            last_sent: self.last_sent,
+            last_received: self.last_received,
+        }
+    }
+}
+
+/// A snapshot of one connection. Octets and microseconds; RFC 9293 §3.9.1 STATUS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Connection state.
+    pub state: State,
+    /// Oldest unacknowledged sequence number.
+    pub snd_una: SeqNum,
+    /// Next sequence number to send.
+    pub snd_nxt: SeqNum,
+    /// The peer's window, in octets.
+    pub snd_wnd: u32,
+    /// Next sequence number expected.
+    pub rcv_nxt: SeqNum,
+    /// Our window, in octets.
+    pub rcv_wnd: u32,
+    /// Congestion window, in octets.
+    pub cwnd: u32,
+    /// Slow-start threshold, in octets; `u32::MAX` before the first loss.
+    pub ssthresh: u32,
+    /// Octets of payload in a full-sized segment.
+    pub mss: u16,
+    /// Smoothed round-trip time; `None` before the first sample.
+    pub srtt_micros: Option<u32>,
+    /// Variation of the round-trip time.
+    pub rttvar_micros: u32,
+    /// Retransmission timeout, with back-off.
+    pub rto_micros: u32,
+    /// Timeouts in a row without progress.
+    pub timeouts: u8,
+    /// Octets queued and never sent.
+    pub unsent: u32,
+    /// Octets received and not read.
+    pub unread: u32,
+    /// Keep-alive probes sent since the peer was last heard.
+    pub keepalive_probes: u8,
+    /// Probes of a window that is shut, since it last was open.
+    pub window_probes: u8,
+    /// Loss was found, and not all that was in flight then is acknowledged.
+    pub is_recovering: bool,
+    /// Segments sent again, SYNs included, at most `u32::MAX`.
+    pub retransmits: u32,
+    /// Sequence numbers sent and not acknowledged.
+    pub in_flight: u32,
+    /// Shift of the windows that the peer sends; 0 if the SYNs did not agree on any.
+    pub snd_wscale: u8,
+    /// Shift of the windows that we send.
+    pub rcv_wscale: u8,
+    /// The MSS that our SYN announces, as the options are now.
+    pub local_mss: u16,
+    /// Most octets queued (`SO_SNDBUF`).
+    pub send_buffer: u32,
+    /// Octets that `send` would take now, memory permitting.
+    pub send_room: u32,
+    /// Most octets held unread (`SO_RCVBUF`).
+    pub receive_buffer: u32,
+    /// How many of them are free.
+    pub receive_room: u32,
+    /// When data, a SYN or a FIN last left; when the connection was made, before that.
+    pub last_sent: Instant,
+    /// When an acceptable segment last came; when the connection was made, before that.
+    pub last_received: Instant,
+}
