@@ -14,6 +14,7 @@ use crate::time::Instant;
 use crate::wire::checksum::{Sum, pseudo_header};
 use crate::wire::icmp;
 use crate::wire::ip::{self, IpHeader, protocol};
+use crate::wire::segments::Segments;
 use crate::wire::tcp::{self, Flags, Segment};
 use crate::wire::udp;
 
@@ -67,6 +68,12 @@ impl Transmit<'_> {
             rest = after;
         }
         Some(self.len())
+    }
+
+    /// The packets that this is on the wire, whole and with checksums, for a link that does not
+    /// do it; `None` for ICMP, which is always complete and never a super-packet.
+    pub fn segments(&self) -> Option<Segments<'_>> {
+        Segments::new(self.header, self.payload, self.segment_size)
     }
 }
 
