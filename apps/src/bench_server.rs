@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use minitcp_driver_tun::{TunConfig, TunDriver};
+use minitcp_driver_tun::{TunConfig, TunDriver, TunOffloads};
 use minitcp_proto::{
     BindError, Config, ConnectionId, Driver as _, Limits, Memory, Observer, RecvError, SocketId,
     Stack,
@@ -39,15 +39,17 @@ pub struct Args {
     /// Largest packet, in octets
     #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u16).range(576..))]
     mtu: u16,
-    /// What the device does for the stack
-    #[arg(long, value_enum, default_value_t = OffloadChoice::Off)]
+    /// Whether the device does checksums and segmentation for the stack, as far as it can
+    #[arg(long, value_enum, default_value_t = OffloadChoice::On)]
     offload: OffloadChoice,
 }
 
 /// What `--offload` takes.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum OffloadChoice {
-    /// Nothing: packets of at most the MTU, with checksums
+    /// Super-packets of up to 64 KiB, checksums made by the kernel
+    On,
+    /// Packets of at most the MTU, with checksums
     Off,
 }
 
@@ -56,11 +58,14 @@ enum OffloadChoice {
 /// # Errors
 /// When there is no device, or it goes away.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let OffloadChoice::Off = args.offload;
-    let device = TunConfig::new(&args.tun).mtu(args.mtu).up(false);
+    let offloads = match args.offload {
+        OffloadChoice::On => TunOffloads::all(),
+        OffloadChoice::Off => TunOffloads::empty(),
+    };
+    let device = TunConfig::new(&args.tun).mtu(args.mtu).up(false).offloads(offloads);
     let mut driver = TunDriver::open(&device)?;
     let mut config = Config::new(args.addr, args.prefix);
-    config.mtu = driver.mtu();
+    (config.mtu, config.offload) = (driver.mtu(), driver.offload());
     (config.receive_buffer, config.send_buffer) = (args.buffer, args.buffer);
     let limits = Limits {
         buffer_bytes: usize::try_from(args.buffer)?.saturating_mul(2 * FULL_BUFFERS).max(64 << 20),
@@ -72,7 +77,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let waker = driver.waker();
     let interrupt = Interrupt::install(move || waker.wake().unwrap_or_default())?;
     let mut out = std::io::stdout();
-    writeln!(out, "{}: {} serves ports 5001, 5002 and 5003", args.tun, args.addr)?;
+    let (tun, address, offloads) = (&args.tun, args.addr, driver.offloads());
+    writeln!(out, "{tun}: {address} serves ports 5001, 5002 and 5003; offloads: {offloads}")?;
     out.flush()?;
     while !interrupt.is_raised() {
         driver.turn(&mut stack, None)?;

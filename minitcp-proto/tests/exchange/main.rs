@@ -7,6 +7,7 @@
 mod common;
 
 mod acks;
+mod bursts;
 mod close;
 mod contract;
 mod handshake;

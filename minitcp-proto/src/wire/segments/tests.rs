@@ -1,3 +1,5 @@
+//! A super-packet cut in software: headers, flags, checksums, and never a panic.
+
 use core::net::IpAddr;
 use core::num::NonZeroU16;
 use std::vec;
