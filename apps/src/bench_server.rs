@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use minitcp_driver_tun::{TunConfig, TunDriver, TunOffloads};
 use minitcp_proto::{
-    BindError, Config, ConnectionId, Driver as _, Limits, Memory, Observer, RecvError, SocketId,
-    Stack,
+    BindError, Config, ConnectionId, Driver as _, Limits, Memory, Observer, Offload, RecvError,
+    SocketId, Stack,
 };
 
 use crate::cli;
@@ -32,10 +32,10 @@ pub struct Args {
     /// Bits of the network part of our address
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u8).range(0..=32))]
     prefix: u8,
-    /// Send and receive buffer of a connection, in octets; a window of 512K fits the 500 packets
-    /// that a TUN device queues by default
-    #[arg(long, default_value = "512K", value_parser = cli::size)]
-    buffer: u32,
+    /// Send and receive buffer of a connection, in octets; 2M with offloads, else 512K, which fits
+    /// the 500 packets that a TUN device queues by default. The queue grows with the buffer
+    #[arg(long, value_parser = cli::size)]
+    buffer: Option<u32>,
     /// Largest packet, in octets
     #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u16).range(576..))]
     mtu: u16,
@@ -62,13 +62,20 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         OffloadChoice::On => TunOffloads::all(),
         OffloadChoice::Off => TunOffloads::empty(),
     };
-    let device = TunConfig::new(&args.tun).mtu(args.mtu).up(false).offloads(offloads);
+    let mut device = TunConfig::new(&args.tun).mtu(args.mtu).up(false).offloads(offloads);
+    // A window of packets must find room, super-packets or not, or the kernel drops its own.
+    let packets = args.buffer.unwrap_or(SINGLES_BUFFER) / u32::from(args.mtu);
+    if packets > DEFAULT_QUEUE_LEN {
+        device = device.queue_len(2 * packets);
+    }
     let mut driver = TunDriver::open(&device)?;
     let mut config = Config::new(args.addr, args.prefix);
     (config.mtu, config.offload) = (driver.mtu(), driver.offload());
-    (config.receive_buffer, config.send_buffer) = (args.buffer, args.buffer);
+    let has_bursts = driver.offload().contains(Offload::SEGMENTATION);
+    let buffer = args.buffer.unwrap_or(if has_bursts { BURSTS_BUFFER } else { SINGLES_BUFFER });
+    (config.receive_buffer, config.send_buffer) = (buffer, buffer);
     let limits = Limits {
-        buffer_bytes: usize::try_from(args.buffer)?.saturating_mul(2 * FULL_BUFFERS).max(64 << 20),
+        buffer_bytes: usize::try_from(buffer)?.saturating_mul(2 * FULL_BUFFERS).max(64 << 20),
         ..Limits::default()
     };
     let mut stack = Stack::new(config, Memory::allocate(&limits), random_seed()?);
@@ -183,6 +190,11 @@ fn pour<O: Observer>(stack: &mut Stack<'_, O>, id: ConnectionId) -> Option<()> {
     Some(())
 }
 
+/// Default buffers: with packets of the MTU, and with super-packets.
+const SINGLES_BUFFER: u32 = 512 << 10;
+const BURSTS_BUFFER: u32 = 2 << 20;
+/// Packets that a TUN device queues unless told otherwise.
+const DEFAULT_QUEUE_LEN: u32 = 500;
 const SINK: u16 = 5001;
 const SOURCE: u16 = 5002;
 const ECHO: u16 = 5003;
