@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # How fast is MiniTCP beside smoltcp, and beside a TCP that does nothing?
 #
-# usage: scripts/bench.sh tun [--reps N] [--secs S] [--only TEXT[,TEXT]]
+# usage: scripts/bench.sh tun|offload|plain [--reps N] [--secs S] [--only TEXT[,TEXT]]
+#
+# "offload" are the rows with super-packets and checksum offload, "plain" those without, "tun" is
+# both in one run.
 #
 # Needs root, two CPUs and Debian's packages iproute2, util-linux, procps and python3. All traffic
 # stays in network namespaces that the run makes and removes. Samples go to $OUT/tun.jsonl
 # (OUT=out/bench), the table to standard output. MINITCP is the command of our stack
-# (target/release/minitcp bench-server --tun tun0 --addr 10.77.0.1); without the program the peers
-# run alone. BENCH_RUNNER=/path/run.py takes another runner with the same options (tun, --bin,
+# (target/release/minitcp bench-server --tun tun0 --addr 10.77.0.1), which also takes --offload
+# on|off; without the program the peers run alone. BENCH_RUNNER=/path/run.py takes another runner with the same options (tun, --bin,
 # --out, --reps, --secs, --only, --stack) instead of scripts/bench-peers/run_tun.py.
 set -euo pipefail
 
@@ -38,25 +41,38 @@ build() {
 }
 
 tun() {
-    local stack=() program=$target/release/minitcp
-    if [ -n "${MINITCP:-}" ]; then
-        stack=(--stack "minitcp=$MINITCP")
-    elif [ -x "$program" ]; then
-        stack=(--stack "minitcp=$program bench-server --tun tun0 --addr 10.77.0.1")
+    local stack=() program=$target/release/minitcp command=${MINITCP:-}
+    if [ -z "$command" ] && [ -x "$program" ]; then
+        command="$program bench-server --tun tun0 --addr 10.77.0.1"
+    fi
+    if [ -n "$command" ]; then
+        stack=(--stack "minitcp plain=$command --offload off"
+            --stack "minitcp vnet=$command --offload on")
     else
         echo "bench.sh: no $program; measuring the peers alone" >&2
     fi
     local options=("${stack[@]}" --bin "$peers_target/release" --out "$out" "$@")
     if [ -n "${BENCH_RUNNER:-}" ]; then
         # That runner heeds the first --only, so one of the caller wins over this.
-        python3 "$BENCH_RUNNER" tun "${options[@]}" --only "minitcp,smoltcp tun sock,toy"
+        local only="minitcp,smoltcp tun sock,smoltcp tun vnet,toy"
+        case $rows in
+            offload) only="minitcp vnet,smoltcp tun vnet,toy tun vnet" ;;
+            plain) only="minitcp plain,smoltcp tun sock,toy tun ack" ;;
+        esac
+        python3 "$BENCH_RUNNER" tun "${options[@]}" --only "$only"
     else
-        python3 "$root/scripts/bench-peers/run_tun.py" "${options[@]}"
+        local only=""
+        case $rows in
+            offload) only=vnet ;;
+            plain) only="minitcp plain,smoltcp sock,toy ack" ;;
+        esac
+        # The last --only counts there.
+        python3 "$root/scripts/bench-peers/run_tun.py" --only "$only" "${options[@]}"
     fi
 }
 
-[ "${1:-}" = tun ] || usage
-shift
+rows=${1:-}
+case $rows in tun | offload | plain) shift ;; *) usage ;; esac
 [ "$(id -u)" = 0 ] || { echo "bench.sh: must be root" >&2; exit 1; }
 need cargo ip taskset sysctl python3
 build

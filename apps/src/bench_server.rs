@@ -8,10 +8,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use minitcp_driver_tun::{TunConfig, TunDriver};
+use minitcp_driver_tun::{TunConfig, TunDriver, TunOffloads};
 use minitcp_proto::{
-    BindError, Config, ConnectionId, Driver as _, Limits, Memory, Observer, RecvError, SocketId,
-    Stack,
+    BindError, Config, ConnectionId, Driver as _, Limits, Memory, Observer, Offload, RecvError,
+    SocketId, Stack,
 };
 
 use crate::cli;
@@ -32,22 +32,24 @@ pub struct Args {
     /// Bits of the network part of our address
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u8).range(0..=32))]
     prefix: u8,
-    /// Send and receive buffer of a connection, in octets; a window of 512K fits the 500 packets
-    /// that a TUN device queues by default
-    #[arg(long, default_value = "512K", value_parser = cli::size)]
-    buffer: u32,
+    /// Send and receive buffer of a connection, in octets; 2M with offloads, else 512K, which fits
+    /// the 500 packets that a TUN device queues by default. The queue grows with the buffer
+    #[arg(long, value_parser = cli::size)]
+    buffer: Option<u32>,
     /// Largest packet, in octets
     #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u16).range(576..))]
     mtu: u16,
-    /// What the device does for the stack
-    #[arg(long, value_enum, default_value_t = OffloadChoice::Off)]
+    /// Whether the device does checksums and segmentation for the stack, as far as it can
+    #[arg(long, value_enum, default_value_t = OffloadChoice::On)]
     offload: OffloadChoice,
 }
 
 /// What `--offload` takes.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum OffloadChoice {
-    /// Nothing: packets of at most the MTU, with checksums
+    /// Super-packets of up to 64 KiB, checksums made by the kernel
+    On,
+    /// Packets of at most the MTU, with checksums
     Off,
 }
 
@@ -56,14 +58,24 @@ enum OffloadChoice {
 /// # Errors
 /// When there is no device, or it goes away.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let OffloadChoice::Off = args.offload;
-    let device = TunConfig::new(&args.tun).mtu(args.mtu).up(false);
+    let offloads = match args.offload {
+        OffloadChoice::On => TunOffloads::all(),
+        OffloadChoice::Off => TunOffloads::empty(),
+    };
+    let mut device = TunConfig::new(&args.tun).mtu(args.mtu).up(false).offloads(offloads);
+    // A window of packets must find room, super-packets or not, or the kernel drops its own.
+    let packets = args.buffer.unwrap_or(SINGLES_BUFFER) / u32::from(args.mtu);
+    if packets > DEFAULT_QUEUE_LEN {
+        device = device.queue_len(2 * packets);
+    }
     let mut driver = TunDriver::open(&device)?;
     let mut config = Config::new(args.addr, args.prefix);
-    config.mtu = driver.mtu();
-    (config.receive_buffer, config.send_buffer) = (args.buffer, args.buffer);
+    (config.mtu, config.offload) = (driver.mtu(), driver.offload());
+    let has_bursts = driver.offload().contains(Offload::SEGMENTATION);
+    let buffer = args.buffer.unwrap_or(if has_bursts { BURSTS_BUFFER } else { SINGLES_BUFFER });
+    (config.receive_buffer, config.send_buffer) = (buffer, buffer);
     let limits = Limits {
-        buffer_bytes: usize::try_from(args.buffer)?.saturating_mul(2 * FULL_BUFFERS).max(64 << 20),
+        buffer_bytes: usize::try_from(buffer)?.saturating_mul(2 * FULL_BUFFERS).max(64 << 20),
         ..Limits::default()
     };
     let mut stack = Stack::new(config, Memory::allocate(&limits), random_seed()?);
@@ -72,7 +84,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let waker = driver.waker();
     let interrupt = Interrupt::install(move || waker.wake().unwrap_or_default())?;
     let mut out = std::io::stdout();
-    writeln!(out, "{}: {} serves ports 5001, 5002 and 5003", args.tun, args.addr)?;
+    let (tun, address, offloads) = (&args.tun, args.addr, driver.offloads());
+    writeln!(out, "{tun}: {address} serves ports 5001, 5002 and 5003; offloads: {offloads}")?;
     out.flush()?;
     while !interrupt.is_raised() {
         driver.turn(&mut stack, None)?;
@@ -177,6 +190,11 @@ fn pour<O: Observer>(stack: &mut Stack<'_, O>, id: ConnectionId) -> Option<()> {
     Some(())
 }
 
+/// Default buffers: with packets of the MTU, and with super-packets.
+const SINGLES_BUFFER: u32 = 512 << 10;
+const BURSTS_BUFFER: u32 = 2 << 20;
+/// Packets that a TUN device queues unless told otherwise.
+const DEFAULT_QUEUE_LEN: u32 = 500;
 const SINK: u16 = 5001;
 const SOURCE: u16 = 5002;
 const ECHO: u16 = 5003;

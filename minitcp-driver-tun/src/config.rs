@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::offload::TunOffloads;
+
 /// A TUN device by name, and how to configure the kernel's side of it.
 ///
 /// With [`kernel_addr`](Self::kernel_addr) unset, a device that exists already is attached to as
@@ -25,6 +27,9 @@ pub struct TunConfig {
     /// Packets that the kernel queues for the stack before it drops (`txqueuelen`); `None`
     /// leaves the kernel's default of 500.
     pub queue_len: Option<u32>,
+    /// What the device should do for the stack; all unless set. What the kernel does not have is
+    /// left out: [`TunDriver::offloads`](crate::TunDriver::offloads) says what there is.
+    pub offloads: TunOffloads,
 }
 
 impl TunConfig {
@@ -38,6 +43,7 @@ impl TunConfig {
             mtu: 1500,
             up: true,
             queue_len: None,
+            offloads: TunOffloads::all(),
         }
     }
 
@@ -80,6 +86,13 @@ impl TunConfig {
     #[must_use]
     pub fn queue_len(mut self, packets: u32) -> Self {
         self.queue_len = Some(packets);
+        self
+    }
+
+    /// Sets what the device should do for the stack.
+    #[must_use]
+    pub fn offloads(mut self, offloads: TunOffloads) -> Self {
+        self.offloads = offloads;
         self
     }
 }

@@ -7,10 +7,14 @@ pub struct Counters {
     pub packets_in: u64,
     /// Octets of them.
     pub bytes_in: u64,
+    /// How many of them were super-packets, merged from several.
+    pub bursts_in: u64,
     /// Packets that the device took.
     pub packets_out: u64,
     /// Octets of them.
     pub bytes_out: u64,
+    /// How many of them were super-packets, for the kernel to cut or to take whole.
+    pub bursts_out: u64,
     /// Times that the device was full and a packet went to the stash.
     pub stalls: u64,
     /// Packets that the device refused (the interface is down, or the kernel has no memory).

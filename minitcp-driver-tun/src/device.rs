@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use crate::config::TunConfig;
 use crate::error::TunError;
 use crate::interface::{Interface, Ipv4Settings};
+use crate::offload::{TunOffloads, VnetHeader};
 use crate::sys;
 
 /// An open device: one packet a read, one packet a write.
@@ -17,6 +18,18 @@ pub(crate) struct Device {
     _changes: Option<Changes>,
     file: File,
     mtu: u16,
+    /// A [`VnetHeader`] stands before each packet.
+    has_header: bool,
+    offloads: TunOffloads,
+}
+
+/// A packet in the buffer that was given to [`Device::read`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrived {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    /// What the device says of it.
+    pub(crate) header: VnetHeader,
 }
 
 /// What became of a packet that was to be written.
@@ -39,25 +52,25 @@ impl Device {
         let failed = |attempt| move |error| TunError::from_io(attempt, name, error);
         let interface = Interface::new(name).map_err(failed("see the settings"))?;
         let is_new = !interface.exists();
-        let fd = attach(name)?;
-        // The mask belongs to the device and survives whoever negotiated it.
-        sys::clear_offload(fd.as_fd()).map_err(failed("clear the offloads"))?;
+        let (fd, has_header) = attach(config)?;
+        let wanted = if has_header { config.offloads } else { TunOffloads::empty() };
+        let offloads = wanted.negotiate(fd.as_fd()).map_err(failed("set the offloads"))?;
         let mut changes = Changes { interface, is_new, done: Vec::new() };
         if is_new || config.kernel_addr.is_some() {
             changes.configure(config)?;
         }
         let mtu = changes.interface.mtu().map_err(failed("read the MTU"))?;
-        Self::with_changes(fd, mtu, Some(changes)).map_err(failed("change the descriptor"))
+        sys::set_nonblocking(fd.as_fd()).map_err(failed("change the descriptor"))?;
+        let file = File::from(fd);
+        Ok(Self { _changes: Some(changes), file, mtu, has_header, offloads })
     }
 
-    /// A device that somebody else has opened and configured.
-    pub(crate) fn from_fd(fd: OwnedFd, mtu: u16) -> io::Result<Self> {
-        Self::with_changes(fd, mtu, None)
-    }
-
-    fn with_changes(fd: OwnedFd, mtu: u16, changes: Option<Changes>) -> io::Result<Self> {
+    /// A device that somebody else has opened and configured; a header stands before each packet
+    /// if there are any `offloads`.
+    pub(crate) fn from_fd(fd: OwnedFd, mtu: u16, offloads: TunOffloads) -> io::Result<Self> {
         sys::set_nonblocking(fd.as_fd())?;
-        Ok(Self { _changes: changes, file: File::from(fd), mtu })
+        let has_header = !offloads.is_empty();
+        Ok(Self { _changes: None, file: File::from(fd), mtu, has_header, offloads })
     }
 
     /// Largest packet, in octets.
@@ -65,13 +78,29 @@ impl Device {
         self.mtu
     }
 
-    /// Reads one packet to the front of `buffer` and returns its length; `None` when none is
-    /// there.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    pub(crate) const fn has_header(&self) -> bool {
+        self.has_header
+    }
+
+    pub(crate) const fn offloads(&self) -> TunOffloads {
+        self.offloads
+    }
+
+    /// Reads one packet into `buffer` and says where it lies; `None` when none is there.
+    pub(crate) fn read(&mut self, buffer: &mut [u8; READ_BUFFER]) -> io::Result<Option<Arrived>> {
+        let before = if self.has_header { VnetHeader::LEN } else { 0 };
+        // The IP header comes to lie at a multiple of 16 octets, so that copies are aligned.
+        let begin = PACKET_AT - before;
         loop {
-            match self.file.read(buffer) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(len) => return Ok(Some(len)),
+            match self.file.read(&mut buffer[begin..]) {
+                Ok(len) if len <= before => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(len) => {
+                    let header = match buffer[begin..].first_chunk() {
+                        Some(octets) if self.has_header => VnetHeader::from_octets(*octets),
+                        _ => VnetHeader::default(),
+                    };
+                    return Ok(Some(Arrived { start: PACKET_AT, end: begin + len, header }));
+                }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(None),
                     io::ErrorKind::Interrupted => {}
@@ -81,11 +110,12 @@ impl Device {
         }
     }
 
-    /// Writes the packet that `parts` make up.
-    pub(crate) fn write(&mut self, parts: &[&[u8]; 3]) -> io::Result<Written> {
+    /// Writes the packet that `parts` make up, the header first if the device has one.
+    pub(crate) fn write(&mut self, parts: &[&[u8]; 4]) -> io::Result<Written> {
         let parts = parts.map(IoSlice::new);
+        let parts = if self.has_header { &parts[..] } else { &parts[1..] };
         loop {
-            let Err(error) = self.file.write_vectored(&parts) else { return Ok(Written::Sent) };
+            let Err(error) = self.file.write_vectored(parts) else { return Ok(Written::Sent) };
             match error.raw_os_error() {
                 Some(libc::EAGAIN) => return Ok(Written::Full),
                 Some(libc::EINTR) => {}
@@ -98,6 +128,13 @@ impl Device {
         }
     }
 }
+
+/// Where a packet starts in a read buffer.
+const PACKET_AT: usize = 16;
+/// The largest packet has 65,535 octets.
+pub(crate) const READ_BUFFER: usize = PACKET_AT + MAX_PACKET;
+/// The largest IP packet has 65,535 octets.
+pub(crate) const MAX_PACKET: usize = 1 << 16;
 
 impl AsRawFd for Device {
     fn as_raw_fd(&self) -> RawFd {
@@ -196,25 +233,40 @@ impl Drop for Changes {
     }
 }
 
-/// Opens the TUN device `name`: packets without a header before them.
-fn attach(name: &str) -> Result<OwnedFd, TunError> {
+/// Opens the TUN device of `config`; `true` if a header stands before each packet.
+fn attach(config: &TunConfig) -> Result<(OwnedFd, bool), TunError> {
+    let (name, mut has_header) = (config.name.as_str(), !config.offloads.is_empty());
+    loop {
+        let error = match attach_as(name, has_header) {
+            Ok(fd) if !has_header => return Ok((fd, false)),
+            // The length belongs to the device, too.
+            Ok(fd) => match sys::set_vnet_header_len(fd.as_fd(), VnetHeader::LEN) {
+                Ok(()) => return Ok((fd, true)),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        let name = name.to_owned();
+        match error.raw_os_error() {
+            // Perhaps it is the header that the kernel does not know.
+            Some(libc::EINVAL) if has_header => has_header = false,
+            Some(libc::EINVAL) => return Err(TunError::NotTun { name }),
+            Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => return Err(TunError::NoTunSupport),
+            Some(libc::EBUSY) => return Err(TunError::Busy { name }),
+            _ => return Err(TunError::from_io("open the queue", &name, error)),
+        }
+    }
+}
+
+fn attach_as(name: &str, has_header: bool) -> io::Result<OwnedFd> {
     let mut settings = tun::Configuration::default();
     settings.tun_name(name);
     // It is configured here, so that only what differs is changed.
     settings.platform_config(|platform| {
         platform.ensure_root_privileges(false);
+        platform.vnet_hdr(has_header);
     });
-    let error = match tun::create(&settings) {
-        Ok(device) => return Ok(sys::own(device)),
-        Err(error) => io::Error::from(error),
-    };
-    let name = name.to_owned();
-    Err(match error.raw_os_error() {
-        Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => TunError::NoTunSupport,
-        Some(libc::EBUSY) => TunError::Busy { name },
-        Some(libc::EINVAL) => TunError::NotTun { name },
-        _ => TunError::from_io("open the queue", &name, error),
-    })
+    Ok(sys::own(tun::create(&settings)?))
 }
 
 /// What `dev_valid_name` of Linux allows, less `%`, which would ask for a name of its choice.

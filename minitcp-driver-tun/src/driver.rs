@@ -4,20 +4,22 @@
 //! that finds nothing more, and one `writev`; the timer is set only when a deadline came nearer.
 
 use std::io::{self, Write};
+use std::mem;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use minitcp_proto::{Driver, Instant, Observer, Park, RxMeta, Stack, Transmit};
+use minitcp_proto::{Driver, Instant, Observer, Offload, Park, Stack, Transmit};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use crate::capture::Capture;
+use crate::capture::Recorder;
 use crate::clock::{Alarm, Clock};
 use crate::config::TunConfig;
 use crate::counters::Counters;
-use crate::device::{Device, Written};
+use crate::device::{Arrived, Device, MAX_PACKET, READ_BUFFER, Written};
 use crate::error::TunError;
+use crate::offload::{TunOffloads, VnetHeader};
 
 /// A TUN device under a poll loop. It allocates nothing after it was opened.
 #[derive(Debug)]
@@ -35,12 +37,13 @@ pub struct TunDriver {
     backlog: bool,
     /// Packets read, or sent, before the other direction has its turn.
     budget: u32,
-    input: Box<[u8]>,
-    /// The packet that the device had no room for, in its first `stashed` octets.
+    input: Box<[u8; READ_BUFFER]>,
+    /// The packet that the device had no room for, in its first `stashed` octets, and what is to
+    /// be said of it.
     stash: Box<[u8]>,
     stashed: usize,
-    capture: Option<Capture>,
-    capture_error: Option<io::Error>,
+    stashed_header: VnetHeader,
+    recorder: Recorder,
     counters: Counters,
 }
 
@@ -63,7 +66,16 @@ impl TunDriver {
     /// # Errors
     /// When the descriptor cannot be watched.
     pub fn from_fd(fd: OwnedFd, mtu: u16) -> io::Result<Self> {
-        Self::drive(Device::from_fd(fd, mtu)?)
+        Self::drive(Device::from_fd(fd, mtu, TunOffloads::empty())?)
+    }
+
+    /// As [`from_fd`](Self::from_fd), for a device on which `offloads` were negotiated: with any,
+    /// a header of 10 octets stands before each packet (`IFF_VNET_HDR`, `TUNSETVNETHDRSZ`).
+    ///
+    /// # Errors
+    /// When the descriptor cannot be watched.
+    pub fn from_fd_with(fd: OwnedFd, mtu: u16, offloads: TunOffloads) -> io::Result<Self> {
+        Self::drive(Device::from_fd(fd, mtu, offloads)?)
     }
 
     fn drive(device: Device) -> io::Result<Self> {
@@ -81,11 +93,11 @@ impl TunDriver {
             readable: true,
             backlog: false,
             budget: BUDGET,
-            input: vec![0; MAX_PACKET].into_boxed_slice(),
+            input: input_buffer(),
             stash: vec![0; MAX_PACKET].into_boxed_slice(),
             stashed: 0,
-            capture: None,
-            capture_error: None,
+            stashed_header: VnetHeader::default(),
+            recorder: Recorder::default(),
             counters: Counters::default(),
         })
     }
@@ -93,6 +105,18 @@ impl TunDriver {
     /// Largest packet that the device takes, in octets; for [`Config::mtu`](minitcp_proto::Config).
     pub const fn mtu(&self) -> u16 {
         self.device.mtu()
+    }
+
+    /// What the device does for the stack; for [`Config::offload`](minitcp_proto::Config). Without
+    /// it there, all still works: packets that come are taken as the device hands them over, and
+    /// those that go are complete.
+    pub const fn offload(&self) -> Offload {
+        if self.device.has_header() { Offload::all() } else { Offload::empty() }
+    }
+
+    /// What was negotiated with the kernel, feature by feature; for a log.
+    pub const fn offloads(&self) -> TunOffloads {
+        self.device.offloads()
     }
 
     /// [`wake`](Waker::wake) it from another thread to end the turn that waits, or the next one
@@ -116,11 +140,11 @@ impl TunDriver {
     /// packets. Output is buffered until [`finish_capture`](Self::finish_capture) or the drop of
     /// the driver. A write that fails ends the capture, not the traffic; see
     /// [`capture_error`](Self::capture_error).
+    ///
+    /// A super-packet is one record of up to 65,535 octets, as `tcpdump` shows it at a device
+    /// with offloads. Checksums that are left to the device are made for the file.
     pub fn capture_to(&mut self, file: impl Write + Send + 'static) {
-        match Capture::start(file) {
-            Ok(capture) => self.capture = Some(capture),
-            Err(error) => self.capture_error = Some(error),
-        }
+        self.recorder.start(file);
     }
 
     /// Ends the capture, if there is one, and writes out what is buffered.
@@ -128,13 +152,12 @@ impl TunDriver {
     /// # Errors
     /// The first write that failed, now or before.
     pub fn finish_capture(&mut self) -> io::Result<()> {
-        let flushed = self.capture.take().map_or(Ok(()), |mut capture| capture.flush());
-        self.capture_error.take().map_or(flushed, Err)
+        self.recorder.finish()
     }
 
     /// Why the capture ended before its time.
     pub const fn capture_error(&self) -> Option<&io::Error> {
-        self.capture_error.as_ref()
+        self.recorder.error()
     }
 }
 
@@ -214,46 +237,50 @@ impl TunDriver {
 
     /// Sends one packet; `false` if it had to be stashed.
     fn send_packet(&mut self, transmit: &Transmit<'_>) -> io::Result<bool> {
+        let header = VnetHeader::asking_for(transmit);
+        if header != VnetHeader::default() && !self.device.has_header() {
+            // The stack was promised an offload that the device does not have.
+            self.counters.dropped += 1;
+            return Ok(true);
+        }
         let parts = [transmit.header, transmit.payload.0, transmit.payload.1];
-        let written = self.device.write(&parts)?;
+        let written = self.write(header, parts)?;
         if written == Written::Full {
             self.counters.stalls += 1;
             // A packet longer than IP allows has no room, but no stack makes one.
             self.stashed = transmit.copy_to(&mut self.stash).unwrap_or(0);
-            return Ok(false);
+            self.stashed_header = header;
         }
-        self.account(written, transmit.len());
-        if written == Written::Sent {
-            record(&mut self.capture, &mut self.capture_error, &self.clock, &parts);
-        }
-        Ok(true)
+        Ok(written != Written::Full)
     }
 
     /// Tries the stashed packet again; `false` if the device is still full.
     fn send_stash(&mut self) -> io::Result<bool> {
-        let packet = self.stash.get(..self.stashed).unwrap_or_default();
-        let parts = [packet, &[], &[]];
-        let written = self.device.write(&parts)?;
-        if written == Written::Full {
-            return Ok(false);
+        let stash = mem::take(&mut self.stash);
+        let packet = stash.get(..self.stashed).unwrap_or_default();
+        let written = self.write(self.stashed_header, [packet, &[], &[]]);
+        self.stash = stash;
+        let is_gone = written? != Written::Full;
+        if is_gone {
+            self.stashed = 0;
         }
-        if written == Written::Sent {
-            record(&mut self.capture, &mut self.capture_error, &self.clock, &parts);
-        }
-        let len = std::mem::take(&mut self.stashed);
-        self.account(written, len);
-        Ok(true)
+        Ok(is_gone)
     }
 
-    fn account(&mut self, written: Written, len: usize) {
+    /// Writes the packet that `parts` make up, and counts and captures what became of it.
+    fn write(&mut self, header: VnetHeader, parts: [&[u8]; 3]) -> io::Result<Written> {
+        let written = self.device.write(&[&header.octets(), parts[0], parts[1], parts[2]])?;
         match written {
             Written::Sent => {
                 self.counters.packets_out += 1;
-                self.counters.bytes_out += octets(len);
+                self.counters.bytes_out += octets(parts.iter().map(|part| part.len()).sum());
+                self.counters.bursts_out += u64::from(header.is_burst());
+                self.recorder.record(&self.clock, &parts, header.missing_checksum());
             }
             Written::Refused => self.counters.dropped += 1,
             Written::Full => {}
         }
+        Ok(written)
     }
 
     /// Feeds `stack` what the device has, up to the budget; `false` if there was nothing.
@@ -262,16 +289,22 @@ impl TunDriver {
             return Ok(false);
         }
         let now = self.now();
+        let mut room = BUDGET_OCTETS;
         for count in 0..self.budget {
-            let Some(len) = self.device.read(&mut self.input)? else {
+            let Some(Arrived { start, end, header }) = self.device.read(&mut self.input)? else {
                 self.readable = false;
                 return Ok(count > 0);
             };
-            let packet = self.input.get(..len).unwrap_or_default();
+            let packet = self.input.get(start..end).unwrap_or_default();
             self.counters.packets_in += 1;
-            self.counters.bytes_in += octets(len);
-            record(&mut self.capture, &mut self.capture_error, &self.clock, &[packet]);
-            stack.handle_packet(now, packet, RxMeta::default());
+            self.counters.bytes_in += octets(packet.len());
+            self.counters.bursts_in += u64::from(header.is_burst());
+            self.recorder.record(&self.clock, &[packet], header.missing_checksum());
+            stack.handle_packet(now, packet, header.meta());
+            room = match room.checked_sub(packet.len()) {
+                Some(room) => room,
+                None => break,
+            };
         }
         Ok(true)
     }
@@ -328,18 +361,9 @@ impl TunDriver {
     }
 }
 
-/// Adds a packet to the capture, if there is one; an error ends it.
-fn record(
-    capture: &mut Option<Capture>,
-    error: &mut Option<io::Error>,
-    clock: &Clock,
-    parts: &[&[u8]],
-) {
-    let Some(open) = capture else { return };
-    if let Err(failure) = open.record(clock.wall(clock.now()), parts) {
-        *capture = None;
-        error.get_or_insert(failure);
-    }
+fn input_buffer() -> Box<[u8; READ_BUFFER]> {
+    let octets = vec![0; READ_BUFFER].into_boxed_slice();
+    octets.try_into().unwrap_or_else(|_| Box::new([0; READ_BUFFER]))
 }
 
 fn octets(len: usize) -> u64 {
@@ -349,8 +373,8 @@ fn octets(len: usize) -> u64 {
 /// Enough to share the cost of one acknowledgment and one poll, and few enough that the kernel's
 /// queue of 500 does not overflow meanwhile.
 const BUDGET: u32 = 256;
-/// The largest IP packet has 65,535 octets.
-const MAX_PACKET: usize = 1 << 16;
+/// As many octets in one go: of super-packets it takes few to be worth an acknowledgment.
+const BUDGET_OCTETS: usize = 512 << 10;
 const DEVICE: Token = Token(0);
 const ALARM: Token = Token(1);
 const WAKER: Token = Token(2);

@@ -14,6 +14,7 @@
 //!
 //! let mut config = Config::new(stack, 24);
 //! config.mtu = driver.mtu();
+//! config.offload = driver.offload();
 //! config.unbound_udp = UnboundUdp::Echo;
 //! // In production the seed comes from the operating system.
 //! let mut stack = Stack::new(config, Memory::allocate(&Limits::default()), Seed::from_u64(1));
@@ -39,6 +40,7 @@ mod device;
 mod driver;
 mod error;
 mod interface;
+mod offload;
 mod sys;
 
 pub use config::TunConfig;
@@ -47,3 +49,4 @@ pub use driver::TunDriver;
 pub use error::TunError;
 /// Ends the wait of a driver that is in another thread; see [`TunDriver::waker`].
 pub use mio::Waker;
+pub use offload::TunOffloads;

@@ -57,11 +57,20 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Tells a TUN device which unfinished packets its reader takes: none.
-pub(crate) fn clear_offload(tun: BorrowedFd<'_>) -> io::Result<()> {
-    let none: libc::c_ulong = 0;
+/// Tells a TUN device which unfinished packets its reader takes: `TUN_F_..` of `linux/if_tun.h`.
+pub(crate) fn set_offload(tun: BorrowedFd<'_>, mask: u8) -> io::Result<()> {
+    let mask = libc::c_ulong::from(mask);
     // SAFETY: this request takes a number, no pointer.
-    check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETOFFLOAD as libc::Ioctl, none) })?;
+    check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETOFFLOAD as libc::Ioctl, mask) })?;
+    Ok(())
+}
+
+/// Tells a TUN device how many octets stand before each packet.
+pub(crate) fn set_vnet_header_len(tun: BorrowedFd<'_>, len: usize) -> io::Result<()> {
+    let len = libc::c_int::try_from(len).unwrap_or(0);
+    let (fd, request) = (tun.as_raw_fd(), libc::TUNSETVNETHDRSZ as libc::Ioctl);
+    // SAFETY: the kernel reads one `int` from `len`, which outlives the call.
+    check(unsafe { libc::ioctl(fd, request, &raw const len) })?;
     Ok(())
 }
 

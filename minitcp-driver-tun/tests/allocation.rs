@@ -5,36 +5,43 @@ use std::cell::Cell;
 use std::io;
 use std::os::unix::net::UnixDatagram;
 
-use minitcp_driver_tun::TunDriver;
-use minitcp_proto::{Config, Driver, Instant, Limits, Memory, Seed, Stack, UnboundUdp};
+use minitcp_driver_tun::{TunDriver, TunOffloads};
+use minitcp_proto::{Config, Driver, Instant, Limits, Memory, Offload, Seed, Stack, UnboundUdp};
 
 #[test]
 fn turns_allocate_nothing() {
-    let (near, far) = UnixDatagram::pair().unwrap();
-    let mut driver = TunDriver::from_fd(near.into(), 1500).unwrap();
-    driver.capture_to(io::sink());
-    let host = |last| {
-        let mut config = Config::new([10, 0, 0, last], 24);
-        config.unbound_udp = UnboundUdp::Echo;
-        Stack::new(config, Memory::allocate(&Limits::default()), Seed::from_u64(1))
-    };
-    let (mut stack, mut peer) = (host(2), host(1));
-    let socket = peer.udp_bind("10.0.0.1:5".parse().unwrap()).unwrap();
-    peer.udp_send(socket, "10.0.0.2:7".parse().unwrap(), b"hello").unwrap();
-    let mut packet = [0; 1500];
-    let len = peer.poll_transmit(Instant::ZERO).unwrap().copy_to(&mut packet).unwrap();
+    for offloads in [TunOffloads::empty(), TunOffloads::all()] {
+        let (near, far) = UnixDatagram::pair().unwrap();
+        let mut driver = TunDriver::from_fd_with(near.into(), 1500, offloads).unwrap();
+        driver.capture_to(io::sink());
+        let host = |last, offload| {
+            let mut config = Config::new([10, 0, 0, last], 24);
+            config.unbound_udp = UnboundUdp::Echo;
+            config.offload = offload;
+            Stack::new(config, Memory::allocate(&Limits::default()), Seed::from_u64(1))
+        };
+        let (mut stack, mut peer) = (host(2, driver.offload()), host(1, Offload::empty()));
+        let socket = peer.udp_bind("10.0.0.1:5".parse().unwrap()).unwrap();
+        peer.udp_send(socket, "10.0.0.2:7".parse().unwrap(), b"hello").unwrap();
+        let mut packet = [0; 1500];
+        // The header of a packet that is whole.
+        let start = if offloads.is_empty() { 0 } else { 10 };
+        let len = peer.poll_transmit(Instant::ZERO).unwrap().copy_to(&mut packet[start..]).unwrap();
 
-    let before = ALLOCATIONS.get();
-    for _ in 0..2000 {
-        far.send(&packet[..len]).unwrap();
-        driver.turn(&mut stack, None).unwrap();
-        assert!(far.recv(&mut [0; 1500]).is_ok());
-        let soon = driver.now() + std::time::Duration::from_micros(1);
-        driver.turn(&mut stack, Some(soon)).unwrap();
+        let before = ALLOCATIONS.get();
+        for _ in 0..2000 {
+            far.send(&packet[..start + len]).unwrap();
+            driver.turn(&mut stack, None).unwrap();
+            let mut answer = [0; 1500];
+            assert_eq!(far.recv(&mut answer).unwrap(), start + len);
+            assert_eq!(answer[0] == 1, start > 0, "the checksum is left to the device");
+            let soon = driver.now() + std::time::Duration::from_micros(1);
+            driver.turn(&mut stack, Some(soon)).unwrap();
+        }
+        assert_eq!(ALLOCATIONS.get() - before, 0);
+        drop(Box::new(1));
+        assert_eq!(ALLOCATIONS.get() - before, 1, "allocations are counted");
     }
-    assert_eq!(ALLOCATIONS.get() - before, 0);
-    drop(Box::new(1));
-    assert_eq!(ALLOCATIONS.get() - before, 1, "allocations are counted");
 }
 
 thread_local! {

@@ -1,6 +1,8 @@
 //! A real TUN device, with the kernel's own sockets at the other end, in network namespaces of
 //! the tests' own. Without root or /dev/net/tun each test says SKIP and passes.
 
+mod support;
+
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -8,10 +10,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use std::{fs, io, panic, thread};
+use std::{fs, io, thread};
 
 use minitcp_driver_tun::{TunConfig, TunDriver, TunError};
 use minitcp_proto::{Config, Driver, Instant, Limits, Memory, RecvError, Seed, Stack, UnboundUdp};
+use support::{in_namespace, persistent_device, run};
 use tun::AbstractDevice;
 
 const KERNEL: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
@@ -353,13 +356,6 @@ fn named(name: &str) -> tun::Configuration {
     config
 }
 
-/// Makes a device that outlives its descriptor; the namespace takes it away in the end.
-fn persistent_device(name: &str, configure: impl FnOnce(&mut tun::Device)) {
-    let mut device = tun::create(&named(name)).unwrap();
-    device.persist().unwrap();
-    configure(&mut device);
-}
-
 /// Address, destination, netmask and MTU of a device that nobody is attached to.
 fn settings(name: &str) -> (IpAddr, IpAddr, IpAddr, u16) {
     let device = tun::create(&named(name)).unwrap();
@@ -380,11 +376,6 @@ fn has_interface(name: &str) -> bool {
     fs::read_to_string("/proc/thread-self/net/dev").unwrap().contains(name)
 }
 
-fn run(program: &str, arguments: &[&str]) {
-    let status = std::process::Command::new(program).args(arguments).status();
-    assert!(status.unwrap().success(), "{program} {arguments:?}");
-}
-
 fn icmp_socket() -> UdpSocket {
     // SAFETY: takes no pointer.
     let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP) };
@@ -401,23 +392,6 @@ fn internet_sum(bytes: &[u8]) -> u16 {
     let sum = bytes.chunks(2).map(word).sum::<u32>();
     let sum = (sum & 0xffff) + (sum >> 16);
     u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap()
-}
-
-/// Runs `test` in a thread with a network namespace of its own.
-fn in_namespace(test: impl FnOnce() + Send + 'static) {
-    let outcome = thread::spawn(|| {
-        if !Path::new("/dev/net/tun").exists() {
-            return println!("SKIP: no /dev/net/tun");
-        }
-        // SAFETY: takes no pointer, and concerns only this thread and those it will start.
-        if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
-            return println!("SKIP: no network namespace: {}", io::Error::last_os_error());
-        }
-        test();
-    });
-    if let Err(cause) = outcome.join() {
-        panic::resume_unwind(cause);
-    }
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -83,7 +83,7 @@ impl<O: Observer> TunHost<O> {
             driver.capture_to(file);
         }
         let mut config = Config::new(addr, options.prefix);
-        config.mtu = driver.mtu();
+        (config.mtu, config.offload) = (driver.mtu(), driver.offload());
         config.unbound_udp = UnboundUdp::Echo;
         let limits = Limits { buffer_bytes: 64 << 20, ..Limits::default() };
         let memory = Memory::allocate(&limits);

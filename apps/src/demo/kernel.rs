@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
-use minitcp_driver_tun::{TunConfig, TunDriver};
+use minitcp_driver_tun::{TunConfig, TunDriver, TunOffloads};
 use minitcp_proto::{Config, Limits, Memory, Stack};
 use minitcp_sockets::{Net, TcpStream};
 
@@ -127,7 +127,8 @@ fn chat_from_second_device() -> anyhow::Result<String> {
 }
 
 fn device(name: &str, kernel: Ipv4Addr, peer: Ipv4Addr) -> TunConfig {
-    TunConfig::new(name).kernel_addr(kernel).peer_addr(peer)
+    // The demo shows packets as they would be on a wire.
+    TunConfig::new(name).kernel_addr(kernel).peer_addr(peer).offloads(TunOffloads::empty())
 }
 
 const KERNEL: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);

@@ -16,6 +16,7 @@ use crate::time::Instant;
 use crate::wire::checksum::{Sum, pseudo_header};
 use crate::wire::icmp;
 use crate::wire::ip::{self, IpHeader, protocol};
+use crate::wire::segments::Segments;
 use crate::wire::tcp::{self, Flags, Segment};
 use crate::wire::udp;
 
@@ -69,6 +70,12 @@ impl Transmit<'_> {
             rest = after;
         }
         Some(self.len())
+    }
+
+    /// The packets that this is on the wire, whole and with checksums, for a link that does not
+    /// do it; `None` for ICMP, which is always complete and never a super-packet.
+    pub fn segments(&self) -> Option<Segments<'_>> {
+        Segments::new(self.header, self.payload, self.segment_size)
     }
 }
 
@@ -236,14 +243,20 @@ impl<O: Observer> Stack<'_, O> {
                 sum
             }
         };
-        sum.add(transport.get(..header_len)?);
-        sum.add(payload);
-        let field = if protocol == protocol::UDP { udp::checksum(sum) } else { sum.finish() };
+        let offloaded = self.cx.config.offload.contains(Offload::CHECKSUM);
+        let (field, checksum) = if offloaded && protocol == protocol::UDP {
+            (sum.folded(), partial(start, checksum_at))
+        } else {
+            sum.add(transport.get(..header_len)?);
+            sum.add(payload);
+            let is_udp = protocol == protocol::UDP;
+            let field = if is_udp { udp::checksum(sum) } else { sum.finish() };
+            (field, TxChecksum::Complete)
+        };
         *transport.get_mut(checksum_at..)?.first_chunk_mut()? = field.to_be_bytes();
         ip_header(&self.cx.config, (flow, service), protocol, header_len + len).emit(out)?;
         self.cx.stats.packets_out += 1;
         let header = self.header.get(..start + header_len)?;
-        let checksum = TxChecksum::Complete;
         Some(Transmit { header, payload: (payload, &[]), segment_size: None, checksum })
     }
 

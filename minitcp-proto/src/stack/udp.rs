@@ -79,11 +79,23 @@ impl<O: Observer> Stack<'_, O> {
             local_port: datagram.dst_port,
             remote_port: datagram.src_port,
         };
-        let len = u32::try_from(datagram.payload.len()).unwrap_or(u32::MAX);
+        // A device that merges datagrams of one flow (USO) hands over several in one packet.
+        match meta.segment_size {
+            Some(size) if datagram.payload.len() > usize::from(size.get()) => {
+                for payload in datagram.payload.chunks(usize::from(size.get())) {
+                    self.take_datagram(packet, flow, payload);
+                }
+            }
+            _ => self.take_datagram(packet, flow, datagram.payload),
+        }
+    }
+
+    fn take_datagram(&mut self, packet: &IpPacket<'_>, flow: Flow, payload: &[u8]) {
+        let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         self.cx.trace(|| Trace::Udp { direction: Direction::Received, flow, len });
         match self.find_udp(&flow) {
-            Some(index) => self.deliver(index, flow, datagram.payload, len),
-            None => self.handle_unbound(packet, flow, datagram.payload),
+            Some(index) => self.deliver(index, flow, payload, len),
+            None => self.handle_unbound(packet, flow, payload),
         }
     }
 

@@ -402,7 +402,8 @@ fn take_text<O: Observer>(
         }
         Accepted::Early => {
             cx.stats.out_of_order += 1;
-            tcb.receive.ack.on_out_of_order();
+            let payload = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
+            tcb.receive.ack.on_out_of_order(payload.div_ceil(segment_size.max(1)));
         }
         Accepted::Duplicate => tcb.receive.ack.require_now(),
         Accepted::Refused(reason) => {

@@ -104,7 +104,7 @@ fn next_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text
     if tcb.receive.ack.owes_duplicates() {
         return pure_ack(tcb);
     }
-    lost_text(tcb)
+    lost_text(tcb, cx)
         .or_else(|| new_text(tcb, cx))
         .or_else(|| probe_text(tcb, cx))
         .or_else(|| pure_ack(tcb))
@@ -147,8 +147,8 @@ fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
     outgoing
 }
 
-/// Octets taken for lost, one segment at a time.
-fn lost_text(tcb: &Tcb) -> Option<Text> {
+/// Octets taken for lost: one segment, or as many as a burst and the window take.
+fn lost_text<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Option<Text> {
     let (seq, count) = tcb.recovery.lost()?;
     if tcb.send.snd_wnd == 0 {
         return None; // Only the persist timer sends into a shut window.
@@ -157,10 +157,20 @@ fn lost_text(tcb: &Tcb) -> Option<Text> {
     let window = tcb.recovery.window(&tcb.congestion, smss);
     // RFC 5681 §3.2 step 3: the first retransmission of a recovery does not ask the window.
     let is_head = seq == tcb.send.snd_una;
-    if !is_head && tcb.recovery.pipe(&tcb.send) >= window {
+    let pipe = tcb.recovery.pipe(&tcb.send);
+    if !is_head && pipe >= window {
         return None;
     }
-    Some(clip(tcb, seq, count.min(smss), Kind::Lost))
+    // More than one segment only inside both windows; the peer's may have shrunk since.
+    let in_window = tcb.send.snd_wnd.saturating_sub(seq.since(tcb.send.snd_una));
+    let usable = window.saturating_sub(pipe).min(in_window).min(burst(smss, cx));
+    Some(clip(tcb, seq, count.min(usable / smss * smss).max(count.min(smss)), Kind::Lost))
+}
+
+/// Most octets in one transmission: of whole segments, where the device cuts.
+const fn burst<O: Observer>(smss: u32, cx: &Context<'_, O>) -> u32 {
+    let bursts = cx.config.offload.contains(Offload::SEGMENTATION);
+    if bursts && smss < MAX_BURST { MAX_BURST / smss * smss } else { smss }
 }
 
 /// Splits `count` sequence numbers from `seq` on into octets of data and a FIN.
@@ -200,7 +210,6 @@ fn new_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text>
         }
         return None;
     }
-    let bursts = cx.config.offload.contains(Offload::SEGMENTATION);
     let is_on = |switch| tcb.settings.switches.contains(switch);
     let offer = Offer {
         unsent,
@@ -212,7 +221,7 @@ fn new_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text>
         no_delay: is_on(Switches::NO_DELAY) || tcb.send.fin == Fin::Queued,
         corked: is_on(Switches::CORK) && tcb.send.fin != Fin::Queued,
         overridden: tcb.probe_due,
-        burst: if bursts { (MAX_BURST / smss * smss).max(smss) } else { smss },
+        burst: burst(smss, cx),
     };
     match decide(&offer) {
         Decision::Send(len) => {

@@ -9,6 +9,7 @@ pub mod icmp;
 pub mod ip;
 pub mod options;
 pub mod pcap;
+pub mod segments;
 pub mod tcp;
 pub mod udp;
 

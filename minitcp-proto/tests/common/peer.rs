@@ -7,7 +7,7 @@ use minitcp_proto::wire::tcp::{Flags, Segment};
 use minitcp_proto::wire::{ip, options::Options};
 use minitcp_proto::{
     Config, Connection, ConnectionId, Drop as Reason, Info, Instant, Limits, ListenerId, Memory,
-    RecvError, RxMeta, Seed, SeqNum, Stack, State,
+    RecvError, RxMeta, Seed, SeqNum, Stack, State, Transmit, TxChecksum,
 };
 
 use super::{LOCAL, Log, REMOTE, Seg, config, limits, packet, seg};
@@ -168,7 +168,14 @@ impl Peer {
         let mut room = vec![0; 1 << 16];
         for _ in 0..10_000 {
             let Some(transmit) = self.stack.poll_transmit(self.now) else { return };
-            let len = transmit.copy_to(&mut room).unwrap();
+            let len = match transmit.checksum {
+                TxChecksum::Complete => transmit.copy_to(&mut room),
+                // As the device would complete it, but whole.
+                TxChecksum::Partial { .. } => Transmit { segment_size: None, ..transmit }
+                    .segments()
+                    .and_then(|mut segments| segments.next_into(&mut room)),
+            };
+            let len = len.unwrap();
             packet::verify(&room[..len]);
             self.sent.push_back(room[..len].to_vec());
         }

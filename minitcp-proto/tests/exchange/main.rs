@@ -8,6 +8,7 @@ mod common;
 
 mod acks;
 mod bind;
+mod bursts;
 mod close;
 mod contract;
 mod defer_accept;

@@ -41,10 +41,12 @@ impl AckPolicy {
         }
     }
 
-    /// A segment arrived ahead of a hole (RFC 5681 §4.2: an immediate duplicate ACK).
-    pub(crate) const fn on_out_of_order(&mut self) {
+    /// So many segments arrived ahead of a hole, several if the device had merged them (RFC 5681
+    /// §4.2: an immediate duplicate ACK for each).
+    pub(crate) fn on_out_of_order(&mut self, segments: u32) {
         self.owed = Owed::Now;
-        self.duplicates = self.duplicates.saturating_add(1);
+        let segments = u8::try_from(segments).unwrap_or(u8::MAX);
+        self.duplicates = self.duplicates.saturating_add(segments);
     }
 
     /// A hole was filled, a FIN came, an unacceptable segment came, the delay ended, the window
@@ -100,7 +102,7 @@ mod tests {
     fn duplicates_are_counted_and_each_needs_a_pure_ack() {
         let mut policy = AckPolicy::new();
         for _ in 0..3 {
-            policy.on_out_of_order();
+            policy.on_out_of_order(1);
         }
         policy.on_sent(false);
         assert!(policy.owes_duplicates());
@@ -110,5 +112,17 @@ mod tests {
             assert_eq!(policy.duplicates, left);
         }
         assert_eq!(policy.owed(), Owed::Nothing);
+    }
+
+    #[test]
+    fn a_merged_burst_counts_as_its_segments() {
+        let mut policy = AckPolicy::new();
+        policy.on_data(2 * 1460, 1460);
+        assert_eq!(policy.owed(), Owed::Now);
+        policy.on_sent(true);
+        policy.on_out_of_order(4);
+        assert_eq!(policy.duplicates, 4);
+        policy.on_out_of_order(300);
+        assert_eq!(policy.duplicates, u8::MAX, "bounded");
     }
 }
