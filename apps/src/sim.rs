@@ -44,6 +44,9 @@ pub struct Args {
     /// Share of the packets in which a bit is inverted
     #[arg(long, default_value = "0", value_parser = units::share)]
     corrupt: f64,
+    /// The whole link in one word instead, such as `dsl,loss=0.1` or `delay=5ms,rate=10M,mtu=1280`
+    #[arg(long, value_name = "LINK", conflicts_with_all = LINK_PARTS)]
+    link: Option<Link>,
     /// Send and receive buffers, in octets
     #[arg(long, default_value = "1M", value_parser = crate::cli::size)]
     buffer: u32,
@@ -113,6 +116,9 @@ impl Args {
     }
 
     fn link(&self) -> Link {
+        if let Some(link) = &self.link {
+            return link.clone();
+        }
         let held_back = (self.rtt / 4).max(Duration::from_millis(1));
         Link::new()
             .delay(self.rtt / 2)
@@ -226,6 +232,9 @@ impl Report {
     }
 }
 
+/// The options that make up a link.
+const LINK_PARTS: [&str; 8] =
+    ["loss", "rtt", "rate", "queue", "jitter", "reorder", "duplicate", "corrupt"];
 /// Virtual time after which a transfer counts as failed: 30 days.
 const PATIENCE: Duration = Duration::from_secs(30 * 86_400);
 /// Between two lines of progress, in real time.

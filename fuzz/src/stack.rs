@@ -36,10 +36,14 @@ struct World<'m> {
     udp: Option<UdpId>,
     /// What the stack last said to each of our ports: its next number, and what it expects.
     heard: [(SeqNum, SeqNum); 4],
+    /// Octets that were read from connections.
+    read: u64,
+    packet: [u8; 1600],
 }
 
-/// Reads calls from `data` until it is used up, then winds everything down.
-pub fn stack(data: &[u8]) {
+/// Reads calls from `data` until it is used up, then winds everything down. Returns how many
+/// octets came through connections.
+pub fn stack(data: &[u8]) -> u64 {
     let mut input = Unstructured::new(data);
     let seed = input.arbitrary().unwrap_or(0u64);
     let mut config = Config::new(OURS, 24);
@@ -57,14 +61,22 @@ pub fn stack(data: &[u8]) {
         listener: None,
         udp: None,
         heard: Default::default(),
+        read: 0,
+        packet: [0; 1600],
     };
-    while !input.is_empty() {
-        if world.step(&mut input).is_err() {
+    for _ in 0..MAX_STEPS {
+        if input.is_empty() || world.step(&mut input).is_err() {
             break;
         }
     }
     world.wind_down();
+    world.read
 }
+
+/// Long inputs find little that short ones do not, and take the time of many.
+const MAX_STEPS: usize = 300;
+/// What is sent, both ways.
+const CONTENT: [u8; 5_000] = [0x55; 5_000];
 
 impl World<'_> {
     fn step(&mut self, input: &mut Unstructured<'_>) -> Result<()> {
@@ -113,7 +125,7 @@ impl World<'_> {
         };
         let raw_options = input.bytes(usize::from(input.len() > 24) * 8)?;
         let window = input.arbitrary()?;
-        let payload = vec![0x55; input.int_in_range(0..=1460)?];
+        let payload = &CONTENT[..input.int_in_range(0..=1460)?];
         let segment = Segment {
             src_port: 5000 + port,
             dst_port: 80,
@@ -123,10 +135,10 @@ impl World<'_> {
             window,
             urgent: 0,
             options: Options::parse(raw_options),
-            payload: &payload,
+            payload,
         };
-        let packet = build(&segment);
-        self.stack.handle_packet(self.now, &packet, RxMeta::default());
+        let len = build(&segment, &mut self.packet);
+        self.stack.handle_packet(self.now, &self.packet[..len], RxMeta::default());
         Ok(())
     }
 
@@ -138,11 +150,10 @@ impl World<'_> {
 
     /// Fetches up to `most` packets, each of which must be well formed.
     fn transmit(&mut self, most: usize) {
-        let mut packet = [0; 1500];
         for _ in 0..most {
             let Some(transmit) = self.stack.poll_transmit(self.now) else { return };
-            let len = transmit.copy_to(&mut packet).expect("within the MTU");
-            let parsed = ip::parse(&packet[..len]).expect("a packet of ours is whole");
+            let len = transmit.copy_to(&mut self.packet).expect("within the MTU");
+            let parsed = ip::parse(&self.packet[..len]).expect("a packet of ours is whole");
             assert_eq!(parsed.src, IpAddr::V4(OURS));
             if parsed.protocol == protocol::TCP {
                 let mut sum = pseudo_header(parsed.src, parsed.dst, protocol::TCP);
@@ -199,9 +210,9 @@ impl World<'_> {
             }
             1 => drop(self.stack.udp_recv(udp, &mut [0; 64])),
             _ => {
-                let payload = vec![1; input.int_in_range(0..=1500)?];
+                let payload = &CONTENT[..input.int_in_range(0..=1500)?];
                 let to = SocketAddr::from((THEIRS, input.arbitrary()?));
-                let _ = self.stack.udp_send(udp, to, &payload);
+                let _ = self.stack.udp_send(udp, to, payload);
             }
         }
         Ok(())
@@ -215,10 +226,15 @@ impl World<'_> {
         let Some(mut connection) = self.stack.connection(id) else { return Ok(()) };
         match input.int_in_range(0..=7)? {
             0..=2 => {
-                let _ = connection.send(&vec![3; input.int_in_range(0..=5000)?]);
+                let _ = connection.send(&CONTENT[..input.int_in_range(0..=5000)?]);
             }
             3 | 4 => {
-                let _ = connection.recv(&mut vec![0; input.int_in_range(0..=5000)?]);
+                let mut out = [0; 5_000];
+                let most = input.int_in_range(0..=5000)?;
+                if let Ok(count) = connection.recv(&mut out[..most]) {
+                    assert!(out[..count].iter().all(|octet| *octet == CONTENT[0]));
+                    self.read += count as u64;
+                }
             }
             5 => connection.shutdown(),
             6 => connection.close(),
@@ -251,15 +267,11 @@ impl World<'_> {
     }
 }
 
-fn build(segment: &Segment<'_>) -> Vec<u8> {
-    let mut tcp = vec![0; segment.header_len()];
-    segment.emit_header(&mut tcp).expect("sized for it");
-    tcp.extend_from_slice(segment.payload);
+/// The packet around `segment`; returns its length.
+fn build(segment: &Segment<'_>, packet: &mut [u8]) -> usize {
     let (src, dst) = (IpAddr::V4(THEIRS), IpAddr::V4(OURS));
-    let mut sum = pseudo_header(src, dst, protocol::TCP);
-    sum.add_u32(u32::try_from(tcp.len()).expect("short"));
-    sum.add(&tcp);
-    tcp[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&sum.finish().to_be_bytes());
+    let header_len = segment.header_len();
+    let payload_len = header_len + segment.payload.len();
     let header = IpHeader {
         src,
         dst,
@@ -267,10 +279,16 @@ fn build(segment: &Segment<'_>) -> Vec<u8> {
         hop_limit: 64,
         traffic_class: 0,
         identification: 0,
-        payload_len: tcp.len(),
+        payload_len,
     };
-    let mut packet = vec![0; header.len()];
-    header.emit(&mut packet).expect("sized for it");
-    packet.extend_from_slice(&tcp);
-    packet
+    header.emit(packet).expect("room for it");
+    let tcp = &mut packet[header.len()..][..payload_len];
+    segment.emit_header(tcp).expect("room for it");
+    tcp[header_len..].copy_from_slice(segment.payload);
+    tcp[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].fill(0);
+    let mut sum = pseudo_header(src, dst, protocol::TCP);
+    sum.add_u32(u32::try_from(payload_len).expect("short"));
+    sum.add(tcp);
+    tcp[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&sum.finish().to_be_bytes());
+    header.len() + payload_len
 }

@@ -26,7 +26,7 @@ use crate::chance::Probability;
 ///     .loss(0.01);
 /// # let _ = uplink;
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Link {
     pub(crate) loss: Probability,
     pub(crate) burst: Option<Burst>,
@@ -254,6 +254,17 @@ impl Pick {
         match self {
             Self::Nth(n) => *n == number,
             Self::When(pick) => pick(number, packet),
+        }
+    }
+}
+
+/// Predicates are equal if they are the same one.
+impl PartialEq for Pick {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Nth(n), Self::Nth(m)) => n == m,
+            (Self::When(pick), Self::When(other)) => Arc::ptr_eq(pick, other),
+            (Self::Nth(_), Self::When(_)) | (Self::When(_), Self::Nth(_)) => false,
         }
     }
 }
