@@ -99,7 +99,7 @@ pub use flags::MsgFlags;
 pub use host::{Host, SocketHandle};
 pub use option::{OptionValue, SocketOption};
 pub use poll::{AsSocket, PollFd, PollFlags};
-pub use runtime::{Counters, Interrupter, Net, Runtime, ThreadedNet};
+pub use runtime::{Counters, Interrupter, ManualNet, Net, Runtime, ThreadedNet};
 pub use socket::{Datagram, Domain, Socket, Type};
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;
