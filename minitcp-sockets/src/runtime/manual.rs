@@ -66,6 +66,18 @@ impl ManualNet {
         Ok(len)
     }
 
+    /// As [`output`](Self::output), for C: octets of the packet and when it leaves; or none, and
+    /// the deadline (`Instant::MAX` for never).
+    #[cfg(feature = "capi")]
+    pub(crate) fn output_at(&self, now: Instant, out: &mut [u8]) -> io::Result<(usize, Instant)> {
+        let len = self.output(now, out)?;
+        let core = self.lock();
+        Ok(match len {
+            Some(len) => (len, core.now),
+            None => (0, core.host.stack.poll_timeout().unwrap_or(Instant::MAX)),
+        })
+    }
+
     /// When [`advance`](Self::advance) or [`output`](Self::output) must be called at the latest;
     /// `None`: not before something else was.
     pub fn deadline(&self) -> Option<Instant> {
