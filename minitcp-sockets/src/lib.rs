@@ -77,13 +77,19 @@
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
+//! With the feature `capi` the crate builds as a library for C, `libminitcp_sockets`, whose
+//! functions `include/minitcp.h` declares; `scripts/build-capi.sh` builds it.
+//!
 //! Errors are `std::io::Error`s that carry an `errno` value, as the operating system's own do.
 //!
 //! [`Driver`]: minitcp_proto::Driver
 
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "capi"), forbid(unsafe_code))]
+#![cfg_attr(feature = "capi", deny(unsafe_code))] // Allowed in capi/sys.rs, which C calls.
 
 pub mod aio;
+#[cfg(feature = "capi")]
+mod capi;
 mod errno;
 mod flags;
 mod host;
@@ -99,7 +105,7 @@ pub use flags::MsgFlags;
 pub use host::{Host, SocketHandle};
 pub use option::{OptionValue, SocketOption};
 pub use poll::{AsSocket, PollFd, PollFlags};
-pub use runtime::{Counters, Interrupter, Net, Runtime, ThreadedNet};
+pub use runtime::{Counters, Interrupter, ManualNet, Net, Runtime, ThreadedNet};
 pub use socket::{Datagram, Domain, Socket, Type};
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;

@@ -280,6 +280,13 @@ impl<R: Runtime> Socket<R> {
         drop(self);
     }
 
+    /// As [`close`](Self::close) of the last handle, though others are left: calls on those, and
+    /// calls that wait, fail with `EBADF`.
+    #[cfg(feature = "capi")]
+    pub(crate) fn end(&self) {
+        self.shared.end();
+    }
+
     /// `setsockopt`.
     ///
     /// # Errors
@@ -306,6 +313,14 @@ impl<R: Runtime> Socket<R> {
     /// `EDEADLK` from inside the driver or the observer.
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         self.with(|host, handle| host.set_nonblocking(handle, nonblocking))?
+    }
+
+    /// Whether calls fail where they would wait.
+    ///
+    /// # Errors
+    /// `EDEADLK` from inside the driver or the observer.
+    pub fn is_nonblocking(&self) -> io::Result<bool> {
+        Ok(self.with(|host, handle| host.modes(handle, Side::Read))??.0)
     }
 
     /// `getsockname`: the unspecified address of a socket that has no name yet.
@@ -491,14 +506,20 @@ impl<R: Runtime> Shared<R> {
     }
 }
 
-impl<R: Runtime> Drop for Shared<R> {
-    fn drop(&mut self) {
+impl<R: Runtime> Shared<R> {
+    fn end(&self) {
         let patience = self.runtime.with(|host| host.lingering(self.handle)).ok().flatten();
         if let Some(patience) = patience {
             // The close that follows does the same, without waiting.
             let _ = self.linger(patience);
         }
         self.runtime.end(self.handle);
+    }
+}
+
+impl<R: Runtime> Drop for Shared<R> {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -1,5 +1,6 @@
 //! How a call that must wait waits: the one thing in which the ways to run sockets differ.
 
+mod manual;
 mod net;
 mod threaded;
 
@@ -12,11 +13,12 @@ use minitcp_proto::{Instant, Observer};
 use crate::host::{Host, SocketHandle};
 use crate::poll::{PollFd, PollFlags};
 
+pub use manual::ManualNet;
 pub use net::{Interrupter, Net};
 pub use threaded::{Counters, ThreadedNet};
 
 /// Where sockets live. [`Net`] lets the calling thread turn the driver, [`ThreadedNet`] has a
-/// thread for that.
+/// thread for that, [`ManualNet`] has no driver and does not wait.
 ///
 /// Sockets know nothing else of it, so every call has one implementation for all runtimes: an
 /// attempt on the [`Host`] that either is done or would wait. No runtime can be written outside

@@ -1,0 +1,244 @@
+//! The process-wide net, and stacks without a device under numbers that are never used twice: a
+//! handle of a stack that is gone is an error, not a dangling pointer.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::net::IpAddr;
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use minitcp_driver_tun::{TunConfig, TunDriver, TunError};
+use minitcp_proto::{Config, Limits, Memory, Seed, Stack};
+
+use crate::capi::any::AnyNet;
+use crate::capi::table::{self, PROCESS_NET};
+use crate::errno;
+use crate::runtime::{ManualNet, ThreadedNet};
+
+/// `struct minitcp_config`, whose texts are read; zero stands for the default.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Settings<'a> {
+    pub(super) addresses: &'a str,
+    pub(super) kernel_address: Option<&'a str>,
+    pub(super) seed: u64,
+    pub(super) mtu: u32,
+    pub(super) receive_buffer: u32,
+    pub(super) send_buffer: u32,
+    pub(super) connections: u32,
+    pub(super) listeners: u32,
+    pub(super) udp_sockets: u32,
+    pub(super) buffer_bytes: u64,
+}
+
+/// Most stacks without a device. Beyond: `EMFILE`.
+const MAX_STACKS: usize = 1 << 12;
+
+struct Stacks {
+    by_number: Option<HashMap<usize, ManualNet>>,
+    /// The last number given.
+    last: usize,
+}
+
+static STACKS: RwLock<Stacks> = RwLock::new(Stacks { by_number: None, last: PROCESS_NET });
+static NET: RwLock<Option<ThreadedNet>> = RwLock::new(None);
+
+/// Makes the process-wide net.
+///
+/// # Errors
+/// `EALREADY` if there is one; `EINVAL` for bad settings; of the device `EBUSY`, `EPERM`,
+/// `ENODEV`, or what the system said.
+pub(super) fn init(tun: &str, settings: &Settings<'_>) -> io::Result<()> {
+    let mut net = NET.write().unwrap_or_else(PoisonError::into_inner);
+    if net.is_some() {
+        return Err(errno::of(libc::EALREADY));
+    }
+    let mut config = settings.config()?;
+    let mut device = TunConfig::new(tun).mtu(config.mtu);
+    if let Some(text) = settings.kernel_address {
+        let (kernel, prefix_len) = parse_address(text)?;
+        device = device.kernel_addr(kernel).prefix_len(prefix_len);
+        if let Some(own) = config.addresses().find(|own| own.is_ipv4() == kernel.is_ipv4()) {
+            device = device.peer_addr(own);
+        }
+    }
+    let driver = TunDriver::open(&device).map_err(|error| errno::of(tun_error(&error)))?;
+    config.mtu = driver.mtu();
+    *net = Some(ThreadedNet::new(settings.stack(config)?, driver)?);
+    Ok(())
+}
+
+fn tun_error(error: &TunError) -> i32 {
+    match error {
+        TunError::NoTunSupport => libc::ENODEV,
+        TunError::NotPermitted { .. } => libc::EPERM,
+        TunError::Busy { .. } => libc::EBUSY,
+        TunError::BadName { .. } | TunError::NotTun { .. } | TunError::BadAddress { .. } => {
+            libc::EINVAL
+        }
+        TunError::Io { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
+        _ => libc::EIO, // The enum may grow.
+    }
+}
+
+/// Closes all sockets of the process-wide net and ends it, after waiting for what they have still
+/// to send; `false` if that was not done in time.
+///
+/// # Errors
+/// `ENETDOWN` if there is none; those of the device.
+pub(super) fn exit(timeout: Duration) -> io::Result<bool> {
+    let net = NET.write().unwrap_or_else(PoisonError::into_inner).take();
+    let net = net.ok_or_else(|| errno::of(libc::ENETDOWN))?;
+    table::close_all(PROCESS_NET);
+    net.drain(timeout)
+}
+
+/// Makes a stack without a device.
+///
+/// # Errors
+/// `EINVAL` for bad settings, `EMFILE`.
+pub(super) fn create(settings: &Settings<'_>) -> io::Result<usize> {
+    let stack = ManualNet::new(settings.stack(settings.config()?)?);
+    let mut stacks = STACKS.write().unwrap_or_else(PoisonError::into_inner);
+    let number = stacks.last.checked_add(1).ok_or_else(|| errno::of(libc::EMFILE))?;
+    let by_number = stacks.by_number.get_or_insert_default();
+    if by_number.len() >= MAX_STACKS {
+        return Err(errno::of(libc::EMFILE));
+    }
+    by_number.insert(number, stack);
+    stacks.last = number;
+    Ok(number)
+}
+
+/// # Errors
+/// `EBADF` for a stack that there is not.
+pub(super) fn find(number: usize) -> io::Result<ManualNet> {
+    let stacks = STACKS.read().unwrap_or_else(PoisonError::into_inner);
+    let found = stacks.by_number.as_ref().and_then(|by_number| by_number.get(&number)).cloned();
+    found.ok_or_else(|| errno::of(libc::EBADF))
+}
+
+/// Closes all sockets of a stack, and forgets it.
+///
+/// # Errors
+/// `EBADF` for a stack that there is not.
+pub(super) fn free(number: usize) -> io::Result<()> {
+    let mut stacks = STACKS.write().unwrap_or_else(PoisonError::into_inner);
+    let gone = stacks.by_number.as_mut().and_then(|by_number| by_number.remove(&number));
+    drop(stacks);
+    gone.ok_or_else(|| errno::of(libc::EBADF))?;
+    table::close_all(number);
+    Ok(())
+}
+
+/// Where the sockets of `owner` live.
+///
+/// # Errors
+/// `ENETDOWN` before `init`; `EBADF` for a stack that there is not.
+pub(super) fn net_of(owner: usize) -> io::Result<AnyNet> {
+    if owner != PROCESS_NET {
+        return find(owner).map(AnyNet::Manual);
+    }
+    let net = NET.read().unwrap_or_else(PoisonError::into_inner).clone();
+    net.map(AnyNet::Threaded).ok_or_else(|| errno::of(libc::ENETDOWN))
+}
+
+impl Settings<'_> {
+    fn config(&self) -> io::Result<Config> {
+        let invalid = || errno::of(libc::EINVAL);
+        let mut addresses = self.addresses.split(',').map(parse_address);
+        let (address, prefix_len) = addresses.next().ok_or_else(invalid)??;
+        let mut config = Config::new(address, prefix_len);
+        for next in addresses {
+            let (address, prefix_len) = next?;
+            if !config.add_address(address, prefix_len) {
+                return Err(invalid());
+            }
+        }
+        let mtu = u16::try_from(or(self.mtu, 1500)).ok().filter(|mtu| *mtu >= 576);
+        config.mtu = mtu.ok_or_else(invalid)?;
+        config.receive_buffer = or(self.receive_buffer, config.receive_buffer);
+        config.send_buffer = or(self.send_buffer, config.send_buffer);
+        Ok(config)
+    }
+
+    fn stack(&self, config: Config) -> io::Result<Stack<'static>> {
+        let invalid = || errno::of(libc::EINVAL);
+        let bounded = |number: u32, default: usize, most: usize| {
+            let number = usize::try_from(number).ok().filter(|number| *number <= most);
+            number.map(|number| or(number, default)).ok_or_else(invalid)
+        };
+        let usual = Limits::default();
+        let connections = bounded(self.connections, usual.connections, MAX_CONNECTIONS)?;
+        let buffer_bytes = Some(self.buffer_bytes).filter(|octets| *octets <= MAX_BUFFER_BYTES);
+        let buffer_bytes = buffer_bytes.and_then(|octets| usize::try_from(octets).ok());
+        let buffer_bytes = buffer_bytes.ok_or_else(invalid)?;
+        let limits = Limits {
+            connections,
+            half_open: usual.half_open.max(connections),
+            listeners: bounded(self.listeners, usual.listeners, MAX_SOCKETS)?,
+            udp_sockets: bounded(self.udp_sockets, usual.udp_sockets, MAX_SOCKETS)?,
+            buffer_bytes: or(buffer_bytes, usual.buffer_bytes),
+            ..usual
+        };
+        let seed = match self.seed {
+            0 => {
+                let mut octets = [0; 32];
+                File::open("/dev/urandom")?.read_exact(&mut octets)?;
+                Seed(octets)
+            }
+            seed => Seed::from_u64(seed),
+        };
+        Ok(Stack::new(config, Memory::allocate(&limits), seed))
+    }
+}
+
+/// Bounds of the settings, so that a mistake does not ask for all memory. Beyond: `EINVAL`.
+const MAX_CONNECTIONS: usize = 1 << 20;
+const MAX_SOCKETS: usize = 1 << 16;
+const MAX_BUFFER_BYTES: u64 = 1 << 32;
+
+fn or<T: Default + PartialEq>(value: T, default: T) -> T {
+    if value == T::default() { default } else { value }
+}
+
+/// `10.0.0.2/24`; without the bits of network, a network of its own.
+fn parse_address(text: &str) -> io::Result<(IpAddr, u8)> {
+    let invalid = || errno::of(libc::EINVAL);
+    let (address, bits) = match text.trim().split_once('/') {
+        Some((address, bits)) => (address, Some(bits)),
+        None => (text.trim(), None),
+    };
+    let address: IpAddr = address.parse().map_err(|_| invalid())?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let bits = bits.map_or(Ok(most), |bits| bits.parse::<u8>().map_err(|_| invalid()))?;
+    if bits > most || address.is_unspecified() || address.is_multicast() {
+        return Err(invalid());
+    }
+    Ok((address, bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_checked() {
+        let ok = Settings { addresses: "10.0.0.2/24,fd00::2/64", ..Settings::default() };
+        assert_eq!(ok.config().unwrap().addresses().count(), 2);
+        for (what, bad) in [
+            ("no address", Settings::default()),
+            ("a word", Settings { addresses: "lots", ..ok }),
+            ("many bits", Settings { addresses: "10.0.0.2/33", ..ok }),
+            ("a small MTU", Settings { mtu: 575, ..ok }),
+            ("a large MTU", Settings { mtu: 65_536, ..ok }),
+            ("many connections", Settings { connections: u32::MAX, ..ok }),
+            ("much memory", Settings { buffer_bytes: u64::MAX, ..ok }),
+            ("many addresses", Settings { addresses: &["10.0.0.2"; 9].join(","), ..ok }),
+        ] {
+            let result = bad.config().and_then(|config| bad.stack(config));
+            let code = result.err().and_then(|error| error.raw_os_error());
+            assert_eq!(code, Some(libc::EINVAL), "{what}");
+        }
+    }
+}

@@ -1,0 +1,592 @@
+//! The functions that C programs call, and the only place that touches their memory.
+//!
+//! What all `unsafe` here relies on is what the header asks of the caller: a pointer is null, or
+//! it is good for as many octets as its length says for as long as the call lasts. Nothing is
+//! asked of alignment, and null is an error (`EFAULT`), except where the header allows it.
+
+// Long because `unsafe` is to have one place.
+
+use std::ffi::{CStr, c_char, c_int, c_ulong, c_void};
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::ptr;
+use std::slice;
+use std::time::Duration;
+
+use libc::{nfds_t, pollfd, size_t, sockaddr, socklen_t, ssize_t};
+use minitcp_proto::Instant;
+
+use crate::capi::stacks::{self, Settings};
+use crate::capi::table::{self, MAX_DESCRIPTORS, Open, PROCESS_NET};
+use crate::capi::{addr, call, guarded};
+use crate::errno;
+use crate::runtime::ManualNet;
+
+/// `struct minitcp_config`.
+#[repr(C)]
+struct RawConfig {
+    size: size_t,
+    addresses: *const c_char,
+    kernel_address: *const c_char,
+    seed: u64,
+    buffer_bytes: u64,
+    mtu: u32,
+    receive_buffer: u32,
+    send_buffer: u32,
+    connections: u32,
+    listeners: u32,
+    udp_sockets: u32,
+}
+
+/// `struct minitcp_stack`: never looked at, its address is the stack's number.
+#[repr(C)]
+struct RawStack {
+    _opaque: u8,
+}
+
+// ---- the process-wide net
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn minitcp_init(tun: *const c_char, addresses: *const c_char) -> c_int {
+    int(|| {
+        // SAFETY: texts that end with a zero, as the header asks.
+        let (tun, addresses) = unsafe { (text(tun)?, text(addresses)?) };
+        stacks::init(tun, &Settings { addresses, ..Settings::default() }).map(|()| 0)
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn minitcp_init_with(tun: *const c_char, config: *const RawConfig) -> c_int {
+    int(|| {
+        // SAFETY: a text that ends with a zero, and a configuration, as the header asks.
+        let (tun, config) = unsafe { (text(tun)?, config_at(config)?) };
+        // SAFETY: so are the texts in it.
+        stacks::init(tun, &unsafe { settings(&config) }?).map(|()| 0)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn minitcp_exit(timeout_ms: c_int) -> c_int {
+    int(|| {
+        let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(FOREVER_MS));
+        let finished = stacks::exit(timeout)?;
+        if finished { Ok(0) } else { Err(errno::of(libc::ETIMEDOUT)) }
+    })
+}
+
+/// A century.
+const FOREVER_MS: u64 = 100 * 366 * 86_400_000;
+
+// ---- sockets
+
+#[unsafe(no_mangle)]
+extern "C" fn minitcp_socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+    int(|| call::socket(PROCESS_NET, domain, kind, protocol))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn minitcp_udp_socket(domain: c_int) -> c_int {
+    int(|| call::socket(PROCESS_NET, domain, libc::SOCK_DGRAM, 0))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn minitcp_bind(fd: c_int, addr: *const sockaddr, len: socklen_t) -> c_int {
+    on(fd, |open| {
+        // SAFETY: `len` octets, as the header asks.
+        let addr = unsafe { addr_at(addr, len) }?;
+        open.socket.bind(addr::decode_addr(addr)?).map(|()| 0)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn minitcp_listen(fd: c_int, backlog: c_int) -> c_int {
+    on(fd, |open| call::listen(open, backlog).map(|()| 0))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn minitcp_accept(fd: c_int, addr: *mut sockaddr, len: *mut socklen_t) -> c_int {
+    on(fd, |open| {
+        // SAFETY: null, or room of the size that `len` points to, as the header asks.
+        let room = unsafe { Room::at(addr.cast(), len, addr.is_null()) }?;
+        let (accepted, peer) = call::accept(open)?;
+        room.put(&addr::encode(peer));
+        Ok(accepted)
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn minitcp_connect(fd: c_int, addr: *const sockaddr, len: socklen_t) -> c_int {
+    on(fd, |open| {
+        // SAFETY: `len` octets, as the header asks.
+        let addr = unsafe { addr_at(addr, len) }?;
+        call::connect(open, addr).map(|()| 0)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn minitcp_shutdown(fd: c_int, how: c_int) -> c_int {
+    on(fd, |open| call::shutdown(open, how).map(|()| 0))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn minitcp_close(fd: c_int) -> c_int {
+    int(|| table::close(fd).map(|()| 0))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn minitcp_dup(fd: c_int) -> c_int {
+    int(|| table::duplicate(fd))
+}
+
+// ---- data
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn minitcp_send(
+    fd: c_int,
+    data: *const c_void,
+    len: size_t,
+    flags: c_int,
+) -> ssize_t {
+    // SAFETY: `len` octets, as the header asks; no address.
+    unsafe { minitcp_sendto(fd, data, len, flags, ptr::null(), 0) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn minitcp_sendto(
+    fd: c_int,
+    data: *const c_void,
+    len: size_t,
+    flags: c_int,
+    addr: *const sockaddr,
+    addr_len: socklen_t,
+) -> ssize_t {
+    size(|| {
+        let open = table::find(fd)?;
+        let flags = call::msg_flags(flags)?;
+        // SAFETY: `len` octets, as the header asks.
+        let data = unsafe { octets(data.cast(), len) }?;
+        if addr.is_null() {
+            return open.socket.send(data, flags);
+        }
+        // SAFETY: `addr_len` octets, as the header asks.
+        let addr = unsafe { addr_at(addr, addr_len) }?;
+        open.socket.send_to(data, addr::decode_addr(addr)?, flags)
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn minitcp_recv(
+    fd: c_int,
+    out: *mut c_void,
+    len: size_t,
+    flags: c_int,
+) -> ssize_t {
+    // SAFETY: room for `len` octets, as the header asks; none for an address.
+    unsafe { minitcp_recvfrom(fd, out, len, flags, ptr::null_mut(), ptr::null_mut()) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn minitcp_recvfrom(
+    fd: c_int,
+    out: *mut c_void,
+    len: size_t,
+    flags: c_int,
+    addr: *mut sockaddr,
+    addr_len: *mut socklen_t,
+) -> ssize_t {
+    size(|| {
+        let open = table::find(fd)?;
+        // SAFETY: room for `len` octets, as the header asks.
+        let out = unsafe { octets_mut(out.cast(), len) }?;
+        // SAFETY: null, or room of the size that `addr_len` points to, as the header asks.
+        let room = unsafe { Room::at(addr.cast(), addr_len, addr.is_null()) }?;
+        let (count, from) = call::receive(&open, out, flags)?;
+        // Streams have no sender: its length is zero, as on Linux.
+        room.put(&from.map(addr::encode).unwrap_or_default());
+        Ok(count)
+    })
+}
+
+// ---- options, names, modes
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn minitcp_setsockopt(
+    fd: c_int,
+    level: c_int,
+    name: c_int,
+    value: *const c_void,
+    len: socklen_t,
+) -> c_int {
+    on(fd, |open| {
+        let option = call::option(open, level, name)?;
+        let len = usize::try_from(len.cast_signed()).map_err(|_| errno::of(libc::EINVAL))?;
+        // SAFETY: `len` octets, as the header asks; of more than any value has, the first ones.
+        let value = unsafe { octets(value.cast(), len.min(MAX_VALUE)) }?;
+        call::set_option(open, option, value).map(|()| 0)
+    })
+}
+
+/// Longer values are cut.
+const MAX_VALUE: usize = 256;
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn minitcp_getsockopt(
+    fd: c_int,
+    level: c_int,
+    name: c_int,
+    value: *mut c_void,
+    len: *mut socklen_t,
+) -> c_int {
+    on(fd, |open| {
+        let option = call::option(open, level, name)?;
+        // SAFETY: room of the size that `len` points to, as the header asks.
+        let room = unsafe { Room::at(value.cast(), len, false) }?;
+        room.put_cut(&call::get_option(open, option)?);
+        Ok(0)
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn minitcp_getsockname(
+    fd: c_int,
+    addr: *mut sockaddr,
+    len: *mut socklen_t,
+) -> c_int {
+    // SAFETY: room of the size that `len` points to, as the header asks.
+    unsafe { name(fd, addr, len, |open| open.socket.local_addr()) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn minitcp_getpeername(
+    fd: c_int,
+    addr: *mut sockaddr,
+    len: *mut socklen_t,
+) -> c_int {
+    // SAFETY: room of the size that `len` points to, as the header asks.
+    unsafe { name(fd, addr, len, |open| open.socket.peer_addr()) }
+}
+
+/// # Safety
+/// As of [`Room::at`].
+unsafe fn name(
+    fd: c_int,
+    addr: *mut sockaddr,
+    len: *mut socklen_t,
+    ask: impl FnOnce(&Open) -> io::Result<SocketAddr>,
+) -> c_int {
+    on(fd, |open| {
+        // SAFETY: as this function asks.
+        let room = unsafe { Room::at(addr.cast(), len, false) }?;
+        room.put(&addr::encode(ask(open)?));
+        Ok(0)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn minitcp_fcntl(fd: c_int, command: c_int, argument: c_int) -> c_int {
+    on(fd, |open| call::fcntl(open, command, argument))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn minitcp_ioctl(fd: c_int, code: c_ulong, argument: *mut c_int) -> c_int {
+    on(fd, |open| {
+        let request = call::request(code)?;
+        if argument.is_null() {
+            return Err(errno::of(libc::EFAULT));
+        }
+        let answer = match request {
+            call::Request::Nonblocking => {
+                // SAFETY: an `int`, as the header asks.
+                let wanted = unsafe { argument.read_unaligned() };
+                return call::set_nonblocking(open, wanted != 0).map(|()| 0);
+            }
+            call::Request::Unread => open.socket.unread()?,
+            call::Request::Unsent => open.socket.unsent()?,
+        };
+        // SAFETY: an `int`, as the header asks.
+        unsafe { argument.write_unaligned(call::count(answer)) };
+        Ok(0)
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn minitcp_poll(fds: *mut pollfd, count: nfds_t, timeout_ms: c_int) -> c_int {
+    int(|| {
+        let count = usize::try_from(count).ok().filter(|count| *count <= MAX_DESCRIPTORS);
+        let count = count.ok_or_else(|| errno::of(libc::EINVAL))?;
+        if fds.is_null() && count > 0 {
+            return Err(errno::of(libc::EFAULT));
+        }
+        // SAFETY: `count` entries, as the header asks.
+        let read = |place| unsafe { fds.add(place).read_unaligned() };
+        let mut list: Vec<pollfd> = (0..count).map(read).collect();
+        let Some(ready) = call::poll(&mut list, timeout_ms)? else {
+            // SAFETY: an empty list has no entries to look at.
+            return match unsafe { libc::poll(ptr::null_mut(), 0, timeout_ms) } {
+                -1 => Err(io::Error::last_os_error()),
+                _ => Ok(0),
+            };
+        };
+        for (place, entry) in list.iter().enumerate() {
+            // SAFETY: `count` entries, as the header asks.
+            unsafe { (&raw mut (*fds.add(place)).revents).write_unaligned(entry.revents) };
+        }
+        Ok(call::count(ready))
+    })
+}
+
+// ---- stacks without a device
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn minitcp_stack_new(config: *const RawConfig) -> *mut RawStack {
+    answer(ptr::null_mut(), || {
+        // SAFETY: a configuration, as the header asks.
+        let config = unsafe { config_at(config) }?;
+        // SAFETY: so are the texts in it.
+        let number = stacks::create(&unsafe { settings(&config) }?)?;
+        Ok(ptr::without_provenance_mut(number))
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn minitcp_stack_free(stack: *mut RawStack) -> c_int {
+    int(|| stacks::free(number(stack)?).map(|()| 0))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn minitcp_stack_socket(
+    stack: *mut RawStack,
+    domain: c_int,
+    kind: c_int,
+    protocol: c_int,
+) -> c_int {
+    int(|| call::socket(number(stack)?, domain, kind, protocol))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn minitcp_stack_input(
+    stack: *mut RawStack,
+    packet: *const c_void,
+    len: size_t,
+    now_ns: u64,
+) -> c_int {
+    int(|| {
+        let stack = stack_at(stack)?;
+        // SAFETY: `len` octets, as the header asks.
+        let packet = unsafe { octets(packet.cast(), len) }?;
+        stack.input(Instant::from_nanos(now_ns), packet);
+        Ok(0)
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn minitcp_stack_output(
+    stack: *mut RawStack,
+    out: *mut c_void,
+    len: size_t,
+    now_ns: u64,
+    when_ns: *mut u64,
+) -> ssize_t {
+    size(|| {
+        let stack = stack_at(stack)?;
+        // SAFETY: room for `len` octets, as the header asks.
+        let out = unsafe { octets_mut(out.cast(), len) }?;
+        let (packet, when) = stack.output_at(Instant::from_nanos(now_ns), out)?;
+        if !when_ns.is_null() {
+            // SAFETY: a number, as the header asks.
+            unsafe { when_ns.write_unaligned(when.as_nanos()) };
+        }
+        Ok(packet)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn minitcp_stack_deadline(stack: *mut RawStack) -> u64 {
+    let never = Instant::MAX.as_nanos();
+    answer(never, || Ok(stack_at(stack)?.deadline().map_or(never, Instant::as_nanos)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn minitcp_stack_advance(stack: *mut RawStack, now_ns: u64) -> c_int {
+    int(|| {
+        stack_at(stack)?.advance(Instant::from_nanos(now_ns));
+        Ok(0)
+    })
+}
+
+// ---- results
+
+/// The result of `act`, or `failure` and `errno`.
+fn answer<T>(failure: T, act: impl FnOnce() -> io::Result<T>) -> T {
+    guarded(act).unwrap_or_else(|code| {
+        // SAFETY: the address of this thread's `errno` is always good.
+        unsafe { *libc::__errno_location() = code };
+        failure
+    })
+}
+
+fn int(act: impl FnOnce() -> io::Result<c_int>) -> c_int {
+    answer(-1, act)
+}
+
+fn size(act: impl FnOnce() -> io::Result<usize>) -> ssize_t {
+    answer(-1, || act().map(|count| ssize_t::try_from(count).unwrap_or(ssize_t::MAX)))
+}
+
+/// As [`int`], of a call on a descriptor.
+fn on(fd: c_int, act: impl FnOnce(&Open) -> io::Result<c_int>) -> c_int {
+    int(|| act(&*table::find(fd)?))
+}
+
+// ---- the caller's memory
+
+fn number(stack: *mut RawStack) -> io::Result<usize> {
+    if stack.is_null() { Err(errno::of(libc::EFAULT)) } else { Ok(stack.addr()) }
+}
+
+fn stack_at(stack: *mut RawStack) -> io::Result<ManualNet> {
+    stacks::find(number(stack)?)
+}
+
+/// More octets than any call moves at once, as on Linux (`MAX_RW_COUNT`).
+const MAX_COUNT: usize = 0x7fff_f000;
+
+/// # Safety
+/// `data` is null, or good for reading `len` octets.
+unsafe fn octets<'a>(data: *const u8, len: usize) -> io::Result<&'a [u8]> {
+    match (data.is_null(), len.min(MAX_COUNT)) {
+        (_, 0) => Ok(&[]),
+        (true, _) => Err(errno::of(libc::EFAULT)),
+        // SAFETY: as this function asks.
+        (false, len) => Ok(unsafe { slice::from_raw_parts(data, len) }),
+    }
+}
+
+/// # Safety
+/// `data` is null, or good for writing `len` octets, which nobody else uses meanwhile.
+unsafe fn octets_mut<'a>(data: *mut u8, len: usize) -> io::Result<&'a mut [u8]> {
+    match (data.is_null(), len.min(MAX_COUNT)) {
+        (_, 0) => Ok(&mut []),
+        (true, _) => Err(errno::of(libc::EFAULT)),
+        // SAFETY: as this function asks; the core only writes there.
+        (false, len) => Ok(unsafe { slice::from_raw_parts_mut(data, len) }),
+    }
+}
+
+/// # Safety
+/// As of [`octets`].
+unsafe fn addr_at<'a>(addr: *const sockaddr, len: socklen_t) -> io::Result<&'a [u8]> {
+    let len = usize::try_from(len).ok().filter(|len| *len <= addr::MAX_SIZE);
+    let len = len.ok_or_else(|| errno::of(libc::EINVAL))?;
+    // SAFETY: as this function asks.
+    unsafe { octets(addr.cast(), len) }
+}
+
+/// # Safety
+/// `text` is null, or points to octets that end with a zero.
+unsafe fn text<'a>(text: *const c_char) -> io::Result<&'a str> {
+    if text.is_null() {
+        return Err(errno::of(libc::EFAULT));
+    }
+    // SAFETY: as this function asks.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_str().map_err(|_| errno::of(libc::EINVAL))
+}
+
+/// # Safety
+/// `config` is null, or good for reading as many octets as its `size` says.
+unsafe fn config_at(config: *const RawConfig) -> io::Result<RawConfig> {
+    if config.is_null() {
+        return Err(errno::of(libc::EFAULT));
+    }
+    // SAFETY: `size` is the first field, and always there.
+    let given = unsafe { config.cast::<size_t>().read_unaligned() };
+    // Older programs know fewer fields; newer ones could ask for what we cannot do.
+    if given < std::mem::offset_of!(RawConfig, kernel_address) || given > size_of::<RawConfig>() {
+        return Err(errno::of(libc::EINVAL));
+    }
+    let mut whole = MaybeUninit::<RawConfig>::zeroed();
+    // SAFETY: `given` octets, as this function asks, and not more than there is room for.
+    unsafe { ptr::copy_nonoverlapping(config.cast::<u8>(), whole.as_mut_ptr().cast(), given) };
+    // SAFETY: all fields are numbers and pointers, for which zeros and any octets will do.
+    Ok(unsafe { whole.assume_init() })
+}
+
+/// # Safety
+/// The texts of `config` are as [`text`] asks.
+unsafe fn settings(config: &RawConfig) -> io::Result<Settings<'_>> {
+    let kernel_address = match config.kernel_address.is_null() {
+        true => None,
+        // SAFETY: as this function asks.
+        false => Some(unsafe { text(config.kernel_address) }?),
+    };
+    Ok(Settings {
+        // SAFETY: as this function asks.
+        addresses: unsafe { text(config.addresses) }?,
+        kernel_address,
+        seed: config.seed,
+        buffer_bytes: config.buffer_bytes,
+        mtu: config.mtu,
+        receive_buffer: config.receive_buffer,
+        send_buffer: config.send_buffer,
+        connections: config.connections,
+        listeners: config.listeners,
+        udp_sockets: config.udp_sockets,
+    })
+}
+
+/// Where the caller wants a name or a value, which says how long it is.
+struct Room {
+    /// Null where nothing is wanted.
+    data: *mut u8,
+    capacity: usize,
+    len: *mut socklen_t,
+}
+
+impl Room {
+    /// # Errors
+    /// `EFAULT` for null, unless `wants_nothing`; `EINVAL` for a negative length.
+    ///
+    /// # Safety
+    /// Unless `wants_nothing`, `len` is null or points to a number, and `data` is null or good
+    /// for writing so many octets, until the room is gone.
+    unsafe fn at(data: *mut u8, len: *mut socklen_t, wants_nothing: bool) -> io::Result<Self> {
+        if wants_nothing {
+            return Ok(Self { data: ptr::null_mut(), capacity: 0, len: ptr::null_mut() });
+        }
+        if len.is_null() {
+            return Err(errno::of(libc::EFAULT));
+        }
+        // SAFETY: as this function asks.
+        let capacity = unsafe { len.read_unaligned() }.cast_signed();
+        let capacity = usize::try_from(capacity).map_err(|_| errno::of(libc::EINVAL))?;
+        if data.is_null() && capacity > 0 {
+            return Err(errno::of(libc::EFAULT));
+        }
+        Ok(Self { data, capacity, len })
+    }
+
+    /// Writes as much of `octets` as there is room for, and how many there were.
+    fn put(&self, octets: &[u8]) {
+        self.write(octets, octets.len());
+    }
+
+    /// Writes as much of `octets` as there is room for, and how many that was.
+    fn put_cut(&self, octets: &[u8]) {
+        self.write(octets, octets.len().min(self.capacity));
+    }
+
+    fn write(&self, octets: &[u8], len: usize) {
+        if self.len.is_null() {
+            return;
+        }
+        let count = octets.len().min(self.capacity);
+        if count > 0 {
+            // SAFETY: `at` was promised room for `capacity` octets, and `count` is not more.
+            unsafe { ptr::copy_nonoverlapping(octets.as_ptr(), self.data, count) };
+        }
+        // SAFETY: `at` was promised that a number is there.
+        unsafe { self.len.write_unaligned(socklen_t::try_from(len).unwrap_or(0)) };
+    }
+}

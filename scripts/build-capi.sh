@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Builds MiniTCP as a library for C: libminitcp_sockets.so and libminitcp_sockets.a, for
+# minitcp-sockets/include/minitcp.h. Prints the folder they are in.
+#
+# usage: scripts/build-capi.sh [--debug]
+#
+# A panic unwinds in this profile, so that it ends as EIO and does not take the C program with it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+case "${1:-}" in
+    '') profile=capi folder=capi ;;
+    --debug) profile=dev folder=debug ;;
+    *) echo "usage: scripts/build-capi.sh [--debug]" >&2; exit 2 ;;
+esac
+cargo rustc --quiet --locked --package minitcp-sockets --lib --features capi \
+    --profile "$profile" --crate-type cdylib,staticlib
+echo "${CARGO_TARGET_DIR:-$PWD/target}/$folder"
