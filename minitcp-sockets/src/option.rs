@@ -62,7 +62,8 @@ pub enum SocketOption {
     Cork,
     /// `TCP_QUICKACK`, [`Flag`](OptionValue::Flag): acknowledges at once. Unlike Linux's, it stays.
     QuickAck,
-    /// `TCP_MAXSEG`, [`Int`](OptionValue::Int) octets, 88 to 32767: most in a segment, either way.
+    /// `TCP_MAXSEG`, [`Int`](OptionValue::Int) octets, 88 to 32767, 0 for the default: most in a
+    /// segment, either way.
     MaxSegment,
     /// `TCP_USER_TIMEOUT`, [`Int`](OptionValue::Int) milliseconds, 0 for the default: ends the
     /// connection when nothing was acknowledged for so long.
@@ -74,8 +75,8 @@ pub enum SocketOption {
     /// `TCP_DEFER_ACCEPT`, [`Int`](OptionValue::Int) seconds, 0 for off: a connection is to be
     /// accepted when its first octets are there, at the latest after so long.
     DeferAccept,
-    /// `TCP_NOTSENT_LOWAT`, [`Int`](OptionValue::Int) octets, 0 for off: the stream takes octets
-    /// only while fewer than so many wait to be sent for the first time.
+    /// `TCP_NOTSENT_LOWAT`, [`Int`](OptionValue::Int) octets, 0 or -1 for off: the stream takes
+    /// octets only while fewer than so many wait to be sent for the first time.
     NotSentLowWater,
     /// `IP_TTL` or `IPV6_UNICAST_HOPS`, [`Int`](OptionValue::Int), 1 to 255, or -1 for the default.
     HopLimit,

@@ -172,10 +172,12 @@ impl<R: Runtime> Socket<R> {
         self.with(|host, handle| host.begin_connect(handle, now, peer))?
     }
 
-    /// Takes the peer of a connected datagram socket away, as `connect` with `AF_UNSPEC`.
+    /// `connect` with `AF_UNSPEC`: takes the peer of a connected datagram socket away, which keeps
+    /// its name. A stream is reset, a listener stops; either can connect anew, and is bound again
+    /// to what `bind` gave it.
     ///
     /// # Errors
-    /// `EAFNOSUPPORT` for streams.
+    /// `EDEADLK` from inside the driver or the observer.
     pub fn disconnect(&self) -> io::Result<()> {
         self.with(|host, handle| host.disconnect(handle))?
     }
@@ -255,12 +257,24 @@ impl<R: Runtime> Socket<R> {
         if filled > 0 {
             return Ok(Datagram { len: filled, full_len: filled, from: None, to: None });
         }
-        result
+        match result {
+            // The wait is over: what there is will do, if it is less than `SO_RCVLOWAT`.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let last =
+                    self.with(|host, handle| host.recv(handle, out, flags | MsgFlags::DONTWAIT))?;
+                match last {
+                    Poll::Ready(result) => result,
+                    Poll::Pending => Err(error),
+                }
+            }
+            result => result,
+        }
     }
 
     /// `shutdown`: closes one direction or both, and wakes whoever waits for the socket. Writing:
     /// what was written still leaves, then a FIN. Reading: what has come, or still comes, can be
-    /// read; where a read would wait, it finds the end.
+    /// read; where a read would wait, it finds the end. An attempt to connect is given up, and a
+    /// listener whose reading side is shut stops listening.
     ///
     /// # Errors
     /// `ENOTCONN` without a connection, or once it has ended.
@@ -334,7 +348,7 @@ impl<R: Runtime> Socket<R> {
     /// `getpeername`.
     ///
     /// # Errors
-    /// `ENOTCONN` without a peer.
+    /// `ENOTCONN` without a peer, or once the connection is over.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.with(|host, handle| host.peer_addr(handle))?
     }

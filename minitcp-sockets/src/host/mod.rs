@@ -8,6 +8,7 @@ mod udp;
 
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::task::{Poll, Waker};
 
 use minitcp_proto::{ConnectionId, ListenerId, Observer, Readiness, SocketId, Stack, UdpId};
@@ -58,6 +59,10 @@ pub(crate) struct Entry {
     error: Option<i32>,
     /// `SHUT_RD`: where a read would wait, it finds the end of the stream instead.
     read_shut: bool,
+    /// `SHUT_WR` of a datagram socket; of a stream, the stack knows.
+    write_shut: bool,
+    /// What a stream socket was bound to: it is so again when a connection was not made.
+    name: Option<SocketAddr>,
     /// The last send said that more follows.
     more: bool,
     /// The reason for the end was reported once, by a call or by `SO_ERROR`.
@@ -76,10 +81,24 @@ impl Entry {
             options,
             error: None,
             read_shut: false,
+            write_shut: false,
+            name: None,
             more: false,
             error_taken: false,
             starved: None,
             waiters: Vec::new(),
+        }
+    }
+}
+
+impl Entry {
+    /// An address of the application's, as the stack knows it; `unmapped` is the error of an IPv4
+    /// address for a socket of IPv6 alone.
+    fn inward(&self, addr: SocketAddr, unmapped: i32) -> io::Result<SocketAddr> {
+        let inner = self.domain.inward(addr)?;
+        match self.domain == Domain::V6 && inner.is_ipv4() && self.options.bind.v6_only {
+            true => Err(errno::of(unmapped)),
+            false => Ok(inner),
         }
     }
 }

@@ -74,7 +74,7 @@ impl<O: Observer> Host<O> {
         let outcome = match (is_for_streams(option), role.kind()) {
             (true, Type::Datagram) => Err(libc::ENOPROTOOPT),
             (true, Type::Stream) => options.set_stream(option, value),
-            (false, kind) => options.set_common(option, value, (role, domain, kind)),
+            (false, _) => options.set_common(option, value, role, domain),
         };
         outcome.map_err(errno::of)?;
         self.entry_mut(handle)?.options = options;
@@ -269,6 +269,7 @@ impl Options {
             O::NoDelay => tcp.no_delay = flag(value)?,
             O::Cork => tcp.cork = flag(value)?,
             O::QuickAck => tcp.quick_ack = flag(value)?,
+            O::MaxSegment if value == OptionValue::Int(0) => tcp.max_segment = None,
             O::MaxSegment => tcp.max_segment = Some(number(value, 88, 32_767)?),
             O::UserTimeout => {
                 let millis: u32 = number(value, 0, i32::MAX)?;
@@ -283,8 +284,9 @@ impl Options {
                 self.defer_accept = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
             }
             O::NotSentLowWater => {
-                let octets = number(value, 0, i32::MAX)?;
-                tcp.not_sent_low_water = (octets > 0).then_some(octets);
+                // -1 is the greatest number, to Linux.
+                let octets: i64 = number(value, -1, i32::MAX)?;
+                tcp.not_sent_low_water = u32::try_from(octets).ok().filter(|octets| *octets > 0);
             }
             _ => return Err(libc::ENOPROTOOPT),
         }
@@ -298,7 +300,8 @@ impl Options {
         &mut self,
         option: SocketOption,
         value: OptionValue,
-        (role, domain, kind): (Role, Domain, Type),
+        role: Role,
+        domain: Domain,
     ) -> Outcome {
         use SocketOption as O;
         match option {
@@ -315,10 +318,8 @@ impl Options {
                 (self.tcp.send_buffer, self.udp.send_buffer) = (octets, octets);
             }
             O::Linger => self.linger = time(value)?,
-            O::KeepAlive if kind == Type::Stream => {
-                self.tcp.keepalive = flag(value)?.then_some(self.keepalive);
-            }
-            O::KeepAlive => drop(flag(value)?), // Linux takes it, and it means nothing.
+            // Of a datagram socket, Linux takes it, and it means nothing.
+            O::KeepAlive => self.tcp.keepalive = flag(value)?.then_some(self.keepalive),
             O::Broadcast => self.udp.broadcast = flag(value)?,
             O::ReceiveLowWater => {
                 let OptionValue::Int(octets) = value else { return Err(libc::EINVAL) };

@@ -11,6 +11,7 @@ impl<O: Observer> Host<O> {
         let Ok(entry) = self.entry(handle) else { return PollFlags::NVAL };
         let view = View {
             read_shut: entry.read_shut,
+            write_shut: entry.write_shut,
             error_taken: entry.error_taken,
             failed: entry.error.is_some(),
             starved: self.is_starved(entry),
@@ -21,15 +22,15 @@ impl<O: Observer> Host<O> {
                 Some(connection) => connection_readiness(&connection, view),
                 None => PollFlags::NVAL,
             },
-            Role::Listener(id) => {
-                flag_if(view.read_shut || self.stack.acceptable(id) > 0, PollFlags::IN)
-            }
+            Role::Listener(id) => flag_if(self.stack.acceptable(id) > 0, PollFlags::IN),
             // As Linux: neither readable nor writable, but over.
-            Role::Stream | Role::Bound(_) => PollFlags::OUT | PollFlags::HUP,
-            Role::Datagram => flag_if(view.read_shut, PollFlags::IN) | PollFlags::OUT,
+            Role::Stream | Role::Bound(_) => {
+                PollFlags::OUT | PollFlags::HUP | flag_if(view.failed, PollFlags::ERR)
+            }
+            Role::Datagram => shut_readiness(view) | PollFlags::OUT,
             Role::Udp(id) => {
-                let readable = self.stack.udp_readable(id) || view.read_shut;
-                flag_if(readable, PollFlags::IN)
+                shut_readiness(view)
+                    | flag_if(self.stack.udp_readable(id), PollFlags::IN)
                     | flag_if(!view.starved, PollFlags::OUT)
                     | flag_if(view.failed, PollFlags::ERR)
             }
@@ -41,10 +42,17 @@ impl<O: Observer> Host<O> {
 #[derive(Clone, Copy)]
 struct View {
     read_shut: bool,
+    write_shut: bool,
     error_taken: bool,
     failed: bool,
     starved: bool,
     low_water: usize,
+}
+
+/// What `shutdown` makes of a datagram socket.
+fn shut_readiness(view: View) -> PollFlags {
+    flag_if(view.read_shut, PollFlags::IN | PollFlags::RDHUP)
+        | flag_if(view.read_shut && view.write_shut, PollFlags::HUP)
 }
 
 fn connection_readiness<O: Observer>(connection: &Connection<'_, '_, O>, view: View) -> PollFlags {

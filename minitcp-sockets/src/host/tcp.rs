@@ -4,7 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::task::Poll;
 
-use minitcp_proto::{ConnectionId, Instant, Observer, RecvError, SendError, State, TcpOptions};
+use minitcp_proto::{
+    BindOptions, ConnectionId, Instant, Observer, RecvError, SendError, State, TcpOptions,
+};
 
 use super::{Attempt, Entry, Host, Role, SocketHandle, copy, failed, tail};
 use crate::errno;
@@ -15,7 +17,39 @@ impl<O: Observer> Host<O> {
     pub(super) fn bind_stream(&mut self, handle: SocketHandle, addr: SocketAddr) -> io::Result<()> {
         let options = self.entry(handle)?.options.bind;
         let id = self.stack.tcp_bind(addr, options).map_err(errno::bind)?;
+        self.entry_mut(handle)?.name = self.stack.listener_addr(id);
         self.set_role(handle, Role::Bound(id))
+    }
+
+    /// What had or sought a connection, or listened, has only its name again, if `bind` gave one.
+    /// `id` of the stack is gone.
+    fn become_unconnected(&mut self, handle: SocketHandle) -> io::Result<()> {
+        let entry = self.entry_mut(handle)?;
+        (entry.read_shut, entry.more, entry.error_taken) = (false, false, false);
+        // Other connections may live on the port.
+        let options = BindOptions { reuse_address: true, ..entry.options.bind };
+        let bound = entry.name.and_then(|name| self.stack.tcp_bind(name, options).ok());
+        self.set_role(handle, bound.map_or(Role::Stream, Role::Bound))
+    }
+
+    /// `connect` of a stream socket with `AF_UNSPEC`: as Linux, a connection is reset, a listener
+    /// stops, and the socket can connect anew.
+    pub(super) fn disconnect_stream(&mut self, handle: SocketHandle) -> io::Result<()> {
+        match self.entry(handle)?.role {
+            Role::Connecting(id) | Role::Connection(id) => {
+                if let Some(connection) = self.stack.connection(id) {
+                    let lived = connection.close_reason().is_none();
+                    connection.abort();
+                    let error = lived.then_some(libc::ECONNRESET);
+                    self.entry_mut(handle)?.error = error;
+                }
+            }
+            Role::Listener(id) => self.stack.close_listener(id),
+            Role::Stream | Role::Bound(_) | Role::Datagram | Role::Udp(_) => return Ok(()),
+        }
+        self.become_unconnected(handle)?;
+        self.wake_all(handle);
+        Ok(())
     }
 
     /// `listen`: as Linux, a socket without a name gets one, and on a listener it changes the
@@ -26,9 +60,8 @@ impl<O: Observer> Host<O> {
         let id = match entry.role {
             Role::Bound(id) | Role::Listener(id) => id,
             Role::Stream => {
-                let any = entry.domain.unspecified();
-                self.bind_stream(handle, any)?;
-                return self.listen(handle, backlog);
+                let (any, bind) = (entry.domain.unspecified(), entry.options.bind);
+                self.stack.tcp_bind(any, bind).map_err(errno::bind)?
             }
             Role::Connecting(_) | Role::Connection(_) => return Err(errno::of(libc::EINVAL)),
             Role::Datagram | Role::Udp(_) => return Err(errno::of(libc::EOPNOTSUPP)),
@@ -46,9 +79,6 @@ impl<O: Observer> Host<O> {
                 return failed(errno::of(libc::EINVAL));
             }
         };
-        if entry.read_shut {
-            return failed(errno::of(libc::EINVAL)); // As Linux's listener after `shutdown`.
-        }
         let (domain, options) = (entry.domain, entry.options.inherited());
         let Some(connection) = self.stack.accept(id) else { return Poll::Pending };
         let peer = self.stack.connection(connection).and_then(|connection| connection.peer_addr());
@@ -86,7 +116,7 @@ impl<O: Observer> Host<O> {
             self.stack.close_listener(bound);
         }
         let entry = self.entry_mut(handle)?;
-        (entry.error_taken, entry.read_shut) = (false, false);
+        (entry.error_taken, entry.error) = (false, None);
         self.urgent = true;
         Ok(())
     }
@@ -98,7 +128,9 @@ impl<O: Observer> Host<O> {
             Role::Connecting(id) => id,
             Role::Connection(_) => return Poll::Ready(Ok(())),
             Role::Stream | Role::Bound(_) | Role::Listener(_) | Role::Datagram | Role::Udp(_) => {
-                return failed(errno::of(libc::ENOTCONN));
+                // Another thread has shut the attempt down.
+                let reason = self.entry_mut(handle)?.error.take();
+                return failed(errno::of(reason.unwrap_or(libc::ENOTCONN)));
             }
         };
         match self.handshake(id) {
@@ -111,8 +143,8 @@ impl<O: Observer> Host<O> {
                 if let Some(connection) = self.stack.connection(id) {
                     connection.close();
                 }
-                self.set_role(handle, Role::Stream)?;
-                let told = std::mem::take(&mut self.entry_mut(handle)?.error_taken);
+                let told = self.entry(handle)?.error_taken;
+                self.become_unconnected(handle)?;
                 failed(errno::of(if told { libc::ECONNABORTED } else { code }))
             }
         }
@@ -157,7 +189,9 @@ impl<O: Observer> Host<O> {
             return Poll::Pending;
         };
         let low_water = usize::try_from(self.entry(handle)?.options.receive_low_water);
+        let waits = !self.entry(handle)?.options.nonblocking && !flags.contains(MsgFlags::DONTWAIT);
         let least = match flags.contains(MsgFlags::WAITALL | MsgFlags::PEEK) {
+            _ if !waits => 1,
             true => out.len(),
             false => low_water.unwrap_or(1).clamp(1, out.len().max(1)),
         };
@@ -258,6 +292,10 @@ impl<O: Observer> Host<O> {
             Role::Connecting(id) | Role::Connection(id) => {
                 let connection = self.stack.connection(id);
                 let mut connection = connection.ok_or_else(|| errno::of(libc::EBADF))?;
+                if connection.state() == State::SynSent {
+                    // As Linux, whichever direction it is.
+                    return self.disconnect_stream(handle);
+                }
                 if connection.close_reason().is_some() {
                     return Err(errno::of(libc::ENOTCONN));
                 }
@@ -266,7 +304,9 @@ impl<O: Observer> Host<O> {
                     self.urgent = true;
                 }
             }
-            Role::Listener(_) => {}
+            // As Linux: nobody listens any more, but `listen` can be called again.
+            Role::Listener(_) if read => return self.disconnect_stream(handle),
+            Role::Listener(_) => return Ok(()),
             Role::Stream | Role::Bound(_) | Role::Datagram | Role::Udp(_) => {
                 return Err(errno::of(libc::ENOTCONN));
             }

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::task::Poll;
 
-use minitcp_proto::{Instant, Observer, Received, UdpError, UdpId};
+use minitcp_proto::{Instant, Observer, Received, State, UdpError, UdpId};
 
 use super::{Attempt, Host, Role, SocketHandle, failed};
 use crate::errno;
@@ -16,7 +16,7 @@ impl<O: Observer> Host<O> {
     /// `bind` (POSIX).
     pub(crate) fn bind(&mut self, handle: SocketHandle, addr: SocketAddr) -> io::Result<()> {
         let entry = self.entry(handle)?;
-        let addr = entry.domain.inward(addr)?;
+        let addr = entry.inward(addr, libc::EINVAL)?;
         match entry.role {
             Role::Stream => self.bind_stream(handle, addr),
             Role::Datagram => self.bind_datagram(handle, addr).map(|_| ()),
@@ -59,7 +59,7 @@ impl<O: Observer> Host<O> {
         peer: SocketAddr,
     ) -> io::Result<Begun> {
         let entry = self.entry(handle)?;
-        let peer = entry.domain.inward(peer)?;
+        let peer = entry.inward(peer, libc::ENETUNREACH)?;
         let nonblocking = entry.options.nonblocking;
         match entry.role {
             Role::Datagram | Role::Udp(_) => {
@@ -78,7 +78,7 @@ impl<O: Observer> Host<O> {
         }
     }
 
-    /// Takes the peer of a connected datagram socket away (`AF_UNSPEC`).
+    /// Takes the peer of a connected datagram socket away, or ends a connection (`AF_UNSPEC`).
     pub(crate) fn disconnect(&mut self, handle: SocketHandle) -> io::Result<()> {
         match self.entry(handle)?.role {
             Role::Udp(id) => self.stack.udp_connect(id, None).map(|_| ()).map_err(errno::udp),
@@ -87,7 +87,7 @@ impl<O: Observer> Host<O> {
             | Role::Bound(_)
             | Role::Listener(_)
             | Role::Connecting(_)
-            | Role::Connection(_) => Err(errno::of(libc::EAFNOSUPPORT)),
+            | Role::Connection(_) => self.disconnect_stream(handle),
         }
     }
 
@@ -118,10 +118,13 @@ impl<O: Observer> Host<O> {
         to: Option<SocketAddr>,
     ) -> Attempt<usize> {
         let to = match to {
-            Some(to) => Some(self.entry(handle)?.domain.inward(to)?),
+            Some(to) => Some(self.entry(handle)?.inward(to, libc::ENETUNREACH)?),
             None => None,
         };
         let id = self.named(handle)?;
+        if self.entry(handle)?.write_shut {
+            return failed(errno::of(libc::EPIPE));
+        }
         let Some(to) = to.or_else(|| self.stack.udp_peer(id)) else {
             return failed(errno::of(libc::EDESTADDRREQ));
         };
@@ -149,7 +152,7 @@ impl<O: Observer> Host<O> {
             return failed(errno::of(code));
         }
         match self.entry(handle)?.role {
-            Role::Datagram => self.end_if_shut(handle),
+            Role::Datagram => self.end_if_shut(handle, flags),
             Role::Udp(id) => match self.recv_datagram(id, out, flags) {
                 Some(received) => {
                     let domain = self.entry(handle)?.domain;
@@ -160,7 +163,7 @@ impl<O: Observer> Host<O> {
                         to: Some(domain.outward(received.to)),
                     }))
                 }
-                None => self.end_if_shut(handle),
+                None => self.end_if_shut(handle, flags),
             },
             Role::Stream
             | Role::Bound(_)
@@ -180,9 +183,12 @@ impl<O: Observer> Host<O> {
         }
     }
 
-    /// A datagram socket that is shut for reading finds nothing, at once.
-    fn end_if_shut(&self, handle: SocketHandle) -> Attempt<Datagram> {
-        match self.entry(handle)?.read_shut {
+    /// A datagram socket that is shut for reading finds nothing, where it would wait. As on Linux,
+    /// one that does not wait is told so.
+    fn end_if_shut(&self, handle: SocketHandle, flags: MsgFlags) -> Attempt<Datagram> {
+        let entry = self.entry(handle)?;
+        let waits = !entry.options.nonblocking && !flags.contains(MsgFlags::DONTWAIT);
+        match entry.read_shut && waits {
             true => Poll::Ready(Ok(Datagram { len: 0, full_len: 0, from: None, to: None })),
             false => Poll::Pending,
         }
@@ -204,8 +210,9 @@ impl<O: Observer> Host<O> {
             | Role::Connecting(_)
             | Role::Connection(_) => return self.shutdown_stream(handle, read, write),
         };
-        // As Linux: readers wake although the call fails.
-        self.entry_mut(handle)?.read_shut |= read;
+        // As Linux: it is so although the call fails.
+        let entry = self.entry_mut(handle)?;
+        (entry.read_shut, entry.write_shut) = (entry.read_shut || read, entry.write_shut || write);
         self.wake_all(handle);
         if is_connected { Ok(()) } else { Err(errno::of(libc::ENOTCONN)) }
     }
@@ -245,18 +252,15 @@ impl<O: Observer> Host<O> {
         let entry = self.entry(handle)?;
         let (role, domain) = (entry.role, entry.domain);
         let addr = match role {
-            Role::Connection(id) => {
-                self.stack.connection(id).and_then(|connection| connection.peer_addr())
-            }
-            Role::Connecting(id) if self.connected(handle).is_ready() => {
-                self.stack.connection(id).and_then(|connection| connection.peer_addr())
-            }
+            // One that is over has no peer, as on Linux.
+            Role::Connection(id) | Role::Connecting(id) => self
+                .stack
+                .connection(id)
+                .filter(|connection| connection.close_reason().is_none())
+                .filter(|connection| connection.state() != State::SynSent)
+                .and_then(|connection| connection.peer_addr()),
             Role::Udp(id) => self.stack.udp_peer(id),
-            Role::Stream
-            | Role::Datagram
-            | Role::Bound(_)
-            | Role::Listener(_)
-            | Role::Connecting(_) => None,
+            Role::Stream | Role::Datagram | Role::Bound(_) | Role::Listener(_) => None,
         };
         addr.map(|addr| domain.outward(addr)).ok_or_else(|| errno::of(libc::ENOTCONN))
     }
@@ -269,10 +273,8 @@ impl<O: Observer> Host<O> {
                 connection.and_then(|c| c.peek().ok().map(|(a, b)| a.len() + b.len())).unwrap_or(0)
             }
             Role::Udp(id) => self.stack.udp_readable_bytes(id).unwrap_or(0),
-            Role::Datagram => 0,
-            Role::Stream | Role::Bound(_) | Role::Listener(_) => {
-                return Err(errno::of(libc::EINVAL));
-            }
+            Role::Datagram | Role::Stream | Role::Bound(_) => 0,
+            Role::Listener(_) => return Err(errno::of(libc::EINVAL)),
         })
     }
 
@@ -283,10 +285,8 @@ impl<O: Observer> Host<O> {
                 self.stack.connection(id).map_or(0, |connection| connection.unacknowledged())
             }
             Role::Udp(id) => self.stack.udp_unsent_bytes(id),
-            Role::Datagram => 0,
-            Role::Stream | Role::Bound(_) | Role::Listener(_) => {
-                return Err(errno::of(libc::EINVAL));
-            }
+            Role::Datagram | Role::Stream | Role::Bound(_) => 0,
+            Role::Listener(_) => return Err(errno::of(libc::EINVAL)),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Sockets of two hosts on one in-memory link, in virtual time.
 
+mod options;
 mod poll;
 mod support;
 mod tcp;

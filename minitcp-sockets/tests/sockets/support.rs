@@ -1,17 +1,27 @@
 //! Two hosts, two queues and a clock that jumps. While one host's call waits, the other runs.
 
+// Several test programs share this file, and none uses all of it.
+#![allow(dead_code)]
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use minitcp_proto::wire::ip;
+use minitcp_proto::wire::tcp::{Flags, Segment};
+use minitcp_proto::wire::udp::{self, Datagram};
 use minitcp_proto::{Config, Driver, Instant, Limits, Memory, Observer, RxMeta, Seed, Stack};
-use minitcp_sockets::Net;
+use minitcp_sockets::{
+    Domain, MsgFlags, Net, OptionValue, PollFd, PollFlags, Runtime as _, Socket, SocketOption, Type,
+};
 
 pub(crate) const CLIENT: &str = "10.0.0.1";
 pub(crate) const SERVER: &str = "10.0.0.2";
+pub(crate) const CLIENT_V6: &str = "fd00::1";
+pub(crate) const SERVER_V6: &str = "fd00::2";
 
 /// What the other host does while this one waits; it says when it must run again.
 type Other = Box<dyn FnMut() -> Option<Instant>>;
@@ -20,10 +30,59 @@ type Other = Box<dyn FnMut() -> Option<Instant>>;
 pub(crate) struct Wire {
     now: Cell<Instant>,
     queues: [RefCell<VecDeque<Vec<u8>>>; 2],
+    /// What was sent and not looked at yet, also what was lost.
+    seen: RefCell<Vec<Packet>>,
     /// Every packet is lost.
     pub(crate) cut: Cell<bool>,
     /// The cable is gone: turns fail.
     pub(crate) broken: Cell<bool>,
+}
+
+/// Which host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Client,
+    Server,
+}
+
+/// A packet on the wire.
+#[derive(Clone, Debug)]
+pub(crate) struct Packet {
+    /// When it left.
+    pub(crate) at: Instant,
+    pub(crate) from: Side,
+    pub(crate) to: IpAddr,
+    pub(crate) hop_limit: u8,
+    pub(crate) traffic_class: u8,
+    protocol: u8,
+    payload: Vec<u8>,
+}
+
+impl Packet {
+    fn new(at: Instant, side: usize, packet: &[u8]) -> Self {
+        let ip::IpPacket { dst: to, hop_limit, traffic_class, protocol, payload, .. } =
+            ip::parse(packet).unwrap();
+        let from = if side == 0 { Side::Client } else { Side::Server };
+        Self { at, from, to, hop_limit, traffic_class, protocol, payload: payload.to_vec() }
+    }
+
+    pub(crate) fn segment(&self) -> Option<Segment<'_>> {
+        (self.protocol == ip::protocol::TCP).then(|| Segment::parse(&self.payload).unwrap())
+    }
+
+    pub(crate) fn datagram(&self) -> Option<Datagram<'_>> {
+        (self.protocol == ip::protocol::UDP).then(|| udp::parse(&self.payload).unwrap())
+    }
+
+    pub(crate) fn flags(&self) -> Flags {
+        self.segment().map_or(Flags::empty(), |segment| segment.flags)
+    }
+
+    /// Octets of data in the segment or datagram.
+    pub(crate) fn len(&self) -> usize {
+        let segment = self.segment().map(|segment| segment.payload.len());
+        segment.or_else(|| self.datagram().map(|datagram| datagram.payload.len())).unwrap_or(0)
+    }
 }
 
 /// One end of the wire.
@@ -54,6 +113,8 @@ impl End {
         while let Some(transmit) = stack.poll_transmit(self.wire.now.get()) {
             let mut packet = vec![0; transmit.len()];
             transmit.copy_to(&mut packet).unwrap();
+            let seen = Packet::new(self.wire.now.get(), self.side, &packet);
+            self.wire.seen.borrow_mut().push(seen);
             if !self.wire.cut.get() {
                 self.wire.queues[1 - self.side].borrow_mut().push_back(packet);
             }
@@ -116,14 +177,26 @@ impl Pair {
     }
 
     pub(crate) fn with_limits(limits: &Limits) -> Self {
+        Self::with(limits, |_| {})
+    }
+
+    /// Two hosts whose configuration is changed by `change`.
+    pub(crate) fn configured(change: impl Fn(&mut Config)) -> Self {
+        Self::with(&Limits { buffer_bytes: 4 << 20, ..Limits::default() }, change)
+    }
+
+    fn with(limits: &Limits, change: impl Fn(&mut Config)) -> Self {
         let wire = Rc::new(Wire::default());
-        let host = |address: &str, side| {
-            let config = Config::new(address.parse::<Ipv4Addr>().unwrap(), 24);
+        let host = |address: &str, address_v6: &str, side| {
+            let mut config = Config::new(address.parse::<Ipv4Addr>().unwrap(), 24);
+            config.add_address(address_v6.parse::<Ipv6Addr>().unwrap(), 64);
+            change(&mut config);
             let seed = Seed::from_u64(u64::try_from(side).unwrap());
             let stack = Stack::new(config, Memory::allocate(limits), seed);
             Net::new(stack, End { wire: Rc::clone(&wire), side, other: None, waits: 0 })
         };
-        let pair = Self { client: host(CLIENT, 0), server: host(SERVER, 1), wire: wire.clone() };
+        let (client, server) = (host(CLIENT, CLIENT_V6, 0), host(SERVER, SERVER_V6, 1));
+        let pair = Self { client, server, wire: wire.clone() };
         pair.while_client_waits(|| {});
         pair.while_server_waits(|| {});
         pair
@@ -161,11 +234,131 @@ impl Pair {
         }
     }
 
+    /// Lets `span` pass for both hosts, to the octet and the timer.
+    pub(crate) fn pass_both(&self, span: Duration) {
+        let until = self.now() + span;
+        self.settle();
+        while self.now() < until {
+            self.client.turn(Some(until)).unwrap();
+            self.server.turn(Some(Instant::ZERO)).unwrap();
+        }
+        self.settle();
+    }
+
+    /// What was sent since the last look.
+    pub(crate) fn seen(&self) -> Vec<Packet> {
+        self.wire.seen.take()
+    }
+
+    /// As `seen`, of one host.
+    pub(crate) fn sent_by(&self, side: Side) -> Vec<Packet> {
+        self.seen().into_iter().filter(|packet| packet.from == side).collect()
+    }
+
+    pub(crate) fn client_socket(&self, domain: Domain, kind: Type) -> Raw {
+        Socket::new(&self.client, domain, kind).unwrap()
+    }
+
+    pub(crate) fn server_socket(&self, domain: Domain, kind: Type) -> Raw {
+        Socket::new(&self.server, domain, kind).unwrap()
+    }
+
+    pub(crate) fn stream(&self) -> Raw {
+        self.client_socket(Domain::V4, Type::Stream)
+    }
+
+    /// The server's socket, bound to port 80 and listening.
+    pub(crate) fn listener(&self) -> Raw {
+        let listener = self.server_socket(Domain::V4, Type::Stream);
+        listener.bind(server(80)).unwrap();
+        listener.listen(16).unwrap();
+        listener
+    }
+
+    /// A connection to `listener`, both ends of it, and an empty log.
+    pub(crate) fn connect(&self, listener: &Raw) -> (Raw, Raw) {
+        let client = self.stream();
+        client.connect(server(80)).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        self.settle();
+        self.seen();
+        (client, accepted)
+    }
+
+    /// A connection between two sockets, client and server.
+    pub(crate) fn connected(&self) -> (Raw, Raw) {
+        self.connect(&self.listener())
+    }
+
+    /// Two bound datagram sockets, on ports 4000 of the client and 5000 of the server.
+    pub(crate) fn datagrams(&self) -> (Raw, Raw) {
+        let client = self.client_socket(Domain::V4, Type::Datagram);
+        client.bind(addr(CLIENT, 4000)).unwrap();
+        let socket = self.server_socket(Domain::V4, Type::Datagram);
+        socket.bind(server(5000)).unwrap();
+        (client, socket)
+    }
+
     /// Connections of the client and the server, those that close in the background included.
     pub(crate) fn connections(&self) -> (u32, u32) {
         let count = |net: &Net<End>| net.with_stack(|stack| stack.usage().connections).unwrap();
         (count(&self.client), count(&self.server))
     }
+}
+
+/// The BSD face.
+pub(crate) type Raw = Socket<Net<End>>;
+
+pub(crate) const NONE: MsgFlags = MsgFlags::empty();
+
+pub(crate) fn addr(address: &str, port: u16) -> SocketAddr {
+    SocketAddr::new(address.parse::<IpAddr>().unwrap(), port)
+}
+
+pub(crate) fn server(port: u16) -> SocketAddr {
+    addr(SERVER, port)
+}
+
+/// The `errno` value with which a call failed.
+#[track_caller]
+pub(crate) fn errno<T>(result: io::Result<T>) -> i32 {
+    result.err().expect("should fail").raw_os_error().expect("an errno value")
+}
+
+/// Sets an option that takes this value.
+#[track_caller]
+pub(crate) fn set(socket: &Raw, option: SocketOption, value: impl Into<OptionValue>) {
+    socket.set_option(option, value.into()).unwrap();
+}
+
+pub(crate) const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+pub(crate) const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// What `poll` says of `socket` now.
+pub(crate) fn ready(socket: &Raw) -> PollFlags {
+    let mut fds = [PollFd::new(socket, PollFlags::IN | PollFlags::OUT | PollFlags::RDHUP)];
+    let count = socket.runtime().poll(&mut fds, Some(Duration::ZERO)).unwrap();
+    assert_eq!(count == 1, !fds[0].ready().is_empty());
+    fds[0].ready()
+}
+
+/// Lengths of the segments or datagrams that carry something.
+pub(crate) fn lens(packets: &[Packet]) -> Vec<usize> {
+    packets.iter().map(Packet::len).filter(|len| *len > 0).collect()
+}
+
+/// All that can be read now.
+pub(crate) fn read_all(socket: &Raw) -> Vec<u8> {
+    let (mut data, mut all) = (vec![0; 1 << 16], Vec::new());
+    while let Ok(len @ 1..) = socket.recv(&mut data, MsgFlags::DONTWAIT) {
+        all.extend_from_slice(&data[..len]);
+    }
+    all
 }
 
 fn alternate(net: Net<End>, mut program: impl FnMut() + 'static) -> Other {
