@@ -10,8 +10,11 @@ step() {
     "$@"
 }
 
+features=minitcp-sockets/tokio,minitcp-sockets/futures-io,minitcp-sockets/capi
+
 step cargo fmt --all --check
 step cargo clippy --workspace --all-targets --locked -- -D warnings
-RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --locked
+step cargo clippy --workspace --all-targets --features "$features" --locked -- -D warnings
+RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --features "$features" --locked
 step cargo build -p minitcp-proto --no-default-features --locked
 step scripts/test.sh

@@ -46,6 +46,9 @@ count() {
     done < <(grep -E "$1" "$log" || true)
 }
 
+# What is off unless asked for, and tested all the same.
+features=minitcp-sockets/tokio,minitcp-sockets/futures-io,minitcp-sockets/capi
+
 install_missing
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -54,7 +57,7 @@ failed=0
 status=0
 
 echo "== cargo test"
-cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log" || status=1
+cargo test --workspace --features "$features" --locked --no-fail-fast 2>&1 | tee "$log" || status=1
 count '^test result: '
 
 echo "== end to end"

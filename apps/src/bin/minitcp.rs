@@ -14,6 +14,7 @@ struct Tool {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, and it is read once")]
 enum Command {
     Demo(demo::Args),
     BenchServer(bench_server::Args),
