@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # How fast is MiniTCP beside smoltcp, and beside a TCP that does nothing?
 #
-# usage: scripts/bench.sh tun|offload|plain [--reps N] [--secs S] [--only TEXT[,TEXT]]
+# usage: scripts/bench.sh tun|offload|plain|pingpong [--reps N] [--secs S] [--only TEXT[,TEXT]]
 #
 # "offload" are the rows with super-packets and checksum offload, "plain" those without, "tun" is
-# both in one run.
+# both in one run. "pingpong" is one octet there and back, on two CPUs and on one, for the stack in
+# its own loop, under blocking sockets with threads, smoltcp and the kernel.
 #
 # Needs root, two CPUs and Debian's packages iproute2, util-linux, procps and python3. All traffic
 # stays in network namespaces that the run makes and removes. Samples go to $OUT/tun.jsonl
 # (OUT=out/bench), the table to standard output. MINITCP is the command of our stack
 # (target/release/minitcp bench-server --tun tun0 --addr 10.77.0.1), which also takes --offload
-# on|off; without the program the peers run alone. BENCH_RUNNER=/path/run.py takes another runner with the same options (tun, --bin,
-# --out, --reps, --secs, --only, --stack) instead of scripts/bench-peers/run_tun.py.
+# on|off; without the program the peers run alone. BENCH_RUNNER=/path/run.py takes another runner
+# with the same options (tun, --bin, --out, --reps, --secs, --only, --stack) instead of
+# scripts/bench-peers/run_tun.py, but for "pingpong".
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -48,11 +50,12 @@ tun() {
     if [ -n "$command" ]; then
         stack=(--stack "minitcp plain=$command --offload off"
             --stack "minitcp vnet=$command --offload on")
+        [ "$rows" != pingpong ] || stack+=(--stack "minitcp threads=$command --offload off --threads")
     else
         echo "bench.sh: no $program; measuring the peers alone" >&2
     fi
     local options=("${stack[@]}" --bin "$peers_target/release" --out "$out" "$@")
-    if [ -n "${BENCH_RUNNER:-}" ]; then
+    if [ -n "${BENCH_RUNNER:-}" ] && [ "$rows" != pingpong ]; then
         # That runner heeds the first --only, so one of the caller wins over this.
         local only="minitcp,smoltcp tun sock,smoltcp tun vnet,toy"
         case $rows in
@@ -65,6 +68,10 @@ tun() {
         case $rows in
             offload) only=vnet ;;
             plain) only="minitcp plain,smoltcp sock,toy ack" ;;
+            pingpong)
+                only="minitcp plain,minitcp threads,smoltcp sock=64K,linux"
+                options+=(--dirs rr,rr1)
+                ;;
         esac
         # The last --only counts there.
         python3 "$root/scripts/bench-peers/run_tun.py" --only "$only" "${options[@]}"
@@ -72,7 +79,7 @@ tun() {
 }
 
 rows=${1:-}
-case $rows in tun | offload | plain) shift ;; *) usage ;; esac
+case $rows in tun | offload | plain | pingpong) shift ;; *) usage ;; esac
 [ "$(id -u)" = 0 ] || { echo "bench.sh: must be root" >&2; exit 1; }
 need cargo ip taskset sysctl python3
 build

@@ -6,6 +6,7 @@
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::{Arc, Barrier};
 
 use anyhow::Context as _;
 use minitcp_driver_tun::{TunConfig, TunDriver, TunOffloads};
@@ -13,7 +14,9 @@ use minitcp_proto::{
     BindError, Config, ConnectionId, Driver as _, Limits, Memory, Observer, Offload, RecvError,
     SocketId, Stack,
 };
+use minitcp_sockets::ThreadedNet;
 
+use crate::bench_threads;
 use crate::cli;
 use crate::interrupt::Interrupt;
 use crate::seed::random_seed;
@@ -42,6 +45,9 @@ pub struct Args {
     /// Whether the device does checksums and segmentation for the stack, as far as it can
     #[arg(long, value_enum, default_value_t = OffloadChoice::On)]
     offload: OffloadChoice,
+    /// Serve with blocking sockets and a thread for each connection, instead of one loop
+    #[arg(long)]
+    threads: bool,
 }
 
 /// What `--offload` takes.
@@ -79,19 +85,40 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ..Limits::default()
     };
     let mut stack = Stack::new(config, Memory::allocate(&limits), random_seed()?);
+    let says = format!(
+        "{}: {} serves ports 5001, 5002 and 5003; offloads: {}",
+        args.tun,
+        args.addr,
+        driver.offloads()
+    );
+    if args.threads {
+        let done = Arc::new(Barrier::new(2));
+        let other = Arc::clone(&done);
+        let _interrupt = Interrupt::install(move || {
+            other.wait();
+        })?;
+        let net = ThreadedNet::new(stack, driver)?;
+        bench_threads::serve(&net, args.addr.into()).context("cannot listen")?;
+        say(&says)?;
+        done.wait();
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut server = BenchServer::new(&mut stack, args.addr.into()).context("cannot listen")?;
-
     let waker = driver.waker();
     let interrupt = Interrupt::install(move || waker.wake().unwrap_or_default())?;
-    let mut out = std::io::stdout();
-    let (tun, address, offloads) = (&args.tun, args.addr, driver.offloads());
-    writeln!(out, "{tun}: {address} serves ports 5001, 5002 and 5003; offloads: {offloads}")?;
-    out.flush()?;
+    say(&says)?;
     while !interrupt.is_raised() {
         driver.turn(&mut stack, None)?;
         server.serve(&mut stack);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells whoever started us that we are ready.
+fn say(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout();
+    writeln!(out, "{text}")?;
+    out.flush()
 }
 
 /// The server's whole state: which of the three a connection belongs to is its local port.
@@ -195,9 +222,9 @@ const SINGLES_BUFFER: u32 = 512 << 10;
 const BURSTS_BUFFER: u32 = 2 << 20;
 /// Packets that a TUN device queues unless told otherwise.
 const DEFAULT_QUEUE_LEN: u32 = 500;
-const SINK: u16 = 5001;
-const SOURCE: u16 = 5002;
-const ECHO: u16 = 5003;
+pub(crate) const SINK: u16 = 5001;
+pub(crate) const SOURCE: u16 = 5002;
+pub(crate) const ECHO: u16 = 5003;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 128;
 /// Connections that may fill both of their buffers at the same time.

@@ -2,6 +2,7 @@
 //! the `minitcp` command-line tool.
 
 pub mod bench_server;
+mod bench_threads;
 pub mod chat;
 pub mod cli;
 pub mod demo;

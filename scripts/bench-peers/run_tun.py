@@ -2,19 +2,20 @@
 """How do stacks behind a TUN device compare, each against this machine's kernel?
 
 usage: run_tun.py --bin DIR [--out DIR] [--reps N] [--secs S] [--only TEXT[,TEXT]]
-                  [--stack 'NAME=COMMAND']...
+                  [--dirs DIR[,DIR]] [--stack 'NAME=COMMAND']...
 
 --bin    directory of kpeer, smol_tun and floor
 --out    directory of tun.jsonl, which gets one line for each sample (./out)
 --reps   repetitions (3); --secs: seconds of each sample (3)
 --only   only the stacks whose name contains one of the texts
+--dirs   only these directions: in,out,rr,rr1
 --stack  one more stack: a command that creates tun0, owns 10.77.0.1, listens on 5001 (sink),
          5002 (source) and 5003 (echo), prints a line when the device exists, ends on SIGTERM
 
 A sample is a new network namespace with one stack on CPU 1 and the kernel's peer, 10.77.0.2, on
 CPU 0; the namespace goes when the sample ends. Repetitions are interleaved, so that a slow minute
 of the machine meets every stack. "in" is kernel to stack, "out" stack to kernel, "rr" one-octet
-ping-pong. CPU is that of the stack's process, and includes the kernel's work inside its writes.
+ping-pong, "rr1" the same with both on one CPU. CPU is that of the stack's process, and includes the kernel's work inside its writes.
 A sample whose processes had to wait for a CPU ("starved") is repeated, and left out of the table
 if a better one exists. What is measured has priority over the rest of the machine. Needs root, two
 CPUs, ip and taskset.
@@ -22,12 +23,14 @@ CPUs, ip and taskset.
 import argparse, json, os, select, shlex, signal, statistics, subprocess, sys, time
 
 NAMESPACE = f"minitcp-bench-{os.getpid()}"
+OTHER_NAMESPACE = f"{NAMESPACE}-other"
 STACK_CPU, PEER_CPU = "1", "0"
 STARVED = 0.12  # seconds of waiting for a CPU in each second; more spoils the sample
 TRIES = 3
 CALM_CPUS, CALM_WAIT_S = 0.15, 20  # how busy others may be at the start, how long to wait for it
 READY_WAIT_S = 10
-DIRECTIONS = {"in": ("send", 5001), "out": ("recv", 5002), "rr": ("rr", 5003)}
+DIRECTIONS = {"in": ("send", 5001), "out": ("recv", 5002), "rr": ("rr", 5003), "rr1": ("rr", 5003)}
+KERNEL = "linux veth"  # Not behind a TUN device: two namespaces, and kserv in the other one.
 
 
 def main():
@@ -43,6 +46,8 @@ def main():
         for rep in range(args.reps):
             for name, commands in stacks if rep % 2 == 0 else reversed(stacks):
                 for direction, command in commands.items():
+                    if direction not in args.dirs.split(","):
+                        continue
                     sample = {"stack": name, "direction": direction, "rep": rep}
                     sample |= best_sample(args, direction, command)
                     samples.append(sample)
@@ -70,6 +75,7 @@ def arguments():
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--secs", type=float, default=3)
     parser.add_argument("--only", default="")
+    parser.add_argument("--dirs", default=",".join(DIRECTIONS))
     parser.add_argument("--stack", action="append", default=[])
     return parser.parse_args()
 
@@ -93,6 +99,8 @@ def all_stacks(args):
     ):
         modes = {"in": "tcpsink", "out": "tcpsource"}
         stacks.append((name, {d: [floor, mode, *options] for d, mode in modes.items()}))
+    kserv = [f"{args.bin}/kserv"]
+    stacks.append((KERNEL, {"rr": kserv, "rr1": kserv}))
     return stacks
 
 
@@ -116,13 +124,23 @@ def take_sample(args, direction, command):
         inside("sysctl -qw", "net.ipv4.tcp_rmem=4096 131072 33554432")
         inside("sysctl -qw", "net.ipv4.tcp_wmem=4096 65536 16777216")
         prefix = f"ip netns exec {NAMESPACE} taskset -c"
+        is_kernel = command[0].endswith("kserv")
+        if is_kernel:
+            connect_kernel()
+            prefix_of_server = prefix.replace(NAMESPACE, OTHER_NAMESPACE)
+        else:
+            prefix_of_server = prefix
+        cpu = PEER_CPU if direction == "rr1" else STACK_CPU
         server = subprocess.Popen(
-            [*prefix.split(), STACK_CPU, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [*prefix_of_server.split(), cpu, *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         wait_until_ready(server)
-        inside("sysctl -qw net.ipv6.conf.tun0.disable_ipv6=1")
-        inside("ip addr add 10.77.0.2/24 dev tun0")
-        inside("ip link set tun0 up")
+        if not is_kernel:
+            inside("sysctl -qw net.ipv6.conf.tun0.disable_ipv6=1")
+            inside("ip addr add 10.77.0.2/24 dev tun0")
+            inside("ip link set tun0 up")
         time.sleep(0.2)
         mode, port = DIRECTIONS[direction]
         peer = f"{prefix} {PEER_CPU} {shlex.quote(args.bin)}/kpeer {mode} --addr 10.77.0.1:{port}"
@@ -132,7 +150,17 @@ def take_sample(args, direction, command):
     finally:
         if server is not None:
             end(server)
-        subprocess.run(["ip", "netns", "del", NAMESPACE], stderr=subprocess.DEVNULL)
+        for namespace in NAMESPACE, OTHER_NAMESPACE:
+            subprocess.run(["ip", "netns", "del", namespace], stderr=subprocess.DEVNULL)
+
+
+def connect_kernel():
+    """Another namespace with 10.77.0.1, at the other end of a veth pair."""
+    run(f"ip netns add {OTHER_NAMESPACE}")
+    run(f"ip link add veth0 netns {NAMESPACE} type veth peer name veth0 netns {OTHER_NAMESPACE}")
+    for namespace, address in (NAMESPACE, "10.77.0.2"), (OTHER_NAMESPACE, "10.77.0.1"):
+        run(f"ip -n {namespace} addr add {address}/24 dev veth0")
+        run(f"ip -n {namespace} link set veth0 up")
 
 
 def wait_until_ready(server):
@@ -193,6 +221,8 @@ def table(names, samples):
         ("rr p50 us", "rr", "p50_us"),
         ("rr p99 us", "rr", "p99_us"),
         ("rr CPU us", "rr", "srv_cpu_us"),
+        ("rr1 p50 us", "rr1", "p50_us"),
+        ("rr1 p99 us", "rr1", "p99_us"),
     ]
     lines = [["min/median/max"] + [title for title, _, _ in columns]]
     for name in names:

@@ -1,0 +1,283 @@
+//! *Threaded*: sockets that many threads use, and a thread of its own that attends to the driver.
+//!
+//! Who turns the driver? A thread that waits does it itself where it is the only busy one, so that
+//! what it waits for needs no second thread to be woken. In all other cases the *deputy* does, the
+//! runtime's own thread: in a crowd, when tasks wait, or when nobody does. Once the busy thread
+//! has what it waited for, nobody turns the driver at first, since that thread will be back at
+//! once; the deputy only watches, once in a tick, whether it was, and sleeps for good while the
+//! thread does nothing but wait with the driver.
+//!
+//! ```text
+//!             the busy thread leaves          nobody turned for a tick
+//!   Asleep ──────────────────────────► Watch ─────────────────────────► Lead
+//!      ▲  nothing happened for a tick    │  ▲  it woke the busy thread    │
+//!      └─────────────────────────────────┘  └────────────────────────────┘
+//!                                        a crowd, or a task: Lead at once
+//! ```
+//!
+//! Two different sleepers that had news within 10 ms are a crowd. A thread that has long waited
+//! in vain, such as one that accepts, makes none.
+
+mod attend;
+mod bed;
+mod counters;
+mod guard;
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use minitcp_proto::{Instant, Observer, Park, Stack};
+
+use crate::errno;
+use crate::host::{Host, Sleeper, SocketHandle};
+use crate::poll::PollFlags;
+use crate::runtime::Runtime;
+use attend::{Core, Duty, Shared};
+use bed::SLEEPER;
+pub use counters::Counters;
+use counters::Counts;
+use guard::NOBODY;
+
+/// A stack and its driver, for sockets that any number of threads use. A clone is another handle
+/// to the same. The driver's thread ends when all handles and sockets are gone; what closed
+/// connections had still to send is lost then, unless it was waited for with
+/// [`drain`](Self::drain).
+///
+/// Calls from inside the observer, which runs while the stack is in use, fail with `EDEADLK`.
+/// When the driver fails, every call that waits fails with its error, now and later.
+pub struct ThreadedNet<O: Observer = ()> {
+    owner: Arc<Owner<O>>,
+}
+
+/// What the handles share, and the driver's thread does not: its drop ends the thread.
+struct Owner<O: Observer> {
+    shared: Arc<Shared<O>>,
+    deputy: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl ThreadedNet {
+    /// Makes this the one that sockets of this process use that are made without naming one, as
+    /// with [`TcpStream::connect`](crate::TcpStream::connect). `false` if there is one already; it
+    /// stays then.
+    pub fn install(self) -> bool {
+        INSTALLED.set(self).is_ok()
+    }
+
+    /// The one that was [installed](Self::install).
+    ///
+    /// # Errors
+    /// `ENETDOWN` if there is none.
+    pub fn installed() -> io::Result<Self> {
+        INSTALLED.get().cloned().ok_or_else(|| errno::of(libc::ENETDOWN))
+    }
+}
+
+static INSTALLED: OnceLock<ThreadedNet> = OnceLock::new();
+
+impl<O: Observer + Send + 'static> ThreadedNet<O> {
+    /// Sockets over `stack`, whose packets and time `driver` brings. Starts a thread.
+    ///
+    /// # Errors
+    /// When no thread can be had.
+    pub fn new<D>(stack: Stack<'static, O>, driver: D) -> io::Result<Self>
+    where
+        D: Park + Send + 'static,
+        D::Error: Into<io::Error>,
+    {
+        let shared = Arc::new(Shared {
+            unpark: Box::new(driver.unparker()),
+            clock: Box::new(driver.clock()),
+            core: Mutex::new(Core {
+                host: Host::new(stack),
+                driver: Some(Box::new(driver)),
+                parked_until: Instant::ZERO,
+                kicked: false,
+                duty: Duty::Lead,
+                attended: 0,
+                busy: None,
+                crowded_until: Instant::ZERO,
+                failed: None,
+                stop: false,
+            }),
+            duty_changed: Condvar::new(),
+            ended: Mutex::default(),
+            holder: AtomicUsize::new(NOBODY),
+            contenders: AtomicUsize::new(0),
+            counts: Counts::default(),
+        });
+        let theirs = Arc::clone(&shared);
+        let deputy =
+            thread::Builder::new().name("minitcp".to_owned()).spawn(move || theirs.serve())?;
+        Ok(Self { owner: Arc::new(Owner { shared, deputy: Mutex::new(Some(deputy)) }) })
+    }
+}
+
+impl<O: Observer> ThreadedNet<O> {
+    /// Looks at the stack itself, for counters and the like. Sockets cannot be used meanwhile.
+    ///
+    /// # Errors
+    /// `EDEADLK` from inside the observer.
+    pub fn with_stack<T>(&self, look: impl FnOnce(&mut Stack<'static, O>) -> T) -> io::Result<T> {
+        self.with(|host| look(&mut host.stack))
+    }
+
+    /// Waits until all closed connections have finished in the background, at most for `timeout`;
+    /// `false` if some have not. A program calls it before it exits.
+    ///
+    /// # Errors
+    /// Those of the driver.
+    pub fn drain(&self, timeout: Duration) -> io::Result<bool> {
+        let deadline = self.now()? + timeout;
+        loop {
+            let (open, all, next) = self.with_stack(|stack| {
+                let open = stack.connection_ids().count();
+                (open, stack.usage().connections, stack.poll_timeout())
+            })?;
+            if usize::try_from(all).is_ok_and(|all| all <= open) {
+                return Ok(true);
+            }
+            let now = self.now()?;
+            if now >= deadline {
+                return Ok(false);
+            }
+            // No socket has news of them: look again when something was due.
+            let next = next.unwrap_or(deadline).min(deadline).min(now + DRAIN_STEP);
+            let _ = self.wait(&[], Some(next), |_| Poll::<io::Result<()>>::Pending);
+        }
+    }
+
+    /// What has been done so far.
+    pub fn counters(&self) -> Counters {
+        self.owner.shared.counts.read()
+    }
+
+    /// For a task: `attempt`, and where it would wait, the task is woken when it is worth another.
+    pub(crate) fn poll_attempt<T>(
+        &self,
+        cx: &mut Context<'_>,
+        (handle, interest): (SocketHandle, PollFlags),
+        attempt: impl FnOnce(&mut Host<O>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let shared = &*self.owner.shared;
+        let mut core = shared.lock()?;
+        let result = attempt(&mut core.host);
+        if result.is_pending() {
+            core.check()?;
+            let sleeper = Sleeper { waker: cx.waker().clone(), is_thread: false };
+            core.host.register(handle, interest, &sleeper);
+            shared.appoint(&mut core, Duty::Lead);
+        }
+        shared.finish(core);
+        result
+    }
+}
+
+const DRAIN_STEP: Duration = Duration::from_millis(10);
+
+impl<O: Observer> Runtime for ThreadedNet<O> {
+    type Observer = O;
+
+    fn with<T>(&self, act: impl FnOnce(&mut Host<O>) -> T) -> io::Result<T> {
+        let shared = &*self.owner.shared;
+        let mut core = shared.lock()?;
+        let value = act(&mut core.host);
+        shared.finish(core);
+        Ok(value)
+    }
+
+    fn wait<T>(
+        &self,
+        on: &[(SocketHandle, PollFlags)],
+        deadline: Option<Instant>,
+        mut attempt: impl FnMut(&mut Host<O>) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        let shared = &*self.owner.shared;
+        let mut core = shared.lock()?;
+        let mut led = false;
+        let result = loop {
+            if let Poll::Ready(result) = attempt(&mut core.host) {
+                break result;
+            }
+            if let Err(error) = core.check() {
+                break Err(error);
+            }
+            if deadline.is_some_and(|deadline| (shared.clock)() >= deadline) {
+                core.host.pass_on(on);
+                break Err(errno::would_block());
+            }
+            if core.driver.is_none() || shared.is_crowded(&core) {
+                core = shared.sleep(core, on, deadline);
+                continue;
+            }
+            led = true;
+            if shared.exchange(&mut core) {
+                core = shared.make_way(core);
+            } else if let Poll::Ready(result) = attempt(&mut core.host) {
+                break result;
+            } else {
+                core = shared.park(core, deadline);
+            }
+        };
+        if led {
+            shared.note_news(&mut core, &SLEEPER.with(|(_, sleeper)| sleeper.clone()));
+        }
+        if shared.is_crowded(&core) {
+            shared.appoint(&mut core, Duty::Lead);
+        } else if core.duty == Duty::Asleep {
+            shared.appoint(&mut core, Duty::Watch);
+        }
+        shared.finish(core);
+        result
+    }
+
+    /// Nothing to do: every call lets what it queued leave before it returns.
+    fn push(&self, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn now(&self) -> io::Result<Instant> {
+        Ok((self.owner.shared.clock)())
+    }
+
+    fn end(&self, socket: SocketHandle) {
+        let shared = &*self.owner.shared;
+        match shared.lock() {
+            Ok(mut core) => {
+                core.host.end(socket);
+                shared.finish(core);
+            }
+            Err(_) => shared.ended.lock().unwrap_or_else(PoisonError::into_inner).push(socket),
+        }
+    }
+}
+
+impl<O: Observer> Drop for Owner<O> {
+    fn drop(&mut self) {
+        self.shared.lock_first().stop = true;
+        self.shared.duty_changed.notify_one();
+        (self.shared.unpark)();
+        let deputy = self.deputy.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        // The last socket may have been dropped by a task that the deputy itself woke.
+        if let Some(deputy) = deputy.filter(|deputy| deputy.thread().id() != thread::current().id())
+        {
+            let _ = deputy.join();
+        }
+    }
+}
+
+impl<O: Observer> Clone for ThreadedNet<O> {
+    fn clone(&self) -> Self {
+        Self { owner: Arc::clone(&self.owner) }
+    }
+}
+
+impl<O: Observer> fmt::Debug for ThreadedNet<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadedNet").finish_non_exhaustive()
+    }
+}
