@@ -162,7 +162,7 @@ judged() {
     cat "$work/complaints"
     [ ! -s "$work/complaints" ]
     [ "$(tshark -r "$work/server.pcap" "${checksums[@]}" -Y 'tcp.checksum.status == "Good"' \
-        | wc -l)" -gt 5000 ]
+        | wc -l)" -gt 500 ] # Most octets come in super-packets.
 }
 checksums=(-o ip.check_checksum:TRUE -o tcp.check_checksum:TRUE -o udp.check_checksum:TRUE)
 
