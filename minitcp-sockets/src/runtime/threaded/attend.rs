@@ -63,8 +63,10 @@ pub(super) enum Duty {
     Asleep,
 }
 
-/// How long packets may lie unattended after a lone thread has left the driver.
-const TICK: Duration = Duration::from_millis(1);
+/// How long the deputy first waits before it looks whether a busy thread was back, and at most. The
+/// wait doubles each time it was: packets may lie unattended for twice as long as it has come to.
+const FIRST_TICK: Duration = Duration::from_millis(1);
+const LAST_TICK: Duration = Duration::from_millis(8);
 
 /// How long two who had news one after the other count as a crowd.
 const CROWD: Duration = Duration::from_millis(10);
@@ -240,6 +242,7 @@ impl<O: Observer> Shared<O> {
     /// The deputy's life.
     pub(super) fn serve(&self) {
         let mut core = self.lock_first();
+        let mut tick = FIRST_TICK;
         while !core.stop {
             core = match core.duty {
                 _ if core.failed.is_some() => core.wait(&self.duty_changed, None),
@@ -251,11 +254,13 @@ impl<O: Observer> Shared<O> {
                 Duty::Asleep => core.wait(&self.duty_changed, None),
                 Duty::Watch => {
                     let seen = core.attended;
-                    let mut core = core.wait(&self.duty_changed, Some(TICK));
+                    let mut core = core.wait(&self.duty_changed, Some(tick));
                     self.counts.ticks.fetch_add(1, Ordering::Relaxed);
+                    tick = LAST_TICK.min(2 * tick);
                     if core.duty == Duty::Watch && core.attended == seen {
                         let is_free = core.driver.is_some();
                         core.duty = if is_free { Duty::Lead } else { Duty::Asleep };
+                        tick = FIRST_TICK;
                     }
                     core
                 }
