@@ -12,7 +12,8 @@ pub(super) struct Counts {
     pub(super) ticks: AtomicU64,
 }
 
-/// What a [`ThreadedNet`] has done since it was made: nobody should be busy where nothing happens.
+/// What a [`ThreadedNet`](super::ThreadedNet) has done since it was made: nobody should be busy
+/// where nothing happens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Turns of the driver, by whatever thread.
