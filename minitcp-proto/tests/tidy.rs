@@ -287,3 +287,31 @@ fn crates_depend_downwards_only() {
     }
     report(complaints);
 }
+
+/// The code blocks of a page, each as its lines without indentation.
+fn quotations(page: &str) -> Vec<Vec<&str>> {
+    let blocks = page.split("```rust\n").skip(1);
+    blocks
+        .map(|rest| rest.split("```").next().unwrap_or("").lines().map(str::trim).collect())
+        .collect()
+}
+
+#[test]
+fn what_embedding_md_quotes_stands_in_an_example() {
+    let page = fs::read_to_string(root().join("docs/embedding.md")).unwrap();
+    let examples = sources(&root().join("minitcp-proto/examples"));
+    let stands = |quotation: &Vec<&str>| {
+        examples.iter().any(|example| {
+            let lines: Vec<&str> = example.text.lines().map(str::trim).collect();
+            lines.windows(quotation.len()).any(|window| window == quotation)
+        })
+    };
+    let quotations = quotations(&page);
+    assert!(quotations.len() >= 5, "the page has lost its quotations");
+    let stale = quotations.iter().filter(|quotation| !stands(quotation));
+    let complaints = stale.map(|lines| format!("docs/embedding.md: {}", lines.join("\n")));
+    report(complaints.collect());
+    let lengths = examples.iter().map(|example| (example, example.text.lines().count()));
+    let long = lengths.filter(|(_, lines)| *lines >= 120);
+    report(long.map(|(example, _)| complain(example, 120, "an example under 120 lines")).collect());
+}
