@@ -5,8 +5,10 @@
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU8;
 use std::process::ExitCode;
 use std::sync::{Arc, Barrier};
+use std::{io, thread};
 
 use anyhow::Context as _;
 use minitcp_driver_tun::{TunConfig, TunDriver, TunOffloads};
@@ -48,6 +50,9 @@ pub struct Args {
     /// Serve with blocking sockets and a thread for each connection, instead of one loop
     #[arg(long)]
     threads: bool,
+    /// Queues of the device, each served by a stack and a thread of its own
+    #[arg(long, default_value_t = NonZeroU8::MIN)]
+    queues: NonZeroU8,
 }
 
 /// What `--offload` takes.
@@ -74,9 +79,26 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if packets > DEFAULT_QUEUE_LEN {
         device = device.queue_len(2 * packets);
     }
-    let mut driver = TunDriver::open(&device)?;
+    let drivers = TunDriver::open_queues(&device, args.queues)?;
+    let offloads = drivers.first().map_or(TunOffloads::empty(), TunDriver::offloads);
+    let says = format!(
+        "{}: {} serves ports 5001, 5002 and 5003; queues: {}; offloads: {offloads}",
+        args.tun,
+        args.addr,
+        drivers.len(),
+    );
+    let hosts: anyhow::Result<Vec<_>> =
+        drivers.into_iter().map(|driver| Ok((host(args, &driver)?, driver))).collect();
+    if args.threads { serve_threads(args, hosts?, &says) } else { serve_loops(args, hosts?, &says) }
+}
+
+type Host = (Stack<'static>, TunDriver);
+
+/// A stack for `driver`.
+fn host(args: &Args, driver: &TunDriver) -> anyhow::Result<Stack<'static>> {
     let mut config = Config::new(args.addr, args.prefix);
     (config.mtu, config.offload) = (driver.mtu(), driver.offload());
+    config.ephemeral_ports = driver.ephemeral_ports();
     let has_bursts = driver.offload().contains(Offload::SEGMENTATION);
     let buffer = args.buffer.unwrap_or(if has_bursts { BURSTS_BUFFER } else { SINGLES_BUFFER });
     (config.receive_buffer, config.send_buffer) = (buffer, buffer);
@@ -84,39 +106,72 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         buffer_bytes: usize::try_from(buffer)?.saturating_mul(2 * FULL_BUFFERS).max(64 << 20),
         ..Limits::default()
     };
-    let mut stack = Stack::new(config, Memory::allocate(&limits), random_seed()?);
-    let says = format!(
-        "{}: {} serves ports 5001, 5002 and 5003; offloads: {}",
-        args.tun,
-        args.addr,
-        driver.offloads()
-    );
-    if args.threads {
-        let done = Arc::new(Barrier::new(2));
-        let other = Arc::clone(&done);
-        let _interrupt = Interrupt::install(move || {
-            other.wait();
-        })?;
+    Ok(Stack::new(config, Memory::allocate(&limits), random_seed()?))
+}
+
+/// With a thread for each connection.
+fn serve_threads(args: &Args, hosts: Vec<Host>, says: &str) -> anyhow::Result<ExitCode> {
+    let done = Arc::new(Barrier::new(2));
+    let other = Arc::clone(&done);
+    let _interrupt = Interrupt::install(move || {
+        other.wait();
+    })?;
+    let mut nets = Vec::new();
+    for (stack, driver) in hosts {
         let net = ThreadedNet::new(stack, driver)?;
         bench_threads::serve(&net, args.addr.into()).context("cannot listen")?;
-        say(&says)?;
-        done.wait();
-        return Ok(ExitCode::SUCCESS);
+        nets.push(net);
     }
-    let mut server = BenchServer::new(&mut stack, args.addr.into()).context("cannot listen")?;
-    let waker = driver.waker();
-    let interrupt = Interrupt::install(move || waker.wake().unwrap_or_default())?;
-    say(&says)?;
-    while !interrupt.is_raised() {
-        driver.turn(&mut stack, None)?;
-        server.serve(&mut stack);
-    }
+    say(says)?;
+    done.wait();
     Ok(ExitCode::SUCCESS)
 }
 
+/// With a loop and a thread for each queue.
+fn serve_loops(args: &Args, mut hosts: Vec<Host>, says: &str) -> anyhow::Result<ExitCode> {
+    let mut servers = Vec::new();
+    for (stack, _) in &mut hosts {
+        servers.push(BenchServer::new(stack, args.addr.into()).context("cannot listen")?);
+    }
+    let wakers: Vec<_> = hosts.iter().map(|(_, driver)| driver.waker()).collect();
+    let wake_all = move || wakers.iter().for_each(|waker| waker.wake().unwrap_or_default());
+    let interrupt = Interrupt::install(wake_all.clone())?;
+    say(says)?;
+    let serve = |(stack, driver): &mut Host, server: &mut BenchServer| {
+        let mut turn = || {
+            driver.turn(stack, None)?;
+            server.serve(stack);
+            Ok(())
+        };
+        let mut result: io::Result<()> = Ok(());
+        while result.is_ok() && !interrupt.is_raised() {
+            result = turn();
+        }
+        // If one cannot go on, all end.
+        interrupt.raise();
+        wake_all();
+        result
+    };
+    thread::scope(|scope| {
+        let queues = hosts.iter_mut().zip(&mut servers);
+        let threads: Vec<_> = queues
+            .map(|(host, server)| {
+                thread::Builder::new().spawn_scoped(scope, || serve(host, server))
+            })
+            .collect();
+        for thread in threads {
+            match thread?.join() {
+                Ok(result) => result?,
+                Err(cause) => std::panic::resume_unwind(cause),
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
 /// Tells whoever started us that we are ready.
-fn say(text: &str) -> std::io::Result<()> {
-    let mut out = std::io::stdout();
+fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout();
     writeln!(out, "{text}")?;
     out.flush()
 }

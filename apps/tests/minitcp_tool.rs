@@ -58,6 +58,7 @@ fn mistakes_get_one_line_and_status_2() {
         (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--prefix", "33"], "33"),
         (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--buffer", "1Q"], "1Q"),
         (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--mtu", "100"], "100"),
+        (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--queues", "0"], "0"),
         (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--offload", "all"], "all"),
     ] {
         let output = minitcp(args);
