@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # How fast is MiniTCP beside smoltcp, and beside a TCP that does nothing?
 #
-# usage: scripts/bench.sh tun|offload|plain|pingpong|http [--reps N] [--secs S] [--only TEXT[,TEXT]]
+# usage: scripts/bench.sh tun|offload|plain|pingpong|http|queues [--reps N] [--secs S] [--only TEXT[,TEXT]]
 #
 # "offload" are the rows with super-packets and checksum offload, "plain" those without, "tun" is
 # both in one run. "pingpong" is one octet there and back, on two CPUs and on one, for the stack in
 # its own loop, under blocking sockets with threads, smoltcp and the kernel. "http" is requests per
 # second under wrk (Debian's packages wrk and nginx-light, installed if they are missing), beside
-# smoltcp, and nginx over the kernel's TCP; it takes --connections N, too.
+# smoltcp, and nginx over the kernel's TCP; it takes --connections N, too. "queues"
+# is the same for one queue with one stack and for two with two, without pinning, as there is nothing
+# to gain from a second queue on one CPU.
 #
 # Needs root, two CPUs and Debian's packages iproute2, util-linux, procps and python3. All traffic
 # stays in network namespaces that the run makes and removes. Samples go to $OUT/tun.jsonl
@@ -102,10 +104,17 @@ http() {
         --stack "minitcp threads=$command --offload off --threads" "$@"
 }
 
+queues() {
+    local command=${MINITCP:-$target/release/minitcp bench-server --tun tun0 --addr 10.77.0.1}
+    python3 "$root/scripts/bench-peers/run_http.py" --bin "$peers_target/release" --out "$out" \
+        --spread --only queue --stack "one queue=$command" \
+        --stack "two queues=$command --queues 2" "$@"
+}
+
 rows=${1:-}
-case $rows in tun | offload | plain | pingpong | http) shift ;; *) usage ;; esac
+case $rows in tun | offload | plain | pingpong | http | queues) shift ;; *) usage ;; esac
 [ "$(id -u)" = 0 ] || { echo "bench.sh: must be root" >&2; exit 1; }
 need cargo ip taskset sysctl python3
-[ "$rows" != http ] || install_missing
+case $rows in http | queues) install_missing ;; esac
 build
-if [ "$rows" = http ]; then http "$@"; else tun "$@"; fi
+case $rows in http | queues) "$rows" "$@" ;; *) tun "$@" ;; esac

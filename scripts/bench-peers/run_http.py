@@ -8,6 +8,7 @@ usage: run_http.py --bin DIR [--out DIR] [--reps N] [--secs S] [--connections N]
 --out          directory of http.jsonl, which gets one line for each sample (./out)
 --reps         repetitions (3); --secs: seconds of each sample (3)
 --connections  of wrk, kept alive, each with one request at a time (64)
+--spread       server and wrk, with two threads, both on both CPUs
 --only         only the stacks whose name contains one of the texts
 --stack        one more stack: a command that creates tun0, owns 10.77.0.1, answers HTTP on 5004,
                prints a line when the device exists, ends on SIGTERM
@@ -47,6 +48,8 @@ def main():
     if os.geteuid() != 0 or os.cpu_count() < 2:
         sys.exit("run_http.py needs root and two CPUs")
     tun.raise_priority()
+    if args.spread:
+        tun.STACK_CPU = tun.PEER_CPU = "0,1"
     os.makedirs(args.out, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` cleans up
     samples = []
@@ -73,6 +76,7 @@ def arguments():
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--secs", type=int, default=3)
     parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--spread", action="store_true")
     parser.add_argument("--only", default="")
     parser.add_argument("--stack", action="append", default=[])
     return parser.parse_args()
@@ -141,7 +145,7 @@ def wait_until_open():
 
 def wrk(args, scratch, secs):
     text = tun.run(
-        f"ip netns exec {tun.NAMESPACE} taskset -c {tun.PEER_CPU} wrk -t1 -c{args.connections} "
+        f"ip netns exec {tun.NAMESPACE} taskset -c {tun.PEER_CPU} wrk -t{2 if args.spread else 1} -c{args.connections} "
         f"-d{secs}s -s {scratch}/done.lua http://10.77.0.1:{PORT}/"
     )
     sample = json.loads(text.split("JSON ", 1)[1])
@@ -172,7 +176,7 @@ def cell(samples, key):
     values = [sample[key] for sample in samples if key in sample]
     if not values:
         return "failed"
-    return "/".join(f"{f(values):.5g}" for f in (min, statistics.median, max))
+    return "/".join(f"{f(values):.6g}" for f in (min, statistics.median, max))
 
 
 if __name__ == "__main__":
