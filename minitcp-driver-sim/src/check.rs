@@ -188,7 +188,7 @@ fn on_sent(
 impl Half {
     /// A SYN: the first, a repetition, or a new incarnation after the old one ended.
     fn open(&mut self, peer: &mut Self, segment: &Segment<'_>) -> Result<(), Violation> {
-        // Closed by both sides: an old SYN of the peer now finds a listener, and perhaps the same ISN.
+        // Closed by both sides: an old SYN now finds a listener, and perhaps the same ISN.
         let is_over = self.fin.is_some_and(|fin| peer.ack.is_some_and(|ack| ack.after(fin)));
         if self.iss == Some(segment.seq) && !is_over {
             return Ok(());
