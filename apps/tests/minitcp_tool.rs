@@ -59,6 +59,11 @@ fn mistakes_get_one_line_and_status_2() {
         (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--buffer", "1Q"], "1Q"),
         (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--mtu", "100"], "100"),
         (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--offload", "all"], "all"),
+        (&["sim", "--link", "isdn"], "\"isdn\" in a link: neither KEY=VALUE nor a preset"),
+        (&["sim", "--link", "dsl,loss=2"], "\"loss=2\" in a link: a share from 0 to 1"),
+        (&["sim", "--link", "delay=5"], "\"delay=5\" in a link"),
+        (&["sim", "--link", "lan,,"], "\"\" in a link"),
+        (&["sim", "--link", "dsl", "--rtt", "3ms"], "'--link <LINK>' cannot be used with '--rtt"),
     ] {
         let output = minitcp(args);
         let complaint = text(&output.stderr);
@@ -67,6 +72,18 @@ fn mistakes_get_one_line_and_status_2() {
         assert_eq!(complaint.lines().count(), 1, "{args:?}: {complaint}");
         assert!(complaint.contains(culprit), "{args:?}: {complaint}");
     }
+}
+
+#[test]
+fn a_link_in_one_word_is_the_link_in_many() {
+    let run = |link: &[&str]| {
+        let output = minitcp(&[&["sim", "--bytes", "100K", "--json"], link].concat());
+        assert!(output.status.success(), "{link:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let parts = run(&["--rtt", "40ms", "--rate", "8M", "--queue", "64K", "--loss", "0.1"]);
+    assert_eq!(run(&["--link", "delay=20ms,rate=8M,queue=64K,loss=0.1"]), parts);
+    assert_ne!(run(&["--link", "delay=20ms,rate=8M,queue=64K,loss=0.2"]), parts);
 }
 
 #[test]

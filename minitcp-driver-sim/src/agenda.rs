@@ -14,6 +14,8 @@ pub(crate) enum What {
     Arrival { node: NodeId, packet: PacketId },
     /// A host may have something to do at this time.
     Deadline { node: NodeId },
+    /// A host's device hands over what has arrived.
+    Interrupt { node: NodeId },
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +50,7 @@ impl Agenda {
                 self.heap.pop();
                 Some(packet)
             }
-            What::Arrival { .. } | What::Deadline { .. } => None,
+            What::Arrival { .. } | What::Deadline { .. } | What::Interrupt { .. } => None,
         }
     }
 }

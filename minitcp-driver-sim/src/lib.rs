@@ -68,6 +68,9 @@
 //! - A [`Network`] keeps one heap of arrivals and deadlines, in the order of time and then of
 //!   insertion. A host has at most one live entry there, and packets lie in buffers that are used
 //!   again, so that cost follows the events.
+//! - A host's device does for its stack what [`Config::offload`](minitcp_proto::Config::offload)
+//!   allows, and [merges](Network::merge_arrivals) what arrives if told to. Links carry packets
+//!   of the MTU in any case.
 //! - A host is driven in one of three ways: by an [app](Network::on_event) that is called when
 //!   something happens there, by your own loop around [`Network::step`] and
 //!   [`Network::stack_mut`], or by a blocking program with a [`SimDriver`]. Programs have threads,
@@ -78,11 +81,13 @@
 mod agenda;
 mod chance;
 pub mod check;
+mod device;
 mod edit;
 mod fabric;
 mod hash;
 mod link;
 mod link_text;
+mod merge;
 mod network;
 mod packets;
 mod pcapng;

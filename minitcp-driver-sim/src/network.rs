@@ -4,10 +4,11 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use minitcp_proto::{Config, Instant, Limits, Memory, Observer, RxMeta, Seed, Stack};
+use minitcp_proto::{Config, Instant, Limits, Memory, Observer, Seed, Stack};
 
 use crate::agenda::What;
 use crate::chance::mix;
+use crate::device::{self, Device};
 use crate::fabric::Fabric;
 use crate::link::Link;
 use crate::packets::PacketId;
@@ -63,8 +64,7 @@ struct Host<O: Observer> {
     /// The earliest entry for this host in the agenda. Later ones may be left over there.
     armed: Option<Instant>,
     is_touched: bool,
-    /// Packets for the program outside.
-    inbox: VecDeque<PacketId>,
+    device: Device,
 }
 
 impl Network {
@@ -130,7 +130,7 @@ impl<O: Observer> Network<O> {
             wake: None,
             armed: None,
             is_touched: false,
-            inbox: VecDeque::new(),
+            device: Device::default(),
         };
         self.hosts.push(Some(host));
         self.fabric.add_node(addresses, false)
@@ -166,6 +166,19 @@ impl<O: Observer> Network<O> {
     pub fn change_link(&mut self, id: LinkId, link: Link) {
         self.fabric.pipe_mut(id, false).change(link.clone());
         self.fabric.pipe_mut(id, true).change(link);
+    }
+
+    /// Lets the device of `node` hold what arrives for `wait`, as cards do that interrupt seldom,
+    /// and then hand over consecutive segments of a flow as one packet of up to 64 KiB, as LRO and
+    /// GRO do. Taps see the packets of the link, and see them then.
+    ///
+    /// The other direction needs no word here: what a stack sends as
+    /// [`Config::offload`] allows, its device completes and cuts before the link.
+    ///
+    /// # Panics
+    /// If `node` is no host of this network.
+    pub fn merge_arrivals(&mut self, node: NodeId, wait: Duration) {
+        self.expect_host(node).device.merge_after(wait);
     }
 
     /// Lets `app` act on `node` whenever something happens there, and once now.
@@ -283,6 +296,12 @@ impl<O: Observer> Network<O> {
                         return progress;
                     }
                 }
+                What::Interrupt { node } => {
+                    if let Some(progress) = self.interrupt(node, at) {
+                        self.steps += 1;
+                        return progress;
+                    }
+                }
             }
         }
         Progress::Idle
@@ -293,14 +312,28 @@ impl<O: Observer> Network<O> {
             self.fabric.forward(node, packet);
             return Progress::Stepped;
         };
-        self.fabric.receive(node, packet);
-        let Some(stack) = &mut host.stack else {
-            host.inbox.push_back(packet);
+        match host.device.take_in(&mut self.fabric, node, packet) {
+            true => self.hand_over(node),
+            false => Progress::Stepped,
+        }
+    }
+
+    /// `None` if the host has taken everything already.
+    fn interrupt(&mut self, node: NodeId, at: Instant) -> Option<Progress> {
+        let host = self.hosts.get_mut(node.index())?.as_mut()?;
+        if !host.device.interrupt() {
+            return None;
+        }
+        self.fabric.now = at;
+        Some(self.hand_over(node))
+    }
+
+    fn hand_over(&mut self, node: NodeId) -> Progress {
+        let host = self.hosts.get_mut(node.index()).and_then(Option::as_mut);
+        let Some(Host { stack: Some(stack), device, .. }) = host else {
             return Progress::Outside(node);
         };
-        let bytes = self.fabric.packets.bytes(packet);
-        stack.handle_packet(self.fabric.now, bytes, RxMeta::default());
-        self.fabric.packets.release(packet);
+        device.hand_over(&mut self.fabric, node, stack);
         self.attend(node);
         Progress::Stepped
     }
@@ -334,7 +367,7 @@ impl<O: Observer> Network<O> {
         if let Some(app) = &mut host.app {
             host.wake = app(stack, self.fabric.now);
         }
-        send_all(&mut self.fabric, node, stack);
+        device::send_all(&mut self.fabric, node, stack);
         self.arm(node);
     }
 
@@ -365,7 +398,7 @@ impl<O: Observer> Network<O> {
 impl<O: Observer> Network<O> {
     /// Sends everything that `stack`, which stands for `node`, wants to send.
     pub(crate) fn send_from<P: Observer>(&mut self, node: NodeId, stack: &mut Stack<'_, P>) {
-        send_all(&mut self.fabric, node, stack);
+        device::send_all(&mut self.fabric, node, stack);
     }
 
     /// Sets when the program is to be woken.
@@ -374,36 +407,30 @@ impl<O: Observer> Network<O> {
         self.arm(node);
     }
 
-    /// Feeds `stack` with what has come for `node`; how many packets that was.
-    pub(crate) fn deliver_to<P: Observer>(
-        &mut self,
-        node: NodeId,
-        stack: &mut Stack<'_, P>,
-    ) -> usize {
-        let (mut count, now) = (0, self.fabric.now);
-        while let Some(packet) = self.expect_host(node).inbox.pop_front() {
-            stack.handle_packet(now, self.fabric.packets.bytes(packet), RxMeta::default());
-            self.fabric.packets.release(packet);
-            count += 1;
+    /// Feeds `stack` with what has come for `node`.
+    pub(crate) fn deliver_to<P: Observer>(&mut self, node: NodeId, stack: &mut Stack<'_, P>) {
+        let host = self.hosts.get_mut(node.index()).and_then(Option::as_mut);
+        if let Some(host) = host {
+            host.device.hand_over(&mut self.fabric, node, stack);
         }
-        count
     }
 
     /// The next event, if it brings a packet to `node` at this very time: into the inbox with it.
     pub(crate) fn collect_arrivals(&mut self, node: NodeId) {
         while let Some(packet) = self.fabric.agenda.take_arrival(node, self.fabric.now) {
             self.steps += 1;
-            self.fabric.receive(node, packet);
-            self.expect_host(node).inbox.push_back(packet);
+            if let Some(host) = self.hosts.get_mut(node.index()).and_then(Option::as_mut) {
+                host.device.take_in(&mut self.fabric, node, packet);
+            }
         }
     }
 
     /// The program is gone: the host falls silent.
     pub(crate) fn abandon(&mut self, node: NodeId) {
-        let host = self.expect_host(node);
-        host.wake = None;
-        while let Some(packet) = self.expect_host(node).inbox.pop_front() {
-            self.fabric.packets.release(packet);
+        let host = self.hosts.get_mut(node.index()).and_then(Option::as_mut);
+        if let Some(host) = host {
+            host.wake = None;
+            host.device.discard(&mut self.fabric, node);
         }
     }
 
@@ -431,15 +458,6 @@ pub(crate) enum Progress {
     Stepped,
     /// The program of this host has something to do.
     Outside(NodeId),
-}
-
-fn send_all<O: Observer>(fabric: &mut Fabric, node: NodeId, stack: &mut Stack<'_, O>) {
-    while let Some(transmit) = stack.poll_transmit(fabric.now) {
-        debug_assert!(transmit.segment_size.is_none(), "simulated links have no offloads");
-        let packet = fabric.packets.take(transmit.len());
-        transmit.copy_to(fabric.packets.bytes_mut(packet));
-        fabric.send(node, packet);
-    }
 }
 
 const A_DAY: Duration = Duration::from_secs(86_400);

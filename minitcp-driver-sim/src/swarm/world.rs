@@ -35,6 +35,9 @@ impl World {
             let mut stack = Stack::new(host.config.clone(), memory, seed);
             let player = Player::new(&plan, number, &mut stack);
             let node = network.host_with(stack);
+            if let Some(wait) = host.merge_after {
+                network.merge_arrivals(node, wait);
+            }
             let player = Arc::new(Mutex::new(player));
             players.push(Arc::clone(&player));
             network.on_event(node, move |stack, now| lock(&player).act(stack, now));
