@@ -19,5 +19,6 @@ step cargo clippy --workspace --all-targets --locked -- -D warnings
 step cargo clippy --workspace --all-targets --features "$features" --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --features "$features" --locked
 step cargo build -p minitcp-proto --no-default-features --locked
+step scripts/instructions.sh
 step scripts/test.sh
 step scripts/fuzz.sh "${FUZZ_SECONDS:-60}"
