@@ -343,7 +343,9 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
         wake_writer(tcb); // Fewer octets are unsent now.
     }
     if tcb.send.snd_wnd == 0 {
-        return; // The persist timer is in charge; it was armed when it fired.
+        // The persist timer is in charge; it was armed when it fired.
+        debug_assert!(tcb.timers.is_armed(Timer::Persist), "a probe without a next one");
+        return;
     }
     tcb.probe_due = false;
     tcb.persist_backoff = 0;
