@@ -18,9 +18,9 @@
 //!
 //! # A client and a server as a deterministic test
 //!
-//! [`Programs`] runs ordinary blocking programs, written over any [`Driver`](minitcp_proto::Driver):
-//! here with the sockets of `minitcp-sockets`. Calls block in virtual time, and the test takes
-//! milliseconds, however much is lost.
+//! [`Programs`] runs ordinary blocking programs, written over any
+//! [`Driver`](minitcp_proto::Driver): here with the sockets of `minitcp-sockets`. Calls block in
+//! virtual time, and the test takes milliseconds, however much is lost.
 //!
 //! ```
 //! use minitcp_driver_sim::{Link, Network, Programs};
