@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Is this tree fit to be committed? Everything that CI does.
 #
-# usage: scripts/check.sh      (FUZZ_SECONDS=10 scripts/check.sh: of each fuzz target, else 60)
+# usage: scripts/check.sh
 #
-# In a clean clone on two cores about ten minutes: four of them build, four test, two fuzz.
+# Each fuzz target runs for FUZZ_SECONDS, 60 unless told, and two at a time: two minutes in all,
+# and one more in a clean clone to build them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -35,14 +35,19 @@ impl Device {
         self.merging = Some(Merging { wait, merger: Merger::default(), is_armed });
     }
 
-    /// Takes in a packet for `node`; whether the host is to hear of it at once.
-    pub(crate) fn take_in(&mut self, fabric: &mut Fabric, node: NodeId, packet: PacketId) -> bool {
+    /// Whether the host hears of an arrival only by an interrupt.
+    pub(crate) const fn is_merging(&self) -> bool {
+        self.merging.is_some()
+    }
+
+    /// Keeps a packet for `node`.
+    pub(crate) fn take_in(&mut self, fabric: &mut Fabric, node: NodeId, packet: PacketId) {
         self.inbox.push_back(packet);
-        let Some(merging) = &mut self.merging else { return true };
-        if !core::mem::replace(&mut merging.is_armed, true) {
+        if let Some(merging) = &mut self.merging
+            && !core::mem::replace(&mut merging.is_armed, true)
+        {
             fabric.agenda.add(fabric.now + merging.wait, What::Interrupt { node });
         }
-        false
     }
 
     /// The interrupt; whether there is anything for the host.
@@ -60,20 +65,20 @@ impl Device {
         node: NodeId,
         stack: &mut Stack<'_, O>,
     ) {
+        let Some(Merging { merger, .. }) = &mut self.merging else {
+            while let Some(packet) = self.inbox.pop_front() {
+                hand_over(fabric, node, packet, stack);
+            }
+            return;
+        };
         let now = fabric.now;
         let mut deliver = |bytes: &[u8], meta: RxMeta| stack.handle_packet(now, bytes, meta);
         while let Some(packet) = self.inbox.pop_front() {
             fabric.receive(node, packet);
-            let bytes = fabric.packets.bytes(packet);
-            match &mut self.merging {
-                Some(merging) => merging.merger.push(bytes, &mut deliver),
-                None => deliver(bytes, RxMeta::default()),
-            }
+            merger.push(fabric.packets.bytes(packet), &mut deliver);
             fabric.packets.release(packet);
         }
-        if let Some(merging) = &mut self.merging {
-            merging.merger.flush(&mut deliver);
-        }
+        merger.flush(&mut deliver);
     }
 
     /// Nobody will take what has arrived.
@@ -83,6 +88,19 @@ impl Device {
             fabric.packets.release(packet);
         }
     }
+}
+
+/// Feeds `stack` with one packet as it is.
+#[inline]
+pub(crate) fn hand_over<O: Observer>(
+    fabric: &mut Fabric,
+    node: NodeId,
+    packet: PacketId,
+    stack: &mut Stack<'_, O>,
+) {
+    fabric.receive(node, packet);
+    stack.handle_packet(fabric.now, fabric.packets.bytes(packet), RxMeta::default());
+    fabric.packets.release(packet);
 }
 
 /// Sends everything that `stack` wants to send from `node`.

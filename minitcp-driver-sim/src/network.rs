@@ -312,9 +312,20 @@ impl<O: Observer> Network<O> {
             self.fabric.forward(node, packet);
             return Progress::Stepped;
         };
-        match host.device.take_in(&mut self.fabric, node, packet) {
-            true => self.hand_over(node),
-            false => Progress::Stepped,
+        match (&mut host.stack, host.device.is_merging()) {
+            (Some(stack), false) => {
+                device::hand_over(&mut self.fabric, node, packet, stack);
+                self.attend(node);
+                Progress::Stepped
+            }
+            (None, false) => {
+                host.device.take_in(&mut self.fabric, node, packet);
+                Progress::Outside(node)
+            }
+            (_, true) => {
+                host.device.take_in(&mut self.fabric, node, packet);
+                Progress::Stepped
+            }
         }
     }
 
