@@ -215,10 +215,15 @@ impl<O: Observer> Runtime for ThreadedNet<O> {
                 continue;
             }
             led = true;
+            let before = core.host.packets();
+            core.host.take_urgent();
             if shared.exchange(&mut core) {
                 core = shared.make_way(core);
             } else if let Poll::Ready(result) = attempt(&mut core.host) {
                 break result;
+            } else if core.host.take_urgent() && core.host.packets() != before {
+                // This attempt has queued something, which leaves before the wait. (Where no packet
+                // moves, the device takes none, and will say when it does.)
             } else {
                 core = shared.park(core, deadline);
             }
