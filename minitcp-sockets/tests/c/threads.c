@@ -166,9 +166,45 @@ static void chaos(void)
         threads[i] = start(misuse, &seeds[i]);
     for (int i = 0; i < 4; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
-    /* A stack that is freed leaves no descriptor behind, whoever made one meanwhile. */
     CHECK(minitcp_stack_free(__atomic_load_n(&shared, __ATOMIC_SEQ_CST)) == 0);
-    minitcp_stack *last = new_stack("10.0.0.1/24", 1);
+}
+
+/* Makes some sockets on each stack, which is freed at any moment. */
+static void *make_sockets(void *unused)
+{
+    (void)unused;
+    minitcp_stack *stack, *seen = NULL;
+    int made = 0;
+    while ((stack = __atomic_load_n(&shared, __ATOMIC_SEQ_CST)) != NULL) {
+        made = stack == seen ? made + 1 : 0;
+        seen = stack;
+        if (made < 100)
+            CHECK(minitcp_stack_socket(stack, AF_INET, SOCK_DGRAM, 0) >= 3 || errno == EBADF);
+        else
+            sched_yield();
+    }
+    return NULL;
+}
+
+/* A stack that is freed leaves no descriptor behind, whoever made one meanwhile. */
+static void leftovers(void)
+{
+    struct minitcp_config config;
+    memset(&config, 0, sizeof config);
+    config.size = sizeof config;
+    config.addresses = "10.0.0.1";
+    config.connections = config.listeners = config.udp_sockets = 1;
+    config.buffer_bytes = 4096;
+    __atomic_store_n(&shared, minitcp_stack_new(&config), __ATOMIC_SEQ_CST);
+    pthread_t threads[2] = { start(make_sockets, NULL), start(make_sockets, NULL) };
+    for (int i = 0; i < ROUNDS; i++) {
+        minitcp_stack *stack = i == ROUNDS - 1 ? NULL : minitcp_stack_new(&config);
+        stack = __atomic_exchange_n(&shared, stack, __ATOMIC_SEQ_CST);
+        CHECK(minitcp_stack_free(stack) == 0);
+    }
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    minitcp_stack *last = new_stack("10.0.0.1", 1);
     CHECK(minitcp_stack_socket(last, AF_INET, SOCK_DGRAM, 0) == 3);
     CHECK(minitcp_stack_free(last) == 0);
 }
@@ -177,5 +213,6 @@ int main(void)
 {
     transfers();
     chaos();
+    leftovers();
     return 0;
 }
