@@ -1,5 +1,5 @@
 //! The library for C, from C: does it build with gcc, and do the programs in `tests/c` find what
-//! the header says? They also run under valgrind where it is installed.
+//! the header and `docs/capi.md` say? They also run under valgrind where it is installed.
 //!
 //! cargo has no target for "a C program", so the tests build the library themselves, in a folder
 //! of their own: no other cargo has that locked.
@@ -123,6 +123,17 @@ fn the_example_answers() {
     works("example");
     let program = scratch().join("example-Shared");
     assert_eq!(run(&mut Command::new(program)), "answer: me\n");
+}
+
+#[test]
+fn the_manual_shows_the_example_and_every_function() {
+    let manual = fs::read_to_string(package().parent().unwrap().join("docs/capi.md")).unwrap();
+    let example = fs::read_to_string(programs().join("example.c")).unwrap();
+    assert!(manual.contains(&format!("```c\n{example}```\n")), "the example differs");
+    let table = manual.split("## Functions and their errors").nth(1).unwrap();
+    for name in declared() {
+        assert!(table.contains(&format!("`{name}`")), "{name} is not there");
+    }
 }
 
 #[test]

@@ -460,3 +460,68 @@ pub(super) fn with_signals_blocked<T>(act: impl FnOnce() -> T) -> T {
     let _mask = (failed == 0).then(|| Mask(unsafe { before.assume_init() }));
     act()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first octet of a value at an odd address.
+    fn odd<T>(room: &mut [u64; 6]) -> *mut T {
+        room.as_mut_ptr().cast::<u8>().wrapping_add(1).cast()
+    }
+
+    /// Programs in `tests/c` do far more; this is what Miri can run.
+    #[test]
+    fn a_datagram_passes_through_memory_of_odd_addresses() {
+        let name = |last| {
+            let mut octets = [0; 16];
+            octets[..2].copy_from_slice(&2_u16.to_ne_bytes()); // AF_INET
+            octets[3..8].copy_from_slice(&[53, 10, 0, 0, last]);
+            octets
+        };
+        let config = |addresses: *const c_char| {
+            let mut config = [0_u64; 8];
+            config[0] = size_of::<RawConfig>() as u64;
+            // SAFETY: the second field, which is a pointer.
+            unsafe { config.as_mut_ptr().add(1).cast::<*const c_char>().write(addresses) };
+            config
+        };
+        // SAFETY: all pointers are good for what the header asks.
+        unsafe {
+            let one = minitcp_stack_new(config(c"10.0.0.1".as_ptr()).as_ptr().cast());
+            let two = minitcp_stack_new(config(c"10.0.0.2".as_ptr()).as_ptr().cast());
+            assert!(!one.is_null() && !two.is_null());
+            let asks = minitcp_stack_socket(one, libc::AF_INET, libc::SOCK_DGRAM, 0);
+            let answers = minitcp_stack_socket(two, libc::AF_INET, libc::SOCK_DGRAM, 0);
+            assert_eq!(minitcp_bind(answers, name(3).as_ptr().cast(), 16), -1);
+            assert_eq!(minitcp_bind(answers, name(2).as_ptr().cast(), 16), 0);
+            let to = name(2);
+            let sent = minitcp_sendto(asks, c"hello".as_ptr().cast(), 5, 0, to.as_ptr().cast(), 16);
+            assert_eq!(sent, 5);
+            let mut packet = [0_u8; 1500];
+            let (mut time, out) = ([0; 6], packet.as_mut_ptr().cast());
+            let len = minitcp_stack_output(one, out, 1500, 7, odd(&mut time));
+            assert_eq!(len, 20 + 8 + 5);
+            assert_eq!(odd::<u64>(&mut time).read_unaligned(), 7);
+            let len = usize::try_from(len).unwrap();
+            assert_eq!(minitcp_stack_input(two, packet.as_ptr().cast(), len, 7), 0);
+
+            let mut polled = [0; 6];
+            let entry: *mut pollfd = odd(&mut polled);
+            entry.write_unaligned(pollfd { fd: answers, events: libc::POLLIN, revents: 0 });
+            assert_eq!(minitcp_poll(entry, 1, 0), 1);
+            assert_eq!(entry.read_unaligned().revents, libc::POLLIN);
+            let (mut data, mut from, mut from_len) = ([0_u8; 8], [0; 6], [0; 6]);
+            odd::<socklen_t>(&mut from_len).write_unaligned(16);
+            let (from_at, len_at) = (odd(&mut from), odd(&mut from_len));
+            let count = minitcp_recvfrom(answers, data.as_mut_ptr().cast(), 8, 0, from_at, len_at);
+            assert_eq!((count, &data[..5]), (5, &b"hello"[..]));
+            assert_eq!(odd::<socklen_t>(&mut from_len).read_unaligned(), 16);
+            assert_eq!(odd::<[u8; 8]>(&mut from).read_unaligned()[4..], [10, 0, 0, 1]);
+
+            assert_eq!((minitcp_stack_free(one), minitcp_stack_free(two)), (0, 0));
+            assert_eq!((minitcp_stack_free(one), *libc::__errno_location()), (-1, libc::EBADF));
+            assert_eq!((minitcp_close(asks), *libc::__errno_location()), (-1, libc::EBADF));
+        }
+    }
+}

@@ -179,3 +179,77 @@ impl Room {
         unsafe { self.len.write_unaligned(socklen_t::try_from(len).unwrap_or(0)) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code<T>(result: io::Result<T>) -> Option<i32> {
+        result.err().and_then(|error| error.raw_os_error())
+    }
+
+    #[test]
+    fn null_is_good_for_nothing() {
+        // SAFETY: null is allowed.
+        unsafe {
+            assert_eq!(code(octets(ptr::null(), 1)), Some(libc::EFAULT));
+            assert_eq!(octets(ptr::null(), 0).unwrap(), []);
+            assert_eq!(code(octets_mut(ptr::null_mut(), usize::MAX)), Some(libc::EFAULT));
+            assert_eq!(octets_mut(ptr::null_mut(), 0).unwrap(), []);
+            assert_eq!(code(text(ptr::null())), Some(libc::EFAULT));
+            assert_eq!(code(config_at(ptr::null())), Some(libc::EFAULT));
+            assert_eq!(code(Room::at(ptr::null_mut(), ptr::null_mut(), false)), Some(libc::EFAULT));
+            Room::at(ptr::null_mut(), ptr::null_mut(), true).unwrap().put(b"unwanted");
+        }
+    }
+
+    #[test]
+    fn answers_are_cut_to_their_room() {
+        for (capacity, kept) in [(0, b"...."), (3, b"abc."), (4, b"abcd")] {
+            let mut data = *b"....";
+            let mut len: socklen_t = capacity;
+            // SAFETY: room for four octets, of which `len` says at most so many.
+            let room = unsafe { Room::at(data.as_mut_ptr(), &raw mut len, false) }.unwrap();
+            room.put_cut(b"abcd");
+            assert_eq!((&data, len), (kept, capacity));
+            // SAFETY: as before.
+            let room = unsafe { Room::at(data.as_mut_ptr(), &raw mut len, false) }.unwrap();
+            room.put(b"abcde");
+            assert_eq!((&data, len), (kept, 5));
+        }
+        let mut len = socklen_t::MAX;
+        // SAFETY: `len` is negative, so that nothing is written.
+        let negative = unsafe { Room::at([0].as_mut_ptr(), &raw mut len, false) };
+        assert_eq!(code(negative), Some(libc::EINVAL));
+    }
+
+    #[test]
+    fn only_a_whole_config_is_read() {
+        let mut config = RawConfig {
+            size: size_of::<RawConfig>(),
+            addresses: c"10.0.0.1/24".as_ptr(),
+            kernel_address: ptr::null(),
+            seed: 1,
+            buffer_bytes: 2,
+            mtu: 3,
+            receive_buffer: 4,
+            send_buffer: 5,
+            connections: 6,
+            listeners: 7,
+            udp_sockets: 8,
+        };
+        // SAFETY: a configuration with good texts.
+        unsafe {
+            let read = config_at(&raw const config).unwrap();
+            let read = settings(&read).unwrap();
+            assert_eq!((read.addresses, read.kernel_address), ("10.0.0.1/24", None));
+            assert_eq!((read.seed, read.buffer_bytes, read.udp_sockets), (1, 2, 8));
+            for size in (0..2 * size_of::<RawConfig>()).filter(|size| *size != config.size) {
+                let other = RawConfig { size, ..ptr::read(&raw const config) };
+                assert_eq!(code(config_at(&raw const other)), Some(libc::EINVAL), "{size}");
+            }
+            config.addresses = ptr::null();
+            assert_eq!(code(settings(&config)), Some(libc::EFAULT));
+        }
+    }
+}
