@@ -16,4 +16,4 @@ target=$(realpath -m "${CARGO_TARGET_DIR:-"$(dirname "$0")/../target"}")
 cd "$(dirname "$0")/.."
 "${CARGO:-cargo}" rustc --quiet --locked --package minitcp-sockets --lib --features capi \
     --profile "$profile" --target-dir "$target" --crate-type cdylib,staticlib
-echo "$target/$folder"
+echo "$target/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}$folder"
