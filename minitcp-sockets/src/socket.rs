@@ -301,6 +301,12 @@ impl<R: Runtime> Socket<R> {
         self.shared.end();
     }
 
+    /// As [`end`](Self::end), without waiting, whatever `SO_LINGER` says.
+    #[cfg(feature = "capi")]
+    pub(crate) fn end_in_background(&self) {
+        self.shared.runtime.end(self.shared.handle);
+    }
+
     /// `setsockopt`.
     ///
     /// # Errors
