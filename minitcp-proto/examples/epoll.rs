@@ -1,4 +1,4 @@
-//! The core in a hand-written epoll loop: one thread, one timer, two descriptors that carry packets.
+//! The core in a hand-written epoll loop: one thread, one timer, two descriptors carrying packets.
 //! Here they are the ends of a socket pair; yours may be a TUN device, a vsock or a UDP tunnel.
 
 use std::net::{Ipv4Addr, SocketAddr};
