@@ -18,7 +18,7 @@ pub enum Call<'a> {
     /// [`Stack::listen`](crate::Stack::listen).
     Listen { local: SocketAddr, backlog: u32 },
     /// [`Stack::tcp_bind`](crate::Stack::tcp_bind).
-    TcpBind { local: SocketAddr, options: BindOptions },
+    TcpBind { local: SocketAddr, options: &'a BindOptions },
     /// [`Stack::start_listening`](crate::Stack::start_listening).
     StartListening { id: ListenerId, backlog: u32, options: &'a ListenOptions },
     /// [`Stack::accept`](crate::Stack::accept), with somebody waiting.
@@ -63,7 +63,7 @@ pub enum Call<'a> {
     /// [`Stack::udp_bind`](crate::Stack::udp_bind).
     UdpBind { local: SocketAddr },
     /// [`Stack::udp_bind_with`](crate::Stack::udp_bind_with).
-    UdpBindWith { local: SocketAddr, options: BindOptions },
+    UdpBindWith { local: SocketAddr, options: &'a BindOptions },
     /// [`Stack::udp_set_options`](crate::Stack::udp_set_options).
     UdpSetOptions { id: UdpId, options: &'a UdpOptions },
     /// [`Stack::udp_connect`](crate::Stack::udp_connect).

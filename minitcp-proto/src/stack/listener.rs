@@ -77,7 +77,7 @@ impl<O: Observer> Stack<'_, O> {
         local: SocketAddr,
         options: BindOptions,
     ) -> Result<ListenerId, BindError> {
-        self.report(&Call::TcpBind { local, options });
+        self.report(&Call::TcpBind { local, options: &options });
         let binding = self.free_binding(Protocol::Tcp, local, options)?;
         self.reserve(binding)
     }

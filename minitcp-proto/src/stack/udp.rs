@@ -160,7 +160,7 @@ impl<O: Observer> Stack<'_, O> {
         local: SocketAddr,
         options: BindOptions,
     ) -> Result<UdpId, BindError> {
-        self.report(&Call::UdpBindWith { local, options });
+        self.report(&Call::UdpBindWith { local, options: &options });
         let binding = self.free_binding(Protocol::Udp, local, options)?;
         self.udp_open(binding)
     }
