@@ -15,7 +15,12 @@ use super::settings::{Settings as _, Word};
 macro_rules! calls {
     ($($variant:ident $name:literal { $($field:ident),+ } $($options:ident: $base:path)?;)+) => {
         /// Appends `call`, made on a host with these settings, as a line without its end.
-        pub(super) fn write(call: &Call<'_>, config: &Config, octets: &mut Writer, to: &mut String) {
+        pub(super) fn write(
+            call: &Call<'_>,
+            config: &Config,
+            octets: &mut Writer,
+            to: &mut String,
+        ) {
             match call {
                 $(Call::$variant { $($field,)+ $($options)? } => {
                     *to += $name;

@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn what_repeats_is_short() {
-        let pattern: Vec<u8> = (0..65_521u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
+        let pattern: Vec<u8> =
+            (0..65_521u32).map(|n| (n.wrapping_mul(n) >> 7).to_le_bytes()[0]).collect();
         let stream: Vec<u8> = pattern.iter().copied().cycle().take(1_000_000).collect();
         let pieces: Vec<Vec<u8>> = stream.chunks(1_460).map(<[u8]>::to_vec).collect();
         let len = there_and_back(&pieces);

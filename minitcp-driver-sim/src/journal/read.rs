@@ -46,7 +46,7 @@ pub(super) enum Item {
     },
     Host {
         node: NodeId,
-        config: Config,
+        config: Box<Config>,
         limits: Limits,
         is_program: bool,
     },
@@ -103,6 +103,9 @@ impl Script {
         let mut last = 2;
         for (number, line) in lines {
             last = number;
+            if let Some(what) = line.strip_prefix("unrecorded ") {
+                return Err(wrong(number, &format!("this run could not be recorded: {what}")));
+            }
             let item = reading.line(line).map_err(|what| wrong(number, what))?;
             reading.script.items.push((number, item));
         }
@@ -143,7 +146,6 @@ impl Reading {
             "wake" if matches!(scene, Scene::App(_)) => Item::Wake(argument(&mut words)?),
             "turn" if scene == Scene::Program => Item::Turn(argument(&mut words)?),
             "end" if scene == Scene::Program => Item::End,
-            "unrecorded" => return Err("what this run did could not be recorded from here on"),
             "wake" | "turn" | "end" => return Err("does not happen here"),
             _ if matches!(scene, Scene::App(_)) => return Err("nothing that an app does"),
             "host" | "program-host" => return self.host(first == "program-host", words),
@@ -238,7 +240,7 @@ impl Reading {
         let node = self.new_node(words.next())?;
         let (config, limits) = settings::read_host(words)?;
         self.script.configs.push(Some(config.clone()));
-        Ok(Item::Host { node, config, limits, is_program })
+        Ok(Item::Host { node, config: Box::new(config), limits, is_program })
     }
 
     fn router<'w>(

@@ -200,7 +200,7 @@ impl Player {
             running.push(node, move |driver| {
                 let host = script.items.iter().find_map(|(_, item)| match item {
                     Item::Host { node: then, config, limits, .. } if *then == node => {
-                        Some((config.clone(), limits))
+                        Some(((**config).clone(), limits))
                     }
                     _ => None,
                 });
@@ -268,7 +268,7 @@ fn act(network: &mut Network, cursor: &Cursor, at: usize) -> Option<(NodeId, See
                 network.outside_host(config.addresses().collect());
                 return Some((*node, seed));
             }
-            network.host_with(Stack::new(config.clone(), Memory::allocate(limits), seed));
+            network.host_with(Stack::new((**config).clone(), Memory::allocate(limits), seed));
         }
         Item::Router { addresses, .. } => {
             network.router(addresses);

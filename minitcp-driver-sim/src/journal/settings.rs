@@ -202,10 +202,14 @@ pub(super) fn read_host<'w>(
             result => result?,
         }
     }
+    let config = config.ok_or("a host has an address")?;
+    if !config.offload.is_empty() {
+        return Err("simulated links have no offloads");
+    }
     if !is_sane(&limits) {
         return Err("more memory than a journal may ask for");
     }
-    Ok((config.ok_or("a host has an address")?, limits))
+    Ok((config, limits))
 }
 
 /// At most a million of everything, and 4 GiB.
@@ -255,7 +259,7 @@ mod tests {
     fn what_is_written_reads_back() {
         let mut config = config();
         (config.mtu, config.unbound_udp) = (1280, UnboundUdp::Echo);
-        (config.offload, config.msl) = (Offload::SEGMENTATION, Duration::from_nanos(1_500));
+        config.msl = Duration::from_nanos(1_500);
         let limits = Limits { connections: 3, buffer_bytes: 4096, ..Limits::default() };
         let words = host_words(&config, &limits);
         let (again, limits_again) = read_host(words.split_whitespace()).unwrap();
@@ -279,6 +283,7 @@ mod tests {
             ("address=10.0.0.1/24 mtu", "not SETTING=VALUE"),
             ("address=10.0.0.1/24 mtu=70000", "no value of this setting"),
             ("address=10.0.0.1/24 colour=red", "no such setting"),
+            ("address=10.0.0.1/24 offload=2", "simulated links have no offloads"),
             ("address=10.0.0.1/24 connections=9999999999", "more memory than a journal"),
         ] {
             let error = read_host(words.split_whitespace()).unwrap_err();
