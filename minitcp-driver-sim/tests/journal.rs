@@ -57,7 +57,7 @@ fn recording_changes_nothing() {
 
 #[test]
 fn what_the_swarm_does_happens_again() {
-    for seed in 0..200 {
+    for seed in 0..300 {
         let report = swarm::run(seed).unwrap_or_else(|failure| panic!("{failure}"));
         let text = swarm::record(seed, Reduction::NOTHING);
         let replay = replay(&text).unwrap_or_else(|error| panic!("seed {seed}: {error}"));

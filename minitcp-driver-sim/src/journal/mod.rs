@@ -49,13 +49,13 @@
 //! ```text
 //! minitcp-journal 1
 //! seed 7
-//! outside 0 none 0s 1e13…          after so many steps, with nothing left until then
+//! outside 0 none 0s 0000…          after so many steps, with nothing left until then
 //! host 0 address=10.0.0.1/24 mtu=1500 …
 //! host 1 address=10.0.0.2/24 mtu=1500 …
 //! link 0 1 delay=15ms,loss=0.1 delay=15ms,loss=0.1
 //! touch 1                          the host has its turn before the next step
 //! 1 listen 10.0.0.2:80 1
-//! app 2 0 0s 1e13…                 the second turn of any host, at host 0
+//! app 2 0 0s 0000…                 the second turn of any host, at host 0
 //! 0 connect 0s 10.0.0.2:80 none
 //! 0 send 0.0 5 x68656c6c6f         as many octets were offered, and those could be taken
 //! wake 100ms

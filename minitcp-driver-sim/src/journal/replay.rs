@@ -174,8 +174,9 @@ impl Player {
             let (line, _) = script.items[reading.at];
             reading.fail(line, NOT_AGAIN);
         }
-        if self.network.steps() != steps || !self.network.wait_until(now) {
-            reading.fail(line, NOT_AGAIN);
+        let taken = self.network.steps();
+        if taken != steps || !self.network.wait_until(now) {
+            reading.fail(line, &format!("{taken} steps had been taken by then now"));
         }
         let is_last = matches!(script.items.get(index + 1), Some((_, Item::Done)));
         let place = self.network.place();
