@@ -69,6 +69,11 @@ main() {
     check "the trace shows the handshake" traced
     check "tshark: nothing malformed, no bad checksum" judged
 
+    echo "== a simulated run with faults, captured and repeated"
+    check "minitcp sim: a lossy transfer, recorded" simulated
+    check "minitcp replay: the same packets" replayed
+    check "tshark: reads it without complaint, each fault has its comment" commented
+
     echo "== bulk, ${megabytes} MB each"
     start_server
     check "curl: down, equal SHA-256" download "$megabytes"
@@ -184,6 +189,31 @@ judged() {
         | wc -l)" -gt 500 ] # Most octets come in super-packets.
 }
 checksums=(-o ip.check_checksum:TRUE -o tcp.check_checksum:TRUE -o udp.check_checksum:TRUE)
+
+# ---- simulation
+
+simulated() {
+    "$programs/minitcp" sim --bytes 1M --loss 0.1 --corrupt 0.02 --reorder 0.02 --duplicate 0.02 \
+        --jitter 2ms --seed 7 --pcap "$work/sim.pcapng" --record "$work/sim.journal"
+}
+
+replayed() {
+    "$programs/minitcp" replay "$work/sim.journal" --pcap "$work/replay.pcapng"
+}
+
+# Both captures, and no packet that the link dropped, damaged, held back or delayed is without a
+# word. A packet that arrives twice, or damaged, has its comment where it arrives, too.
+commented() {
+    local capture fault
+    for capture in "$work/sim.pcapng" "$work/replay.pcapng"; do
+        tshark -r "$capture" -T fields -e frame.comment >"$work/comments" 2>"$work/complaints"
+        cat "$work/complaints"
+        [ "$(grep -vc "Running as user" "$work/complaints")" = 0 ]
+        for fault in "dropped: random loss" corrupted duplicated "held back" delayed; do
+            [ "$(grep -c "$fault" "$work/comments")" -ge 10 ]
+        done
+    done
+}
 
 # ---- bulk
 

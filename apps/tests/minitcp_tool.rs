@@ -105,3 +105,82 @@ fn help_and_version_are_no_mistakes() {
         assert!(output.stderr.is_empty() && !output.stdout.is_empty(), "{args:?}");
     }
 }
+
+/// A file that is gone at the end of the test.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("minitcp-{}-{name}", std::process::id())))
+    }
+
+    fn name(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// What stands behind `"key":` in one line of JSON.
+fn field<'a>(json: &'a str, key: &str) -> &'a str {
+    let (_, rest) = json.split_once(&format!("\"{key}\":")).unwrap_or_else(|| panic!("{json}"));
+    rest.split([',', '}']).next().unwrap()
+}
+
+#[test]
+fn a_recorded_run_is_replayed_and_captured() {
+    let [journal, first, second] =
+        ["run.journal", "first.pcapng", "second.pcapng"].map(Scratch::new);
+    let faults = "--loss 0.1 --corrupt 0.05 --reorder 0.05 --duplicate 0.05 --jitter 2ms";
+    let mut args = vec!["sim", "--bytes", "200K", "--seed", "7", "--json"];
+    args.extend(faults.split(' '));
+    args.extend(["--record", journal.name(), "--pcap", first.name()]);
+    let simulated = minitcp(&args);
+    assert!(simulated.status.success(), "{}", text(&simulated.stderr));
+
+    let replayed = minitcp(&["replay", journal.name(), "--json", "--pcap", second.name()]);
+    assert!(replayed.status.success(), "{}", text(&replayed.stderr));
+    let (simulated, replayed) = (text(&simulated.stdout), text(&replayed.stdout));
+    assert_eq!(field(&replayed, "same"), "true");
+    for key in ["packet_hash", "packets", "lost"] {
+        assert_eq!(field(&replayed, key), field(&simulated, key), "{key}");
+    }
+    // Octet for octet, but for the title.
+    let [first, second] = [&first, &second].map(|file| std::fs::read(&file.0).unwrap());
+    let packets = |capture: &[u8]| {
+        let section = u32::from_le_bytes(capture[4..8].try_into().unwrap());
+        capture[section as usize..].to_vec()
+    };
+    assert_eq!(packets(&first), packets(&second));
+}
+
+#[test]
+fn a_journal_that_was_changed_gets_status_1() {
+    let journal = Scratch::new("changed.journal");
+    let simulated = minitcp(&["sim", "--bytes", "10K", "--record", journal.name()]);
+    assert!(simulated.status.success());
+    let original = std::fs::read_to_string(&journal.0).unwrap();
+    let with_other_end = {
+        let (rest, end) = original.trim_end().rsplit_once(' ').unwrap();
+        assert!(end.ends_with("\ndone"));
+        format!("{rest} 0123456789abcdef\ndone\n")
+    };
+    let cut_off = original[..original.len() / 2].to_owned();
+    let other_seed = original.replacen("seed 1", "seed 2", 1);
+    for (changed, told) in [
+        (with_other_end, "recorded was 0123456789abcdef"),
+        (other_seed, "the run is not the same: line "),
+        (cut_off, "line "),
+    ] {
+        std::fs::write(&journal.0, changed).unwrap();
+        let replayed = minitcp(&["replay", journal.name()]);
+        let printed = text(&replayed.stdout) + &text(&replayed.stderr);
+        assert_eq!(replayed.status.code(), Some(1), "{printed}");
+        assert!(printed.contains(told), "{told}: {printed}");
+        assert!(printed.lines().count() <= 2, "{printed}");
+    }
+}

@@ -83,6 +83,8 @@
 //!   something happens there, by your own loop around [`Network::step`] and
 //!   [`Network::stack_mut`], or by a blocking program with a [`SimDriver`]. Programs have threads,
 //!   but only one runs at any time and the simulator says which; see [`Programs`].
+//! - A [`Journal`] holds all that a run depends on, its programs' calls included, so that the run
+//!   can happen again without the programs.
 //! - A [`Tap`] sees every packet with what became of it: [`PcapNg`] writes captures for wireshark,
 //!   a [`Recording`] tells where two runs part.
 
@@ -93,6 +95,7 @@ mod device;
 mod edit;
 mod fabric;
 mod hash;
+pub mod journal;
 mod link;
 mod link_text;
 mod merge;
@@ -111,6 +114,7 @@ mod transfer;
 
 pub use chance::Probability;
 pub use hash::{RunHash, StreamHash};
+pub use journal::{Journal, JournalError, Recorder, Replay};
 pub use link::{Burst, Fault, Link};
 pub use link_text::LinkError;
 pub use network::{App, LinkId, LinkStats, Network, NodeId};

@@ -10,6 +10,7 @@ use crate::agenda::What;
 use crate::chance::mix;
 use crate::device::{self, Device};
 use crate::fabric::Fabric;
+use crate::journal::{Chronicle, Log, Place, Recorder, Writing};
 use crate::link::Link;
 use crate::packets::PacketId;
 use crate::tap::Tap;
@@ -53,6 +54,8 @@ pub struct Network<O: Observer = ()> {
     touched: VecDeque<NodeId>,
     seed: u64,
     steps: u64,
+    /// This run is written down, or is one that was.
+    pub(crate) journal: Option<Chronicle>,
 }
 
 struct Host<O: Observer> {
@@ -103,6 +106,7 @@ impl<O: Observer> Network<O> {
             touched: VecDeque::new(),
             seed,
             steps: 0,
+            journal: None,
         }
     }
 
@@ -114,6 +118,7 @@ impl<O: Observer> Network<O> {
 
     /// Adds a host.
     pub fn host_with(&mut self, stack: Stack<'static, O>) -> NodeId {
+        self.refuse("a host whose stack came from elsewhere");
         let addresses = stack.config().addresses().collect();
         self.add_host(addresses, Some(stack))
     }
@@ -140,7 +145,9 @@ impl<O: Observer> Network<O> {
     /// and sends ICMP errors from one of its `addresses`.
     pub fn router(&mut self, addresses: &[IpAddr]) -> NodeId {
         self.hosts.push(None);
-        self.fabric.add_node(addresses.to_vec(), true)
+        let node = self.fabric.add_node(addresses.to_vec(), true);
+        self.record(|journal, place| journal.router(place, node, addresses));
+        node
     }
 
     /// Joins two nodes; the same faults, independently drawn, in both directions.
@@ -156,6 +163,7 @@ impl<O: Observer> Network<O> {
     /// # Panics
     /// If a node is of another network.
     pub fn link_asymmetric(&mut self, a: NodeId, b: NodeId, there: Link, back: Link) -> LinkId {
+        self.record(|journal, place| journal.link(place, [a, b], [&there, &back]));
         self.fabric.add_link(a, b, there, back)
     }
 
@@ -164,6 +172,9 @@ impl<O: Observer> Network<O> {
     /// # Panics
     /// If the link is of another network.
     pub fn change_link(&mut self, id: LinkId, link: Link) {
+        self.record(|journal, place| {
+            journal.outside(place, &format!("change {} {link}", id.0));
+        });
         self.fabric.pipe_mut(id, false).change(link.clone());
         self.fabric.pipe_mut(id, true).change(link);
     }
@@ -178,6 +189,7 @@ impl<O: Observer> Network<O> {
     /// # Panics
     /// If `node` is no host of this network.
     pub fn merge_arrivals(&mut self, node: NodeId, wait: Duration) {
+        self.record(|journal, place| journal.merge(place, node, wait));
         self.expect_host(node).device.merge_after(wait);
     }
 
@@ -287,24 +299,28 @@ impl<O: Observer> Network<O> {
             match what {
                 What::Arrival { node, packet } => {
                     self.fabric.now = at;
-                    self.steps += 1;
+                    self.count_step();
                     return self.arrive(node, packet);
                 }
                 What::Deadline { node } => {
                     if let Some(progress) = self.reach_deadline(node, at) {
-                        self.steps += 1;
                         return progress;
                     }
                 }
                 What::Interrupt { node } => {
                     if let Some(progress) = self.interrupt(node, at) {
-                        self.steps += 1;
                         return progress;
                     }
                 }
             }
         }
+        self.record(|journal, _| journal.idle(limit));
         Progress::Idle
+    }
+
+    fn count_step(&mut self) {
+        self.steps += 1;
+        self.record(|journal, _| journal.step());
     }
 
     fn arrive(&mut self, node: NodeId, packet: PacketId) -> Progress {
@@ -336,6 +352,7 @@ impl<O: Observer> Network<O> {
             return None;
         }
         self.fabric.now = at;
+        self.count_step();
         Some(self.hand_over(node))
     }
 
@@ -361,6 +378,10 @@ impl<O: Observer> Network<O> {
             return None;
         }
         self.fabric.now = self.fabric.now.max(at);
+        self.steps += 1;
+        if let Some(Chronicle::Record(log)) = &self.journal {
+            log.lock().step();
+        }
         if host.wake.is_some_and(|wake| wake <= at) {
             host.wake = None;
         }
@@ -375,7 +396,11 @@ impl<O: Observer> Network<O> {
         let Some(host) = self.hosts.get_mut(node.index()).and_then(Option::as_mut) else { return };
         host.is_touched = false;
         let Some(stack) = &mut host.stack else { return };
-        if let Some(app) = &mut host.app {
+        if let Some(journal) = &self.journal {
+            let (steps, now, hash) = (self.steps, self.fabric.now, self.fabric.hash.value());
+            let place = Place { steps, now, hash };
+            host.wake = journal.attend(node, place, stack, host.app.as_deref_mut());
+        } else if let Some(app) = &mut host.app {
             host.wake = app(stack, self.fabric.now);
         }
         device::send_all(&mut self.fabric, node, stack);
@@ -392,16 +417,86 @@ impl<O: Observer> Network<O> {
         }
     }
 
-    fn touch(&mut self, node: NodeId) {
+    pub(crate) fn touch(&mut self, node: NodeId) {
+        self.record(Writing::be_outside);
         let host = self.expect_host(node);
         if !core::mem::replace(&mut host.is_touched, true) {
             self.touched.push_back(node);
+            self.record(|journal, place| journal.outside(place, &format!("touch {}", node.0)));
         }
     }
 
     fn expect_host(&mut self, node: NodeId) -> &mut Host<O> {
         let host = self.hosts.get_mut(node.index()).and_then(Option::as_mut);
         host.unwrap_or_else(|| panic!("node {} is no host of this network", node.0))
+    }
+}
+
+/// Hosts whose calls can be written down.
+impl Network<Recorder> {
+    /// An empty network whose run is written down: see [`Journal`](crate::Journal). It has only
+    /// hosts made with [`recorded_host`](Self::recorded_host), and programs added with
+    /// [`recorded_program`](crate::Programs::recorded_program).
+    pub fn recorded(seed: u64) -> Self {
+        Self { journal: Some(Chronicle::Record(Log::new(seed))), ..Self::observed(seed) }
+    }
+
+    /// Adds a host with these settings and limits, and with the [next
+    /// seed](Self::next_stack_seed). Without a journal, it is a host as any other.
+    pub fn recorded_host(&mut self, config: Config, limits: &Limits) -> NodeId {
+        let seed = self.next_stack_seed();
+        let recorder = self.recorder("host", &config, limits);
+        let addresses = config.addresses().collect();
+        let memory = Memory::allocate(limits);
+        self.add_host(addresses, Some(Stack::with_observer(config, memory, seed, recorder)))
+    }
+
+    /// The text of the journal, as if the run ended here; `None` if nothing is written down.
+    pub fn journal(&self) -> Option<String> {
+        let mut journal = None;
+        self.record(|writing, place| journal = Some(writing.finished(place)));
+        journal
+    }
+
+    /// The observer of the host that is added next.
+    pub(crate) fn recorder(&self, kind: &str, config: &Config, limits: &Limits) -> Recorder {
+        let Some(Chronicle::Record(log)) = &self.journal else { return Recorder::default() };
+        let node = NodeId(u32::try_from(self.hosts.len()).unwrap_or(u32::MAX));
+        log.lock().host(self.place(), kind, (node, config, limits));
+        log.recorder(node)
+    }
+}
+
+/// What a journal asks of its network.
+impl<O: Observer> Network<O> {
+    /// Writes something down, if anything is.
+    pub(crate) fn record(&self, write: impl FnOnce(&mut Writing, Place)) {
+        if let Some(Chronicle::Record(log)) = &self.journal {
+            write(&mut log.lock(), self.place());
+        }
+    }
+
+    /// From here on the run cannot be replayed.
+    pub(crate) fn refuse(&self, reason: &str) {
+        self.record(|journal, _| journal.refuse(reason));
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        Place { steps: self.steps, now: self.fabric.now, hash: self.packet_hash() }
+    }
+
+    /// Moves the clock, if nothing is to be done before.
+    pub(crate) fn wait_until(&mut self, now: Instant) -> bool {
+        let may = self.fabric.now <= now && self.fabric.agenda.next_at().is_none_or(|at| at >= now);
+        if may {
+            self.fabric.now = now;
+        }
+        may
+    }
+
+    /// The stack of a host of this network, without telling anybody.
+    pub(crate) fn inside_stack(&mut self, node: NodeId) -> Option<&mut Stack<'static, O>> {
+        self.hosts.get_mut(node.index())?.as_mut()?.stack.as_mut()
     }
 }
 
