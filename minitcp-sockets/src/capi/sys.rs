@@ -463,7 +463,17 @@ pub(super) fn with_signals_blocked<T>(act: impl FnOnce() -> T) -> T {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::CStr;
+
     use super::*;
+
+    /// `struct minitcp_config`, as a C program has it.
+    #[repr(C)]
+    struct Config {
+        size: usize,
+        texts: [*const c_char; 2],
+        numbers: [u64; 5],
+    }
 
     /// The first octet of a value at an odd address.
     fn odd<T>(room: &mut [u64; 6]) -> *mut T {
@@ -479,17 +489,16 @@ mod tests {
             octets[3..8].copy_from_slice(&[53, 10, 0, 0, last]);
             octets
         };
-        let config = |addresses: *const c_char| {
-            let mut config = [0_u64; 8];
-            config[0] = size_of::<RawConfig>() as u64;
-            // SAFETY: the second field, which is a pointer.
-            unsafe { config.as_mut_ptr().add(1).cast::<*const c_char>().write(addresses) };
-            config
+        let config = |addresses: &CStr| Config {
+            size: size_of::<RawConfig>(),
+            texts: [addresses.as_ptr(), ptr::null()],
+            numbers: [1, 0, 0, 0, 0], // A seed: Miri opens no file for one.
         };
+        let (first, second) = (config(c"10.0.0.1"), config(c"10.0.0.2"));
         // SAFETY: all pointers are good for what the header asks.
         unsafe {
-            let one = minitcp_stack_new(config(c"10.0.0.1".as_ptr()).as_ptr().cast());
-            let two = minitcp_stack_new(config(c"10.0.0.2".as_ptr()).as_ptr().cast());
+            let one = minitcp_stack_new((&raw const first).cast());
+            let two = minitcp_stack_new((&raw const second).cast());
             assert!(!one.is_null() && !two.is_null());
             let asks = minitcp_stack_socket(one, libc::AF_INET, libc::SOCK_DGRAM, 0);
             let answers = minitcp_stack_socket(two, libc::AF_INET, libc::SOCK_DGRAM, 0);
