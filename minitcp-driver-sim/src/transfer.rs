@@ -265,21 +265,22 @@ impl Receiver {
             return;
         }
         let Some(mut connection) = self.id.and_then(|id| stack.connection(id)) else { return };
-        match connection.peek() {
-            Ok((&[], &[])) => {
-                progress.receiver_closed = true;
-                progress.ended = now;
-                connection.close();
+        loop {
+            match connection.peek() {
+                Ok((&[], &[])) => {
+                    progress.receiver_closed = true;
+                    progress.ended = now;
+                    return connection.close();
+                }
+                Ok((first, second)) => {
+                    progress.received.add(first);
+                    progress.received.add(second);
+                    let count = first.len() + second.len();
+                    connection.consume(count);
+                }
+                Err(RecvError::WouldBlock) => return,
+                Err(_) => return progress.breaks(&connection),
             }
-            Ok((first, second)) => {
-                progress.received.add(first);
-                progress.received.add(second);
-                let count = first.len() + second.len();
-                connection.consume(count);
-                self.act(stack, now, progress);
-            }
-            Err(RecvError::WouldBlock) => {}
-            Err(_) => progress.breaks(&connection),
         }
     }
 }
