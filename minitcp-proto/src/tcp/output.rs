@@ -100,6 +100,17 @@ pub(crate) fn poll<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Optio
     Some(segment(tcb, text, cx))
 }
 
+/// There is certainly nothing to send: what [`poll`] finds out too, after a longer look.
+#[inline]
+pub(crate) fn is_quiet(tcb: &Tcb) -> bool {
+    // Duplicates are owed at once, too.
+    tcb.receive.ack.owed() != Owed::Now
+        && !tcb.send.has_unsent()
+        && tcb.recovery.lost().is_none()
+        && !(tcb.syn_due | tcb.probe_due)
+        && !tcb.settings.switches.contains(Switches::PROBE_DUE)
+}
+
 fn next_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text> {
     if tcb.receive.ack.owes_duplicates() {
         return pure_ack(tcb);
