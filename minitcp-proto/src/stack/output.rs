@@ -199,7 +199,11 @@ impl<O: Observer> Stack<'_, O> {
         let (field, checksum) = if offloaded {
             (sum.folded(), partial(start, tcp::CHECKSUM_OFFSET))
         } else {
-            sum.add(out.get(start..start + header_len)?);
+            // Most headers have no options: for a length known beforehand the sum is unrolled.
+            match out.get(start..start + header_len)?.first_chunk::<{ tcp::HEADER_LEN }>() {
+                Some(fixed) if header_len == tcp::HEADER_LEN => sum.add(fixed),
+                _ => sum.add(out.get(start..start + header_len)?),
+            }
             sum.add(payload.0);
             sum.add(payload.1);
             (sum.finish(), TxChecksum::Complete)
