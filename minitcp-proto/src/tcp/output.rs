@@ -300,7 +300,7 @@ fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> O
     flags.set(Flags::FIN, text.fin);
     // MUST-61: PSH when nothing is left to follow.
     flags.set(Flags::PSH, text.len > 0 && offset + text.len == tcb.send.buffer.len());
-    let (rcv_nxt, limit) = (tcb.receive.rcv_nxt, tcb.receive.limit());
+    let (rcv_nxt, limit) = (tcb.receive.rcv_nxt, tcb.receive.limit(&cx.pool, smss));
     let is_keepalive = text.kind == Kind::KeepAlive;
     let window = if is_keepalive {
         tcb.receive.window.field(rcv_nxt) // The peer does not look at it: nothing new is offered.
