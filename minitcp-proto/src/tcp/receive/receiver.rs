@@ -96,9 +96,13 @@ impl Receiver {
     pub(crate) fn limit(&self, pool: &Pool<'_>, mss: u32) -> SeqNum {
         let offered = self.cap - reserve_for_rounding(self.cap, self.window.rcv_wscale);
         let unread = self.buffer.len();
+        let room = offered.saturating_sub(unread);
+        let affordable = affordable(pool, mss);
+        if room <= affordable {
+            return self.rcv_nxt.plus(room);
+        }
         let in_place = self.buffer.capacity().saturating_sub(unread);
-        let affordable = affordable(pool, mss).max(in_place);
-        self.rcv_nxt.plus(offered.saturating_sub(unread).min(affordable))
+        self.rcv_nxt.plus(room.min(affordable.max(in_place)))
     }
 
     /// The peer's FIN has been reached: nothing more will come.
