@@ -93,16 +93,20 @@ impl Receiver {
     }
 
     /// How far the right edge could go: all free room offered, as far as there is memory for it.
+    #[inline]
     pub(crate) fn limit(&self, pool: &Pool<'_>, mss: u32) -> SeqNum {
         let offered = self.cap - reserve_for_rounding(self.cap, self.window.rcv_wscale);
         let unread = self.buffer.len();
         let room = offered.saturating_sub(unread);
-        let affordable = affordable(pool, mss);
-        if room <= affordable {
-            return self.rcv_nxt.plus(room);
-        }
-        let in_place = self.buffer.capacity().saturating_sub(unread);
-        self.rcv_nxt.plus(room.min(affordable.max(in_place)))
+        let room = if pool.is_ample() { room } else { self.scarce_room(room, pool, mss) };
+        self.rcv_nxt.plus(room)
+    }
+
+    /// What memory is left for of `room`; the block held has some in any case.
+    #[cold]
+    fn scarce_room(&self, room: u32, pool: &Pool<'_>, mss: u32) -> u32 {
+        let in_place = self.buffer.capacity().saturating_sub(self.buffer.len());
+        room.min(affordable(pool, mss).max(in_place))
     }
 
     /// The peer's FIN has been reached: nothing more will come.

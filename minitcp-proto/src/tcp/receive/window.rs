@@ -25,11 +25,10 @@ pub(crate) fn reserve_for_rounding(cap: u32, shift: u8) -> u32 {
 /// is gone. Never less than two segments: then nobody waits for a window that memory keeps shut;
 /// what comes and finds no room is dropped, not acknowledged, and comes again.
 pub(crate) fn affordable(pool: &Pool<'_>, mss: u32) -> u32 {
-    let free = pool.free_bytes();
-    if free >= pool.capacity_bytes() / 2 {
+    if pool.is_ample() {
         return u32::MAX;
     }
-    u32::try_from(free / 4).unwrap_or(u32::MAX).max(2 * mss)
+    u32::try_from(pool.free_bytes() / 4).unwrap_or(u32::MAX).max(2 * mss)
 }
 
 /// The receive window as it is advertised.
