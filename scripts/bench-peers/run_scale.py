@@ -197,9 +197,11 @@ def plot(values):
         out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
         for n, ns in line:
             out.append(f'<circle cx="{x(n):.1f}" cy="{y(ns):.1f}" r="4" fill="{colour}"/>')
-            out.append(text(x(n), y(ns) - 10, time_of(ns), "middle", colour))
+            # Beside a line that rises, below it; above one that is flat.
+            right, down = (9, 16) if line[-1][1] > 3 * line[0][1] else (-2, -10)
+            out.append(text(x(n) + right, y(ns) + down, time_of(ns), "start", colour))
         n, ns = line[-1]
-        out.append(text(x(n) + 28, y(ns) + 5, NAMES[stack], "start", colour, "bold"))
+        out.append(text(x(n) + 12, y(ns) + (-6 if ns > 3 * line[0][1] else 5), NAMES[stack], "start", colour, "bold"))
     return "\n".join([*out, "</svg>", ""])
 
 

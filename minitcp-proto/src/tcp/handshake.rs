@@ -11,7 +11,8 @@ use crate::tcp::context::Context;
 use crate::tcp::isn;
 use crate::tcp::output::Outgoing;
 use crate::tcp::path::Path;
-use crate::tcp::receive::window::shift_for;
+use crate::tcp::receive::receiver::first_window;
+use crate::tcp::receive::window::{affordable, shift_for};
 use crate::tcp::send::rtt::{backed_off, micros};
 use crate::time::Instant;
 use crate::wire::options::Options;
@@ -76,13 +77,14 @@ impl HalfOpen {
             iss = old.plus(1 << 16);
         }
         let local_mss = Path::new(flow, cx.config.mtu()).local_mss();
+        let affordable = affordable(&cx.pool, u32::from(local_mss));
         Self {
             flow,
             listener,
             iss,
             irs: syn.seq,
             options: syn.options,
-            advertised: options.receive_buffer.min(u32::from(u16::MAX)),
+            advertised: first_window(options.receive_buffer, affordable),
             mss: options.max_segment.map_or(local_mss, |mss| mss.min(local_mss)),
             rcv_wscale: syn.options.window_scale.map_or(0, |_| shift_for(options.receive_buffer)),
             service: Service::new(options.hop_limit, options.traffic_class),
