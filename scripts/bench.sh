@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # How fast is MiniTCP beside smoltcp, and beside a TCP that does nothing?
 #
-# usage: scripts/bench.sh tun|offload|plain|pingpong [--reps N] [--secs S] [--only TEXT[,TEXT]]
+# usage: scripts/bench.sh tun|offload|plain|pingpong|http [--reps N] [--secs S] [--only TEXT[,TEXT]]
 #        scripts/bench.sh scale [--reps N] [--only TEXT[,TEXT]] [--quick] [--svg FILE] [--markdown]
 #
 # "scale" needs neither root nor a device: round trips beside up to a million idle connections,
@@ -10,7 +10,9 @@
 #
 # "offload" are the rows with super-packets and checksum offload, "plain" those without, "tun" is
 # both in one run. "pingpong" is one octet there and back, on two CPUs and on one, for the stack in
-# its own loop, under blocking sockets with threads, smoltcp and the kernel.
+# its own loop, under blocking sockets with threads, smoltcp and the kernel. "http" is requests per
+# second under wrk (Debian's packages wrk and nginx-light, installed if they are missing), beside
+# smoltcp, and nginx over the kernel's TCP; it takes --connections N, too.
 #
 # They need root, two CPUs and Debian's packages iproute2, util-linux, procps and python3. All traffic
 # stays in network namespaces that the run makes and removes. Samples go to $OUT/tun.jsonl
@@ -35,6 +37,20 @@ need() {
     for tool in "$@"; do
         command -v "$tool" >/dev/null || { echo "bench.sh: $tool is missing" >&2; exit 1; }
     done
+}
+
+# Debian's package of a program, where that is not there.
+install_missing() {
+    local packages=()
+    command -v wrk >/dev/null || packages+=(wrk)
+    command -v nginx >/dev/null || packages+=(nginx-light)
+    [ "${#packages[@]}" != 0 ] || return 0
+    command -v apt-get >/dev/null || { echo "bench.sh: please install ${packages[*]}" >&2; exit 1; }
+    echo "== installing ${packages[*]}" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # A web server that starts by itself is not wanted.
+    RUNLEVEL=1 apt-get install -qq -y --no-install-recommends "${packages[@]}" >/dev/null
 }
 
 build() {
@@ -91,14 +107,23 @@ scale() {
     python3 "$root/scripts/bench-peers/run_scale.py" --bin "$peers_target/release" --out "$out" "$@"
 }
 
+http() {
+    local command=${MINITCP:-$target/release/minitcp bench-server --tun tun0 --addr 10.77.0.1}
+    python3 "$root/scripts/bench-peers/run_http.py" --bin "$peers_target/release" --out "$out" \
+        --stack "minitcp plain=$command --offload off" \
+        --stack "minitcp vnet=$command --offload on" \
+        --stack "minitcp threads=$command --offload off --threads" "$@"
+}
+
 rows=${1:-}
 if [ "$rows" = scale ]; then
     shift
     scale "$@"
     exit
 fi
-case $rows in tun | offload | plain | pingpong) shift ;; *) usage ;; esac
+case $rows in tun | offload | plain | pingpong | http) shift ;; *) usage ;; esac
 [ "$(id -u)" = 0 ] || { echo "bench.sh: must be root" >&2; exit 1; }
 need cargo ip taskset sysctl python3
+[ "$rows" != http ] || install_missing
 build
-tun "$@"
+if [ "$rows" = http ]; then http "$@"; else tun "$@"; fi

@@ -98,6 +98,20 @@ main() {
     check "nc -u listens: its datagram is received" c_asks_udp
     check "misuse: errors, and the device is removed" c_misuse
 
+    echo "== bench"
+    start_bench_server
+    check "TCP to it, the kernel's client" measured sent --bytes 20M -P 2
+    check "TCP from it" measured received --bytes 20M -R
+    check "both at once" measured received --bytes 5M --both
+    check "messages there and back" measured echo --echo --bytes 200
+    check "UDP both ways" measured datagrams --udp --both --bytes 500K --rate 20M
+    check "nc: discard is counted" netcat_discard
+    check "nc: source has its length" netcat_source
+    check "its client over a device, the kernel's server" measured_other_way
+    check "SIGTERM: the server ends with status 0" terminated
+    check "nobody there: one line" fails_in_one_line refused minitcp bench client --kernel \
+        --to 10.0.0.1 --port 81
+
     echo "== what can go wrong"
     check "attached devices are left as found" device_stays
     check "created devices are removed" device_goes
@@ -327,6 +341,55 @@ listens() { grep -qi "$(printf ':%04X 00000000:0000' "$2")" "/proc/net/$1"; }
 
 c_misuse() { c_run misuse tun8 10.0.8.2/24 10.0.8.1/24; }
 
+# ---- bench
+
+start_bench_server() {
+    launch minitcp bench server --tun tun0 --addr 10.0.0.2
+    wait_until grep -qs listening "$work/server.log" || { cat "$work/server.log"; exit 1; }
+}
+
+# Everything arrives, and the report says so.
+measured() {
+    local what=$1
+    shift
+    "$programs/minitcp" bench client --kernel --to 10.0.0.2 --json "$@" >"$work/bench.json"
+    cat "$work/bench.json"
+    perl -MJSON::PP -e '
+        my ($what, $file) = @ARGV;
+        open my $in, "<", $file or die;
+        my $report = decode_json(join "", <$in>);
+        my %expected = (
+            sent => sub { $report->{sent}{octets} == 2 * 20 * 1024 ** 2 },
+            received => sub { $report->{received}{octets} >= 5 * 1024 ** 2 },
+            echo => sub { $report->{round_trips}{count} == 200 },
+            datagrams => sub {
+                2 == grep { $_->{sent} >= 355 && $_->{received} + $_->{lost} == $_->{sent}
+                    && $_->{received} > 0 } @{$report}{qw(datagrams_sent datagrams_received)}
+            },
+        );
+        exit !$expected{$what}->()' "$what" "$work/bench.json"
+}
+
+netcat_discard() {
+    [ "$({ echo discard; head -c 3000000 "$work/file"; } \
+        | timeout 20 "$nc" -N 10.0.0.2 5005)" = 3000000 ]
+}
+
+netcat_source() { [ "$(echo source 3000000 | timeout 20 "$nc" 10.0.0.2 5005 | wc -c)" = 3000000 ]; }
+
+measured_other_way() {
+    "$programs/minitcp" bench server --kernel --addr 10.0.1.1 >"$work/kernel.log" 2>&1 &
+    local server=$! status=0
+    wait_until grep -qs listening "$work/kernel.log"
+    "$programs/minitcp" bench client --tun tun1 --addr 10.0.1.2 --to 10.0.1.1 --bytes 5M --both \
+        >"$work/bench.out" || status=$?
+    kill -TERM "$server"
+    wait "$server"
+    [ "$status" = 0 ]
+    grep "^sent: 5242880 octets" "$work/bench.out"
+    grep "^received: 5242880 octets" "$work/bench.out"
+}
+
 # ---- what can go wrong
 
 fails_in_one_line() {
@@ -384,17 +447,22 @@ device_goes() {
 
 # ---- the server
 
-# Its process id and, once it has ended, its exit status are in files, for subshells to see.
 start_server() {
-    rm -f "$work/server.status"
+    launch chat_server --tun tun0 --addr 10.0.0.2 --port 8080 --stats "$@"
+    wait_until answers || { echo "chat_server does not answer:"; tail "$work/server.log"; exit 1; }
+}
+
+# Its process id and, once it has ended, its exit status are in files, for subshells to see.
+launch() {
+    local program=$1
+    shift
+    rm -f "$work/server.status" "$work/server.log"
     {
-        "$programs/chat_server" --tun tun0 --addr 10.0.0.2 --port 8080 --stats "$@" \
-            >"$work/server.log" 2>&1 &
+        "$programs/$program" "$@" >"$work/server.log" 2>&1 &
         echo $! >"$work/server.pid"
         wait $!
         echo $? >"$work/server.status"
     } &
-    wait_until answers || { echo "chat_server does not answer:"; tail "$work/server.log"; exit 1; }
 }
 
 answers() { "$nc" -z -w 1 10.0.0.2 8080; }

@@ -1,27 +1,26 @@
 //! How fast can this stack be? A server with nothing above the stack: no sockets, no threads.
 //!
-//! Port 5001 reads and throws away, 5002 writes without pause, 5003 sends back what it gets; the
-//! drivers of benchmarks know these.
+//! Port 5001 reads and throws away, 5002 writes without pause, 5003 sends back what it gets, 5004
+//! answers HTTP requests; the drivers of benchmarks know these.
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU8;
 use std::process::ExitCode;
 use std::sync::{Arc, Barrier};
+use std::{io, thread};
 
 use anyhow::Context as _;
-use minitcp_driver_tun::{TunConfig, TunDriver, TunOffloads};
-use minitcp_proto::{
-    BindError, Config, ConnectionId, Driver as _, Limits, Memory, Observer, Offload, RecvError,
-    SocketId, Stack,
-};
+use minitcp_driver_tun::TunOffloads;
+use minitcp_proto::{BindError, ConnectionId, Driver as _, Observer, RecvError, SocketId, Stack};
 use minitcp_sockets::ThreadedNet;
 
+use crate::bench::host::{self, Host};
+use crate::bench::http;
 use crate::bench_threads;
-use crate::cli;
 use crate::interrupt::Interrupt;
-use crate::seed::random_seed;
 
-/// Serve a benchmark: ports 5001 (sink), 5002 (source) and 5003 (echo).
+/// Serve a benchmark: ports 5001 (sink), 5002 (source), 5003 (echo) and 5004 (HTTP).
 ///
 /// The other side's address is for the caller to set, and so is the device's state.
 #[derive(Debug, clap::Args)]
@@ -32,31 +31,14 @@ pub struct Args {
     /// Our address
     #[arg(long)]
     addr: Ipv4Addr,
-    /// Bits of the network part of our address
-    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u8).range(0..=32))]
-    prefix: u8,
-    /// Send and receive buffer of a connection, in octets; 2M with offloads, else 512K, which fits
-    /// the 500 packets that a TUN device queues by default. The queue grows with the buffer
-    #[arg(long, value_parser = cli::size)]
-    buffer: Option<u32>,
-    /// Largest packet, in octets
-    #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u16).range(576..))]
-    mtu: u16,
-    /// Whether the device does checksums and segmentation for the stack, as far as it can
-    #[arg(long, value_enum, default_value_t = OffloadChoice::On)]
-    offload: OffloadChoice,
+    #[command(flatten)]
+    host: host::Options,
     /// Serve with blocking sockets and a thread for each connection, instead of one loop
     #[arg(long)]
     threads: bool,
-}
-
-/// What `--offload` takes.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum OffloadChoice {
-    /// Super-packets of up to 64 KiB, checksums made by the kernel
-    On,
-    /// Packets of at most the MTU, with checksums
-    Off,
+    /// Queues of the device, each served by a stack and a thread of its own
+    #[arg(long, default_value_t = NonZeroU8::MIN)]
+    queues: NonZeroU8,
 }
 
 /// Serves until SIGINT or SIGTERM.
@@ -64,77 +46,98 @@ enum OffloadChoice {
 /// # Errors
 /// When there is no device, or it goes away.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let offloads = match args.offload {
-        OffloadChoice::On => TunOffloads::all(),
-        OffloadChoice::Off => TunOffloads::empty(),
-    };
-    let mut device = TunConfig::new(&args.tun).mtu(args.mtu).up(false).offloads(offloads);
-    // A window of packets must find room, super-packets or not, or the kernel drops its own.
-    let packets = args.buffer.unwrap_or(SINGLES_BUFFER) / u32::from(args.mtu);
-    if packets > DEFAULT_QUEUE_LEN {
-        device = device.queue_len(2 * packets);
-    }
-    let mut driver = TunDriver::open(&device)?;
-    let mut config = Config::new(args.addr, args.prefix);
-    (config.mtu, config.offload) = (driver.mtu(), driver.offload());
-    let has_bursts = driver.offload().contains(Offload::SEGMENTATION);
-    let buffer = args.buffer.unwrap_or(if has_bursts { BURSTS_BUFFER } else { SINGLES_BUFFER });
-    (config.receive_buffer, config.send_buffer) = (buffer, buffer);
-    let limits = Limits {
-        buffer_bytes: usize::try_from(buffer)?.saturating_mul(2 * FULL_BUFFERS).max(64 << 20),
-        ..Limits::default()
-    };
-    let mut stack = Stack::new(config, Memory::allocate(&limits), random_seed()?);
+    let hosts = host::open(&args.tun, args.addr, None, args.queues, &args.host)?;
+    let offloads = hosts.first().map_or(TunOffloads::empty(), |(_, driver)| driver.offloads());
     let says = format!(
-        "{}: {} serves ports 5001, 5002 and 5003; offloads: {}",
+        "{}: {} serves ports 5001 to 5004; queues: {}; offloads: {offloads}",
         args.tun,
         args.addr,
-        driver.offloads()
+        hosts.len(),
     );
-    if args.threads {
-        let done = Arc::new(Barrier::new(2));
-        let other = Arc::clone(&done);
-        let _interrupt = Interrupt::install(move || {
-            other.wait();
-        })?;
+    if args.threads { serve_threads(args, hosts, &says) } else { serve_loops(args, hosts, &says) }
+}
+
+/// With a thread for each connection.
+fn serve_threads(args: &Args, hosts: Vec<Host>, says: &str) -> anyhow::Result<ExitCode> {
+    let done = Arc::new(Barrier::new(2));
+    let other = Arc::clone(&done);
+    let _interrupt = Interrupt::install(move || {
+        other.wait();
+    })?;
+    let mut nets = Vec::new();
+    for (stack, driver) in hosts {
         let net = ThreadedNet::new(stack, driver)?;
         bench_threads::serve(&net, args.addr.into()).context("cannot listen")?;
-        say(&says)?;
-        done.wait();
-        return Ok(ExitCode::SUCCESS);
+        nets.push(net);
     }
-    let mut server = BenchServer::new(&mut stack, args.addr.into()).context("cannot listen")?;
-    let waker = driver.waker();
-    let interrupt = Interrupt::install(move || waker.wake().unwrap_or_default())?;
-    say(&says)?;
-    while !interrupt.is_raised() {
-        driver.turn(&mut stack, None)?;
-        server.serve(&mut stack);
-    }
+    say(says)?;
+    done.wait();
     Ok(ExitCode::SUCCESS)
 }
 
+/// With a loop and a thread for each queue.
+fn serve_loops(args: &Args, mut hosts: Vec<Host>, says: &str) -> anyhow::Result<ExitCode> {
+    let mut servers = Vec::new();
+    for (stack, _) in &mut hosts {
+        servers.push(BenchServer::new(stack, args.addr.into()).context("cannot listen")?);
+    }
+    let wakers: Vec<_> = hosts.iter().map(|(_, driver)| driver.waker()).collect();
+    let wake_all = move || wakers.iter().for_each(|waker| waker.wake().unwrap_or_default());
+    let interrupt = Interrupt::install(wake_all.clone())?;
+    say(says)?;
+    let serve = |(stack, driver): &mut Host, server: &mut BenchServer| {
+        let mut turn = || {
+            driver.turn(stack, None)?;
+            server.serve(stack);
+            Ok(())
+        };
+        let mut result: io::Result<()> = Ok(());
+        while result.is_ok() && !interrupt.is_raised() {
+            result = turn();
+        }
+        // If one cannot go on, all end.
+        interrupt.raise();
+        wake_all();
+        result
+    };
+    thread::scope(|scope| {
+        let queues = hosts.iter_mut().zip(&mut servers);
+        let threads: Vec<_> = queues
+            .map(|(host, server)| {
+                thread::Builder::new().spawn_scoped(scope, || serve(host, server))
+            })
+            .collect();
+        for thread in threads {
+            match thread?.join() {
+                Ok(result) => result?,
+                Err(cause) => std::panic::resume_unwind(cause),
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
 /// Tells whoever started us that we are ready.
-fn say(text: &str) -> std::io::Result<()> {
-    let mut out = std::io::stdout();
+pub(crate) fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout();
     writeln!(out, "{text}")?;
     out.flush()
 }
 
-/// The server's whole state: which of the three a connection belongs to is its local port.
+/// The server's whole state: which of the four a connection belongs to is its local port.
 #[derive(Debug)]
 pub struct BenchServer {
-    /// On the way from the receive buffer to the send buffer of an echo.
+    /// On the way from the receive buffer to the send buffer of an echo; or a request.
     scratch: Box<[u8]>,
 }
 
 impl BenchServer {
-    /// Listens on the three ports of `address`.
+    /// Listens on the four ports of `address`.
     ///
     /// # Errors
     /// As [`Stack::listen`].
     pub fn new<O: Observer>(stack: &mut Stack<'_, O>, address: IpAddr) -> Result<Self, BindError> {
-        for port in [SINK, SOURCE, ECHO] {
+        for port in [SINK, SOURCE, ECHO, HTTP] {
             stack.listen(SocketAddr::new(address, port), BACKLOG)?;
         }
         Ok(Self { scratch: vec![0; SCRATCH_BYTES].into() })
@@ -165,6 +168,7 @@ impl BenchServer {
         let progress = match port.port() {
             SOURCE => pour(stack, id).and_then(|()| drain(stack, id)),
             ECHO => self.echo(stack, id),
+            HTTP => self.answer(stack, id),
             _ => drain(stack, id),
         };
         if progress.is_none()
@@ -194,6 +198,32 @@ impl BenchServer {
             }
         }
     }
+
+    /// Answers the requests that have come whole; `None` at the end, or when a request is too long,
+    /// or when the client does not read its answers.
+    fn answer<O: Observer>(&mut self, stack: &mut Stack<'_, O>, id: ConnectionId) -> Option<()> {
+        let mut connection = stack.connection(id)?;
+        loop {
+            let held = match connection.peek() {
+                Ok(([], [])) | Err(RecvError::Closed) => return None,
+                Ok((first, second)) => {
+                    let request = &mut self.scratch[..http::MAX_REQUEST];
+                    let held = request.len().min(first.len() + second.len());
+                    let octets = first.iter().chain(second);
+                    request.iter_mut().zip(octets).for_each(|(to, from)| *to = *from);
+                    held
+                }
+                Err(RecvError::WouldBlock) => return Some(()),
+            };
+            let Some(len) = http::request_len(&self.scratch[..held]) else {
+                return (held < http::MAX_REQUEST).then_some(());
+            };
+            connection.consume(len);
+            if connection.send(http::ANSWER).ok()? < http::ANSWER.len() {
+                return None;
+            }
+        }
+    }
 }
 
 /// Throws away what has come; `None` at the end.
@@ -217,25 +247,19 @@ fn pour<O: Observer>(stack: &mut Stack<'_, O>, id: ConnectionId) -> Option<()> {
     Some(())
 }
 
-/// Default buffers: with packets of the MTU, and with super-packets.
-const SINGLES_BUFFER: u32 = 512 << 10;
-const BURSTS_BUFFER: u32 = 2 << 20;
-/// Packets that a TUN device queues unless told otherwise.
-const DEFAULT_QUEUE_LEN: u32 = 500;
 pub(crate) const SINK: u16 = 5001;
 pub(crate) const SOURCE: u16 = 5002;
 pub(crate) const ECHO: u16 = 5003;
+pub(crate) const HTTP: u16 = 5004;
 /// Connections that wait to be accepted.
-const BACKLOG: u32 = 128;
-/// Connections that may fill both of their buffers at the same time.
-const FULL_BUFFERS: usize = 16;
+const BACKLOG: u32 = 1024;
 const SCRATCH_BYTES: usize = 64 << 10;
 static PATTERN: [u8; 64 << 10] = [0x5a; 64 << 10];
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use minitcp_proto::{Instant, RxMeta, Seed};
+    use minitcp_proto::{Config, Instant, Limits, Memory, RxMeta, Seed};
 
     /// A client and the server, with a perfect wire between them.
     struct Bench {
@@ -346,5 +370,28 @@ mod tests {
         }
         assert_eq!(at, sent.len());
         assert!(back == sent, "{} of {} octets", back.len(), sent.len());
+    }
+
+    #[test]
+    fn requests_are_answered_whole_or_in_pieces_on_one_connection() {
+        let mut bench = Bench::new();
+        let id = bench.connect(HTTP);
+        let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        let mut ask = |octets: &[u8]| {
+            assert_eq!(bench.client.connection(id).unwrap().send(octets), Ok(octets.len()));
+            bench.turn();
+            let mut answers = [0; 4096];
+            let len = bench.client.connection(id).unwrap().recv(&mut answers).unwrap_or(0);
+            assert_eq!(answers[..len], http::ANSWER.repeat(len / http::ANSWER.len()));
+            len / http::ANSWER.len()
+        };
+        assert_eq!(ask(request), 1);
+        assert_eq!(ask(&request[..20]), 0);
+        assert_eq!(ask(&request[20..]), 1);
+        assert_eq!(ask(&request.repeat(3)), 3);
+        // Too long a request is the end.
+        assert_eq!(ask(&[b'x'; http::MAX_REQUEST]), 0);
+        let mut connection = bench.client.connection(id).unwrap();
+        assert_eq!(connection.recv(&mut [0; 1]), Err(RecvError::Closed));
     }
 }

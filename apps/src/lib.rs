@@ -1,6 +1,7 @@
 //! MiniTCP's programs, as far as they can be shared and tested: `chat_server`, `chat_client` and
 //! the `minitcp` command-line tool.
 
+pub mod bench;
 pub mod bench_server;
 mod bench_threads;
 mod capture;

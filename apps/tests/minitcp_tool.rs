@@ -49,15 +49,36 @@ fn the_demo_works_without_a_device() {
 }
 
 #[test]
+fn a_measurement_that_cannot_be_had_is_one_line_and_status_1() {
+    // Port 1 of the loopback address: nobody listens there.
+    let args = ["bench", "client", "--kernel", "--to", "127.0.0.1", "--port", "1", "--json"];
+    let output = minitcp(&args);
+    let complaint = text(&output.stderr);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""));
+    assert!(complaint.contains("127.0.0.1:1") && complaint.lines().count() == 1, "{complaint}");
+}
+
+#[test]
 fn mistakes_get_one_line_and_status_2() {
     for (args, culprit) in [
         (&["frobnicate"] as &[_], "frobnicate"),
         (&["demo", "--frobnicate"], "--frobnicate"),
         (&["bench-server"], "--tun"),
+        (&["bench", "server"], "--tun"),
+        (&["bench", "server", "--tun", "tun0"], "--addr"),
+        (&["bench", "server", "--kernel", "--tun", "tun0", "--addr", "10.0.0.1"], "--tun"),
+        (&["bench", "client", "--kernel"], "--to"),
+        (&["bench", "client", "--kernel", "--to", "10.77.0"], "10.77.0"),
+        (&["bench", "client", "--kernel", "--to", "10.0.0.1", "--time", "0"], "longer than 0"),
+        (&["bench", "client", "--kernel", "--to", "10.0.0.1", "-P", "0"], "0"),
+        (&["bench", "client", "--kernel", "--to", "10.0.0.1", "--rate", "fast"], "fast"),
+        (&["bench", "client", "--kernel", "--to", "10.0.0.1", "--echo", "--udp"], "--udp"),
+        (&["bench", "client", "--kernel", "--to", "10.0.0.1", "-R", "--both"], "--both"),
         (&["bench-server", "--tun", "tun0", "--addr", "10.77.0"], "10.77.0"),
         (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--prefix", "33"], "33"),
         (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--buffer", "1Q"], "1Q"),
         (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--mtu", "100"], "100"),
+        (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--queues", "0"], "0"),
         (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--offload", "all"], "all"),
         (&["sim", "--link", "isdn"], "\"isdn\" in a link: neither KEY=VALUE nor a preset"),
         (&["sim", "--link", "dsl,loss=2"], "\"loss=2\" in a link: a share from 0 to 1"),

@@ -19,6 +19,10 @@ pub struct Counters {
     pub stalls: u64,
     /// Packets that the device refused (the interface is down, or the kernel has no memory).
     pub dropped: u64,
+    /// Packets read here that were for another of the device's queues, and were handed over.
+    pub forwarded: u64,
+    /// Such packets that had to be dropped, because the other one had too many to take already.
+    pub forward_drops: u64,
     /// Calls of `epoll_wait`, with a timeout of zero or longer.
     pub polls: u64,
     /// Calls of `timerfd_settime`.

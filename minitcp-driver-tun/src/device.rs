@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU8;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use crate::config::TunConfig;
 use crate::error::TunError;
@@ -11,11 +13,12 @@ use crate::interface::{Interface, Ipv4Settings};
 use crate::offload::{TunOffloads, VnetHeader};
 use crate::sys;
 
-/// An open device: one packet a read, one packet a write.
+/// An open device, or one queue of it: one packet a read, one packet a write.
 #[derive(Debug)]
 pub(crate) struct Device {
-    /// Undone when the device is dropped; first, as `file` may be what keeps the interface alive.
-    _changes: Option<Changes>,
+    /// Undone when the last queue is dropped; first, as `file` may be what keeps the interface
+    /// alive.
+    _changes: Option<Arc<Changes>>,
     file: File,
     mtu: u16,
     /// A [`VnetHeader`] stands before each packet.
@@ -44,25 +47,51 @@ pub(crate) enum Written {
 }
 
 impl Device {
-    /// Creates the device of `config`, or attaches to it, and makes true of it what `config` asks.
-    pub(crate) fn open(config: &TunConfig) -> Result<Self, TunError> {
+    /// Creates the device of `config`, or attaches to it, and makes true of it what `config` asks:
+    /// once for each of its `queues`.
+    pub(crate) fn open(config: &TunConfig, queues: NonZeroU8) -> Result<Vec<Self>, TunError> {
         let name = config.name.as_str();
         check_name(name)?;
         check_addresses(config)?;
         let failed = |attempt| move |error| TunError::from_io(attempt, name, error);
         let interface = Interface::new(name).map_err(failed("see the settings"))?;
         let is_new = !interface.exists();
-        let (fd, has_header) = attach(config)?;
+        let is_shared = queues.get() > 1;
+        let (first, has_header) = attach(config, is_shared)?;
         let wanted = if has_header { config.offloads } else { TunOffloads::empty() };
-        let offloads = wanted.negotiate(fd.as_fd()).map_err(failed("set the offloads"))?;
+        let offloads = wanted.negotiate(first.as_fd()).map_err(failed("set the offloads"))?;
+        let mut fds = vec![first];
+        for _ in 1..queues.get() {
+            fds.push(attach_as(&interface, has_header, is_shared).map_err(failed("add a queue"))?);
+        }
         let mut changes = Changes { interface, is_new, done: Vec::new() };
         if is_new || config.kernel_addr.is_some() {
             changes.configure(config)?;
         }
         let mtu = changes.interface.mtu().map_err(failed("read the MTU"))?;
-        sys::set_nonblocking(fd.as_fd()).map_err(failed("change the descriptor"))?;
-        let file = File::from(fd);
-        Ok(Self { _changes: Some(changes), file, mtu, has_header, offloads })
+        let changes = Arc::new(changes);
+        let mut devices = Vec::with_capacity(fds.len());
+        for fd in fds {
+            sys::set_nonblocking(fd.as_fd()).map_err(failed("change the descriptor"))?;
+            let (file, changes) = (File::from(fd), Some(Arc::clone(&changes)));
+            devices.push(Self { _changes: changes, file, mtu, has_header, offloads });
+        }
+        if is_shared {
+            devices.iter_mut().try_for_each(Self::discard).map_err(failed("read a queue"))?;
+        }
+        Ok(devices)
+    }
+
+    /// Throws away what came while there were fewer queues, which the kernel spread in another way
+    /// than it will from now on. Its senders repeat it.
+    fn discard(&mut self) -> io::Result<()> {
+        let mut buffer = [0; READ_BUFFER];
+        for _ in 0..MAX_QUEUE_LEN {
+            if self.read(&mut buffer)?.is_none() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// A device that somebody else has opened and configured; a header stands before each packet
@@ -141,6 +170,9 @@ impl AsRawFd for Device {
         self.file.as_raw_fd()
     }
 }
+
+/// More packets than a queue holds.
+const MAX_QUEUE_LEN: u32 = 1 << 16;
 
 /// The settings that we changed on an interface, to be changed back.
 #[derive(Debug)]
@@ -233,11 +265,14 @@ impl Drop for Changes {
     }
 }
 
-/// Opens the TUN device of `config`; `true` if a header stands before each packet.
-fn attach(config: &TunConfig) -> Result<(OwnedFd, bool), TunError> {
+/// Opens the TUN device of `config`, as one queue of several if it `is_shared`; `true` if a header
+/// stands before each packet.
+fn attach(config: &TunConfig, is_shared: bool) -> Result<(OwnedFd, bool), TunError> {
     let (name, mut has_header) = (config.name.as_str(), !config.offloads.is_empty());
+    let interface =
+        Interface::new(name).map_err(|error| TunError::from_io("see the settings", name, error))?;
     loop {
-        let error = match attach_as(name, has_header) {
+        let error = match attach_as(&interface, has_header, is_shared) {
             Ok(fd) if !has_header => return Ok((fd, false)),
             // The length belongs to the device, too.
             Ok(fd) => match sys::set_vnet_header_len(fd.as_fd(), VnetHeader::LEN) {
@@ -258,15 +293,17 @@ fn attach(config: &TunConfig) -> Result<(OwnedFd, bool), TunError> {
     }
 }
 
-fn attach_as(name: &str, has_header: bool) -> io::Result<OwnedFd> {
-    let mut settings = tun::Configuration::default();
-    settings.tun_name(name);
-    // It is configured here, so that only what differs is changed.
-    settings.platform_config(|platform| {
-        platform.ensure_root_privileges(false);
-        platform.vnet_hdr(has_header);
-    });
-    Ok(sys::own(tun::create(&settings)?))
+fn attach_as(interface: &Interface, has_header: bool, is_shared: bool) -> io::Result<OwnedFd> {
+    let mut flags = libc::IFF_TUN | libc::IFF_NO_PI;
+    if has_header {
+        flags |= libc::IFF_VNET_HDR;
+    }
+    if is_shared {
+        flags |= libc::IFF_MULTI_QUEUE;
+    }
+    let file = File::options().read(true).write(true).open("/dev/net/tun")?;
+    interface.attach(file.as_fd(), flags)?;
+    Ok(file.into())
 }
 
 /// What `dev_valid_name` of Linux allows, less `%`, which would ask for a name of its choice.

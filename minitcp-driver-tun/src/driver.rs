@@ -5,11 +5,13 @@
 
 use std::io::{self, Write};
 use std::mem;
+use std::num::NonZeroU8;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use minitcp_proto::{Driver, Instant, Observer, Offload, Park, Stack, Transmit};
+use minitcp_proto::{Driver, EPHEMERAL_PORTS, Instant, Observer, Offload, Park, Stack, Transmit};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
@@ -20,6 +22,7 @@ use crate::counters::Counters;
 use crate::device::{Arrived, Device, MAX_PACKET, READ_BUFFER, Written};
 use crate::error::TunError;
 use crate::offload::{TunOffloads, VnetHeader};
+use crate::steering::{self, Home, Shard};
 
 /// A TUN device under a poll loop. It allocates nothing after it was opened.
 #[derive(Debug)]
@@ -44,6 +47,8 @@ pub struct TunDriver {
     stashed: usize,
     stashed_header: VnetHeader,
     recorder: Recorder,
+    /// Set where the device has other queues with other drivers.
+    shard: Option<Shard>,
     counters: Counters,
 }
 
@@ -54,9 +59,38 @@ impl TunDriver {
     /// # Errors
     /// As [`TunError`] lists; its text says what to do.
     pub fn open(config: &TunConfig) -> Result<Self, TunError> {
-        let device = Device::open(config)?;
-        Self::drive(device)
-            .map_err(|error| TunError::from_io("watch the queue", &config.name, error))
+        let mut drivers = Self::open_queues(config, NonZeroU8::MIN)?;
+        // As many as were asked for.
+        drivers.pop().ok_or(TunError::NoTunSupport)
+    }
+
+    /// As [`open`](Self::open), with a driver for each of `queues` of the device: for as many
+    /// stacks, each with a thread of its own and the same addresses, which share no state. A
+    /// device that exists must have been made for several (`ip tuntap add .. multi_queue`), and
+    /// nobody else may be attached to it.
+    ///
+    /// The kernel spreads the flows over the queues by a hash. So every stack listens on the same
+    /// ports, and to open connections each needs its driver's
+    /// [`ephemeral_ports`](Self::ephemeral_ports) in its configuration: packets for these that the
+    /// kernel brings to another queue are handed over. A connection that is opened from another
+    /// port, of the application's choice, may find its answers at another stack, which refuses
+    /// them. Connections to a listener on a dynamic port (49152 and up) all come to the one stack
+    /// whose port that is.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_queues(config: &TunConfig, queues: NonZeroU8) -> Result<Vec<Self>, TunError> {
+        let failed = |error| TunError::from_io("watch the queue", &config.name, error);
+        let devices = Device::open(config, queues)?;
+        let drivers: io::Result<Vec<Self>> = devices.into_iter().map(Self::drive).collect();
+        let mut drivers = drivers.map_err(failed)?;
+        if drivers.len() > 1 {
+            let shards = Shard::all(drivers.iter().map(Self::waker).collect());
+            for (driver, shard) in drivers.iter_mut().zip(shards) {
+                driver.shard = Some(shard);
+            }
+        }
+        Ok(drivers)
     }
 
     /// Drives a device that is open already, such as one that a privileged process has handed
@@ -98,6 +132,7 @@ impl TunDriver {
             stashed: 0,
             stashed_header: VnetHeader::default(),
             recorder: Recorder::default(),
+            shard: None,
             counters: Counters::default(),
         })
     }
@@ -105,6 +140,13 @@ impl TunDriver {
     /// Largest packet that the device takes, in octets; for [`Config::mtu`](minitcp_proto::Config).
     pub const fn mtu(&self) -> u16 {
         self.device.mtu()
+    }
+
+    /// The ports that this driver's stack may choose from; for
+    /// [`Config::ephemeral_ports`](minitcp_proto::Config). All dynamic ones, or a part of them
+    /// where the device has [several queues](Self::open_queues).
+    pub fn ephemeral_ports(&self) -> RangeInclusive<u16> {
+        self.shard.as_ref().map_or(EPHEMERAL_PORTS, Shard::ports)
     }
 
     /// What the device does for the stack; for [`Config::offload`](minitcp_proto::Config). Without
@@ -283,30 +325,51 @@ impl TunDriver {
         Ok(written)
     }
 
-    /// Feeds `stack` what the device has, up to the budget; `false` if there was nothing.
+    /// Feeds `stack` what others have read for it, and what the device has, up to the budget;
+    /// `false` if there was nothing.
     fn receive<O: Observer>(&mut self, stack: &mut Stack<'_, O>) -> io::Result<bool> {
+        let had_mail = self.receive_mail(stack);
         if !self.readable {
-            return Ok(false);
+            return Ok(had_mail);
         }
         let now = self.now();
         let mut room = BUDGET_OCTETS;
         for count in 0..self.budget {
             let Some(Arrived { start, end, header }) = self.device.read(&mut self.input)? else {
                 self.readable = false;
-                return Ok(count > 0);
+                return Ok(count > 0 || had_mail);
             };
             let packet = self.input.get(start..end).unwrap_or_default();
             self.counters.packets_in += 1;
             self.counters.bytes_in += octets(packet.len());
             self.counters.bursts_in += u64::from(header.is_burst());
-            self.recorder.record(&self.clock, &[packet], header.missing_checksum());
-            stack.handle_packet(now, packet, header.meta());
+            let is_ours = self
+                .shard
+                .as_ref()
+                .is_none_or(|shard| hand_over(shard, header, packet, &mut self.counters));
+            if is_ours {
+                self.recorder.record(&self.clock, &[packet], header.missing_checksum());
+                stack.handle_packet(now, packet, header.meta());
+            }
             room = match room.checked_sub(packet.len()) {
                 Some(room) => room,
                 None => break,
             };
         }
         Ok(true)
+    }
+
+    /// Feeds `stack` what the drivers of other queues have read for it; `false` if nothing.
+    fn receive_mail<O: Observer>(&mut self, stack: &mut Stack<'_, O>) -> bool {
+        let Some(shard) = &mut self.shard else { return false };
+        let Some(mail) = shard.take_mail() else { return false };
+        let now = self.clock.now();
+        for (header, packet) in steering::packets(&mail) {
+            self.recorder.record(&self.clock, &[packet], header.missing_checksum());
+            stack.handle_packet(now, packet, header.meta());
+        }
+        shard.recycle(mail);
+        true
     }
 
     fn serve_timers<O: Observer>(&self, stack: &mut Stack<'_, O>) {
@@ -359,6 +422,20 @@ impl TunDriver {
         }
         worthwhile
     }
+}
+
+/// Hands a packet to those of the other shards that it is for; `true` if it is for us, too.
+fn hand_over(shard: &Shard, header: VnetHeader, packet: &[u8], counters: &mut Counters) -> bool {
+    let home = shard.home(packet);
+    let (taken, lost) = match home {
+        Home::Here => return true,
+        Home::Everyone => shard.broadcast(header, packet),
+        Home::Shard(index) if shard.forward(index, header, packet) => (1, 0),
+        Home::Shard(_) => (0, 1),
+    };
+    counters.forwarded += taken;
+    counters.forward_drops += lost;
+    home == Home::Everyone
 }
 
 fn input_buffer() -> Box<[u8; READ_BUFFER]> {

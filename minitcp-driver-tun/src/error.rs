@@ -23,7 +23,8 @@ pub enum TunError {
         /// What was asked for.
         name: String,
     },
-    /// An interface of this name exists, but it is no TUN device with one queue.
+    /// An interface of this name exists, but it is no TUN device, or one made for several queues
+    /// where one is wanted, or the other way round.
     NotTun {
         /// The interface.
         name: String,
@@ -76,7 +77,8 @@ impl fmt::Display for TunError {
             ),
             Self::NotTun { name } => write!(
                 f,
-                "interface {name} exists but is no single-queue TUN device: choose another name"
+                "interface {name} exists but is no TUN device, or not for as many queues (several \
+                 need `multi_queue`): choose another name"
             ),
             Self::BadAddress { reason } => write!(f, "addresses of the TUN device: {reason}"),
             Self::Io { attempt, name, source } => {

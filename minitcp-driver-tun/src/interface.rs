@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::sys::{self, InterfaceRequest, Ipv6Request};
 
@@ -95,6 +95,17 @@ impl Interface {
     /// Takes an IPv6 address away.
     pub(crate) fn remove_ipv6(&self, address: Ipv6Addr, prefix_len: u8) -> io::Result<()> {
         self.request_ipv6(SIOCDIFADDR, address, prefix_len)
+    }
+
+    /// Makes `queue`, an open `/dev/net/tun`, a queue of this interface, which is created if there
+    /// is none. `flags` are the `IFF_..` of `linux/if_tun.h`.
+    pub(crate) fn attach(&self, queue: BorrowedFd<'_>, flags: libc::c_int) -> io::Result<()> {
+        let mut argument = InterfaceRequest { name: self.name, value: [0; 24] };
+        // `ifr_flags` is a short.
+        let [a, b, ..] = u32::try_from(flags).unwrap_or(0).to_le_bytes();
+        let flags = u16::from_le_bytes([a, b]).to_ne_bytes();
+        argument.value.iter_mut().zip(flags).for_each(|(to, from)| *to = from);
+        sys::interface_ioctl(queue, libc::TUNSETIFF as libc::c_ulong, &mut argument)
     }
 
     fn index(&self) -> io::Result<i32> {

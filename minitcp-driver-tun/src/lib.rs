@@ -41,6 +41,7 @@ mod driver;
 mod error;
 mod interface;
 mod offload;
+mod steering;
 mod sys;
 
 pub use config::TunConfig;

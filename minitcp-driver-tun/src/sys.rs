@@ -3,14 +3,8 @@
 
 use std::ffi::c_void;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
-
-/// Makes the descriptor of `from` our own.
-pub(crate) fn own(from: tun::Device) -> OwnedFd {
-    // SAFETY: `into_raw_fd` gives up the descriptor, so that nothing else closes it.
-    unsafe { OwnedFd::from_raw_fd(from.into_raw_fd()) }
-}
 
 /// Nanoseconds of the monotonic clock, which is also the clock of [`set_timer`].
 pub(crate) fn monotonic_nanos() -> u64 {
@@ -100,7 +94,7 @@ pub(crate) struct Ipv6Request {
 
 const _: () = assert!(size_of::<Ipv6Request>() == size_of::<libc::in6_ifreq>());
 
-/// What the kernel takes a pointer to in an `ioctl` of a socket.
+/// What the kernel takes a pointer to in an `ioctl` of a socket, or of a TUN queue.
 ///
 /// # Safety
 /// Implemented only for plain data (any bits are a value), at least as large as the C structure
@@ -112,16 +106,16 @@ unsafe impl Request for InterfaceRequest {}
 // SAFETY: integers, laid out as `struct in6_ifreq`.
 unsafe impl Request for Ipv6Request {}
 
-/// Performs one of the requests `SIOC..` of netdevice(7) with `argument`.
+/// Performs one of the requests `SIOC..` of netdevice(7), or `TUNSETIFF`, with `argument`.
 pub(crate) fn interface_ioctl<R: Request>(
-    socket: BorrowedFd<'_>,
+    fd: BorrowedFd<'_>,
     request: libc::c_ulong,
     argument: &mut R,
 ) -> io::Result<()> {
     let pointer: *mut c_void = ptr::from_mut(argument).cast();
     // SAFETY: by the trait's promise the kernel reads and writes within `argument`, which
     // outlives the call, and every outcome is a value of its type.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), request as libc::Ioctl, pointer) })?;
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), request as libc::Ioctl, pointer) })?;
     Ok(())
 }
 

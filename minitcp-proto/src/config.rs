@@ -1,12 +1,16 @@
 //! What an embedder decides once: addresses, sizes, timeouts, policies.
 
 use core::net::{IpAddr, Ipv4Addr};
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use bitflags::bitflags;
 
 /// Most addresses that one stack can own.
 pub const MAX_ADDRESSES: usize = 8;
+
+/// The dynamic ports (RFC 6335 §6): those that a stack chooses from.
+pub const EPHEMERAL_PORTS: RangeInclusive<u16> = 49_152..=u16::MAX;
 
 /// What happens to a UDP datagram for a port that nobody has bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +54,10 @@ pub struct Config {
     pub unbound_udp: UnboundUdp,
     /// What the device does for us.
     pub offload: Offload,
+    /// Ports to choose from where the application leaves it to the stack; all of
+    /// [`EPHEMERAL_PORTS`] unless set, and nothing beyond them. Hosts that share one address, as
+    /// the queues of one device do, need ranges that do not overlap.
+    pub ephemeral_ports: RangeInclusive<u16>,
     /// Largest receive buffer of a new connection, in octets (`SO_RCVBUF`); memory is taken only
     /// while octets are held. At least 1, less than 1 GiB; other values count as the nearest.
     pub receive_buffer: u32,
@@ -94,6 +102,7 @@ impl Config {
             hop_limit: 64,
             unbound_udp: UnboundUdp::PortUnreachable,
             offload: Offload::empty(),
+            ephemeral_ports: EPHEMERAL_PORTS,
             receive_buffer: 256 << 10,
             send_buffer: 256 << 10,
             udp_buffer: 256 << 10,

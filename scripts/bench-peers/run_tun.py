@@ -243,4 +243,5 @@ def cell(samples, direction, key):
     return "/".join(f"{f(values):.4g}" for f in (min, statistics.median, max)) + marked
 
 
-main()
+if __name__ == "__main__":
+    main()

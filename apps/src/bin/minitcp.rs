@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use minitcp_apps::{bench_server, cli, demo, pkt, replay, sim, swarm};
+use minitcp_apps::{bench, bench_server, cli, demo, pkt, replay, sim, swarm};
 
 /// A TCP/IP stack in a process, to look at, to measure and to torment.
 #[derive(Debug, Parser)]
@@ -17,6 +17,7 @@ struct Tool {
 #[expect(clippy::large_enum_variant, reason = "there is one, and it is read once")]
 enum Command {
     Demo(demo::Args),
+    Bench(bench::Args),
     BenchServer(bench_server::Args),
     Pkt(pkt::Args),
     Replay(replay::Args),
@@ -27,6 +28,7 @@ enum Command {
 fn main() -> ExitCode {
     cli::finish(match cli::parse::<Tool>().command {
         Command::Demo(args) => demo::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::BenchServer(args) => bench_server::run(&args),
         Command::Pkt(args) => pkt::run(&args),
         Command::Replay(args) => replay::run(&args),

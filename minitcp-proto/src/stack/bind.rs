@@ -2,12 +2,13 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use crate::config::EPHEMERAL_PORTS;
 use crate::error::BindError;
 use crate::observe::Observer;
 use crate::options::BindOptions;
 use crate::secret::Flow;
 use crate::stack::Stack;
-use crate::stack::demux::{EPHEMERAL_COUNT, EPHEMERAL_FIRST, Protocol, bound_flow};
+use crate::stack::demux::{Protocol, bound_flow};
 use crate::tcp::settings::Switches;
 
 /// Where a socket is bound, and how it shares that.
@@ -160,9 +161,9 @@ impl<O: Observer> Stack<'_, O> {
         binding: Binding,
     ) -> Result<Binding, BindError> {
         let (address, is_dual) = (binding.flow.local, binding.is_dual());
-        let mut taken = [0_u64; EPHEMERAL_COUNT as usize / 64];
+        let mut taken = [0_u64; WORDS];
         let place = |port: u16| {
-            let offset = port.checked_sub(EPHEMERAL_FIRST);
+            let offset = port.checked_sub(*EPHEMERAL_PORTS.start());
             (offset.map_or(usize::MAX, |offset| usize::from(offset >> 6)), 1_u64 << (port & 63))
         };
         self.any_holder(protocol, |holder| {
@@ -208,3 +209,6 @@ impl<O: Observer> Stack<'_, O> {
                 .any(|(_, remnant)| is_it(&Holder::live(&remnant.flow, remnant.reuse_port)))
     }
 }
+
+/// One bit for each of [`EPHEMERAL_PORTS`].
+const WORDS: usize = (*EPHEMERAL_PORTS.end() - *EPHEMERAL_PORTS.start()) as usize / 64 + 1;

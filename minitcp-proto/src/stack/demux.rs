@@ -2,6 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::config::EPHEMERAL_PORTS;
 use crate::observe::Observer;
 use crate::secret::Flow;
 use crate::stack::Stack;
@@ -57,10 +58,6 @@ impl Endpoint {
         }
     }
 }
-
-/// The dynamic ports (RFC 6335 §6).
-pub(super) const EPHEMERAL_FIRST: u16 = 49_152;
-pub(super) const EPHEMERAL_COUNT: u16 = u16::MAX - EPHEMERAL_FIRST + 1;
 
 /// Which of the two port spaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,9 +243,10 @@ impl<O: Observer> Stack<'_, O> {
         let spread = u16::try_from(self.cx.secrets.draw() % 16).unwrap_or(0);
         let offset = self.cx.secrets.port_offset(flow).wrapping_add(self.next_ephemeral);
         self.next_ephemeral = self.next_ephemeral.wrapping_add(1 + u32::from(spread));
-        let start = u16::try_from(offset % u32::from(EPHEMERAL_COUNT)).unwrap_or(0);
-        (0..EPHEMERAL_COUNT)
-            .map(|tried| EPHEMERAL_FIRST + (start + tried) % EPHEMERAL_COUNT)
-            .find(|port| is_free(self, *port))
+        let range = &self.cx.config.ephemeral_ports;
+        let first = *range.start().max(EPHEMERAL_PORTS.start());
+        let count = (*range.end()).checked_sub(first)?.checked_add(1)?;
+        let start = u16::try_from(offset % u32::from(count)).unwrap_or(0);
+        (0..count).map(|tried| first + (start + tried) % count).find(|port| is_free(self, *port))
     }
 }

@@ -1,6 +1,7 @@
 //! UDP: RFC 768, RFC 1122 §4.1, RFC 8200 §8.1; sockets, their bounds, and what nobody has bound.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use minitcp_proto::wire::{ip, udp};
 use minitcp_proto::{
@@ -142,6 +143,28 @@ fn ephemeral_ports() {
     ports.dedup();
     assert_eq!(ports.len(), 1_000);
     assert!(ports.iter().all(|port| *port >= 49_152));
+}
+
+/// Each of a range of one's own, and nothing beyond the dynamic ports.
+#[test]
+fn ephemeral_ports_of_a_range() {
+    for (range, expected) in [
+        (50_000..=50_002, vec![50_000, 50_001, 50_002]),
+        (0..=49_153, vec![49_152, 49_153]),
+        (65_535..=65_535, vec![65_535]),
+        (1..=1_023, vec![]),
+        (RangeInclusive::new(50_001, 50_000), vec![]),
+    ] {
+        let mut p = Peer::new(config_with(|c| c.ephemeral_ports = range.clone()), &limits());
+        let mut ports = Vec::new();
+        while let Ok(id) = p.stack.udp_bind(to("10.0.0.2:0")) {
+            ports.push(p.stack.udp_addr(id).unwrap().port());
+        }
+        ports.sort_unstable();
+        assert_eq!(ports, expected, "{range:?}");
+        let connected = p.stack.connect(p.now, to("10.0.0.1:80"), None);
+        assert_eq!(connected.is_err(), expected.is_empty(), "{range:?}: TCP has its own");
+    }
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! What does smoltcp reach behind a TUN device? Port 5001 sinks, 5002 sources, 5003 echoes.
+//! What does smoltcp reach behind a TUN device? Port 5001 sinks, 5002 sources, 5003 echoes, 5004
+//! answers HTTP requests with `hello`.
 //!
 //! `smol_tun [--sock SIZE] [--zc 0|1] [--dev stock|pool|vnet] [--batch N] [--cc none|reno|cubic]
-//! [--medium ip|eth] [--name tun0]`
+//! [--medium ip|eth] [--name tun0] [--http SOCKETS]`
 //!
 //! It owns 10.77.0.1/24, prints a line when the device exists, and runs until SIGTERM. `--sock`
-//! is the size of each socket buffer. Devices: `stock` is smoltcp's own `TunTapInterface` (the
+//! is the size of each socket buffer, `--http` how many sockets wait for requests (0). Devices: `stock` is smoltcp's own `TunTapInterface` (the
 //! only one with `--medium eth`), `pool` the same without an allocation for each packet, `vnet`
 //! adds TCP segmentation and checksum offload. At most `--batch` packets are taken in before the
 //! applications run and all is sent that can be; 0 leaves that order to `Interface::poll`.
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), String> {
-    let args = Args::parse(&["sock", "zc", "dev", "batch", "cc", "medium", "name"])?;
+    let args = Args::parse(&["sock", "zc", "dev", "batch", "cc", "medium", "name", "http"])?;
     let medium = match args.text("medium", "ip") {
         "ip" => Medium::Ip,
         "eth" => Medium::Ethernet,
@@ -41,6 +42,7 @@ fn run() -> Result<(), String> {
         medium,
         buffer_len: args.size("sock", 1 << 20)?,
         batch: args.value("batch", DEFAULT_BATCH)?,
+        http_sockets: args.value("http", 0)?,
         congestion_control: match args.text("cc", "cubic") {
             "none" => tcp::CongestionControl::None,
             "reno" => tcp::CongestionControl::Reno,
@@ -77,6 +79,7 @@ enum Role {
     Sink,
     Source,
     Echo,
+    Http,
 }
 
 const PORTS: [(u16, Role); 3] = [(5001, Role::Sink), (5002, Role::Source), (5003, Role::Echo)];
@@ -88,6 +91,7 @@ struct Server {
     medium: Medium,
     buffer_len: usize,
     batch: usize,
+    http_sockets: usize,
     congestion_control: tcp::CongestionControl,
     application: Application,
 }
@@ -101,6 +105,9 @@ impl Server {
             for _ in 0..SOCKETS_PER_PORT {
                 ports.push((sockets.add(self.socket()), port, role));
             }
+        }
+        for _ in 0..self.http_sockets {
+            ports.push((sockets.add(self.socket()), 5004, Role::Http));
         }
         println!("ready");
         loop {
@@ -195,9 +202,24 @@ impl Application {
             }
             Role::Source => while socket.can_send() && socket.send_slice(&self.scratch).is_ok() {},
             Role::Echo => self.echo(socket),
+            Role::Http => self.answer_requests(socket),
         }
         if !socket.may_recv() && socket.state() == tcp::State::CloseWait {
             socket.close();
+        }
+    }
+
+    /// Sends an answer for each blank line that has come. As a request without a body comes in one
+    /// segment, nothing more is looked for; the server of MiniTCP's bench does the same.
+    fn answer_requests(&mut self, socket: &mut tcp::Socket<'_>) {
+        while socket.can_recv() {
+            let Ok(n) = socket.recv_slice(&mut self.scratch) else { return };
+            let request = &self.scratch[..n];
+            for _ in request.windows(4).filter(|octets| octets == b"\r\n\r\n") {
+                if socket.send_slice(HTTP_ANSWER).is_err() {
+                    return;
+                }
+            }
         }
     }
 
@@ -212,6 +234,10 @@ impl Application {
         }
     }
 }
+
+/// With `hello`, to be followed by others on the same connection.
+const HTTP_ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\
+Content-Length: 5\r\n\r\nhello";
 
 /// A TUN device with one buffer for each direction, used again for every packet.
 struct PooledTun {
