@@ -1,6 +1,7 @@
 //! How are settings and options written as words, `mtu=1500`, and read again?
 
 use core::net::SocketAddr;
+use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::net::IpAddr;
 
@@ -69,6 +70,16 @@ impl Word for Instant {
     }
     fn read(text: &str) -> Option<Self> {
         link_text::instant(text).ok()
+    }
+}
+
+impl Word for RangeInclusive<u16> {
+    fn text(&self) -> String {
+        format!("{}-{}", self.start(), self.end())
+    }
+    fn read(text: &str) -> Option<Self> {
+        let (start, end) = text.split_once('-')?;
+        Some(start.parse().ok()?..=end.parse().ok()?)
     }
 }
 
@@ -151,7 +162,7 @@ settings! {
     Config {
         mtu, hop_limit, unbound_udp, offload, receive_buffer, send_buffer, udp_buffer, congestion,
         delayed_ack, initial_rto, min_rto, max_rto, user_timeout, syn_timeout, fin_wait_2_timeout,
-        msl
+        msl, ephemeral_ports
     }
     Limits {
         connections, half_open, time_wait, listeners, udp_sockets, datagrams, assemblies,
@@ -257,6 +268,7 @@ mod tests {
         let mut config = config();
         (config.mtu, config.unbound_udp) = (1280, UnboundUdp::Echo);
         config.msl = Duration::from_nanos(1_500);
+        config.ephemeral_ports = 50_000..=50_999;
         let limits = Limits { connections: 3, buffer_bytes: 4096, ..Limits::default() };
         let words = host_words(&config, &limits);
         let (again, limits_again) = read_host(words.split_whitespace()).unwrap();
