@@ -1,17 +1,22 @@
 #!/usr/bin/env bash
 # How fast is MiniTCP beside smoltcp, and beside a TCP that does nothing?
 #
-# usage: scripts/bench.sh tun|offload|plain|pingpong|http|queues [--reps N] [--secs S] [--only TEXT[,TEXT]]
+# usage: scripts/bench.sh tun|offload|plain|pingpong [--reps N] [--secs S] [--only TEXT[,TEXT]]
+#        scripts/bench.sh http|queues [--reps N] [--secs S] [--only TEXT[,TEXT]] [--connections N]
+#        scripts/bench.sh scale [--reps N] [--only TEXT[,TEXT]] [--quick] [--svg FILE] [--markdown]
+#
+# "scale" needs neither root nor a device: round trips beside up to a million idle connections,
+# connections in a second, throughput and heap in memory; samples go to $OUT/scale.jsonl, and with
+# --svg docs/performance/flat.svg a plot there. All the others go over a TUN device.
 #
 # "offload" are the rows with super-packets and checksum offload, "plain" those without, "tun" is
 # both in one run. "pingpong" is one octet there and back, on two CPUs and on one, for the stack in
 # its own loop, under blocking sockets with threads, smoltcp and the kernel. "http" is requests per
 # second under wrk (Debian's packages wrk and nginx-light, installed if they are missing), beside
-# smoltcp, and nginx over the kernel's TCP; it takes --connections N, too. "queues"
-# is the same for one queue with one stack and for two with two, without pinning, as there is nothing
-# to gain from a second queue on one CPU.
+# smoltcp, and nginx over the kernel's TCP. "queues" is the same for one queue with one stack and
+# for two with two, without pinning, as there is nothing to gain from a second queue on one CPU.
 #
-# Needs root, two CPUs and Debian's packages iproute2, util-linux, procps and python3. All traffic
+# They need root, two CPUs and Debian's packages iproute2, util-linux, procps and python3. All traffic
 # stays in network namespaces that the run makes and removes. Samples go to $OUT/tun.jsonl
 # (OUT=out/bench), the table to standard output. MINITCP is the command of our stack
 # (target/release/minitcp bench-server --tun tun0 --addr 10.77.0.1), which also takes --offload
@@ -96,6 +101,14 @@ tun() {
     fi
 }
 
+# Both stacks without a device, compared in one run.
+scale() {
+    need cargo python3
+    cargo build --quiet --release --locked --manifest-path "$root/scripts/bench-peers/Cargo.toml" \
+        --target-dir "$peers_target" --bin mini_mem --bin smol_mem
+    python3 "$root/scripts/bench-peers/run_scale.py" --bin "$peers_target/release" --out "$out" "$@"
+}
+
 http() {
     local command=${MINITCP:-$target/release/minitcp bench-server --tun tun0 --addr 10.77.0.1}
     python3 "$root/scripts/bench-peers/run_http.py" --bin "$peers_target/release" --out "$out" \
@@ -112,6 +125,11 @@ queues() {
 }
 
 rows=${1:-}
+if [ "$rows" = scale ]; then
+    shift
+    scale "$@"
+    exit
+fi
 case $rows in tun | offload | plain | pingpong | http | queues) shift ;; *) usage ;; esac
 [ "$(id -u)" = 0 ] || { echo "bench.sh: must be root" >&2; exit 1; }
 need cargo ip taskset sysctl python3

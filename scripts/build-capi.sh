@@ -6,13 +6,14 @@
 #
 # A panic unwinds in this profile, so that it ends as EIO and does not take the C program with it.
 set -euo pipefail
-cd "$(dirname "$0")/.."
 
 case "${1:-}" in
     '') profile=capi folder=capi ;;
     --debug) profile=dev folder=debug ;;
     *) echo "usage: scripts/build-capi.sh [--debug]" >&2; exit 2 ;;
 esac
-cargo rustc --quiet --locked --package minitcp-sockets --lib --features capi \
-    --profile "$profile" --crate-type cdylib,staticlib
-echo "${CARGO_TARGET_DIR:-$PWD/target}/$folder"
+target=$(realpath -m "${CARGO_TARGET_DIR:-"$(dirname "$0")/../target"}")
+cd "$(dirname "$0")/.."
+"${CARGO:-cargo}" rustc --quiet --locked --package minitcp-sockets --lib --features capi \
+    --profile "$profile" --target-dir "$target" --crate-type cdylib,staticlib
+echo "$target/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}$folder"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Do unmodified programs converse with MiniTCP? ping, nc, curl and the kernel on one side of a TUN
-# device, chat_server and chat_client on the other, tshark as the judge of every packet.
+# device, chat_server, chat_client and a program in C on the other, tshark as the judge of every
+# packet.
 #
 # usage: scripts/e2e.sh
 #
@@ -22,7 +23,7 @@ skip() {
 }
 
 if [ -z "${E2E_INSIDE:-}" ]; then
-    for tool in ip unshare setpriv ping nc curl tshark perl; do
+    for tool in ip unshare setpriv ping nc curl tshark perl gcc; do
         command -v "$tool" >/dev/null || skip "$tool is not installed"
     done
     enter=(unshare --net)
@@ -30,6 +31,8 @@ if [ -z "${E2E_INSIDE:-}" ]; then
     "${enter[@]}" ip tuntap add dev probe mode tun 2>/dev/null \
         || skip "no TUN device can be had; root (or a user namespace) and /dev/net/tun are needed"
     cargo build --release --locked --package minitcp-apps --bins
+    E2E_LIBRARY=$(scripts/build-capi.sh)
+    export E2E_LIBRARY
     E2E_INSIDE=1 exec "${enter[@]}" -- "$0" "$@"
 fi
 
@@ -66,6 +69,11 @@ main() {
     check "the trace shows the handshake" traced
     check "tshark: nothing malformed, no bad checksum" judged
 
+    echo "== a simulated run with faults, captured and repeated"
+    check "minitcp sim: a lossy transfer, recorded" simulated
+    check "minitcp replay: the same packets" replayed
+    check "tshark: reads it without complaint, each fault has its comment" commented
+
     echo "== bulk, ${megabytes} MB each"
     start_server
     check "curl: down, equal SHA-256" download "$megabytes"
@@ -73,6 +81,22 @@ main() {
     check "nc: down, equal SHA-256" netcat_download "$megabytes"
     check "SIGTERM: the server ends with status 0" terminated
     check "no connection was left behind" nothing_left
+
+    echo "== a program in C"
+    check "the program builds" c_program
+    start_c_server
+    check "nc: lines come back" c_tcp
+    check "nc -u: a datagram comes back" c_udp
+    check "signals are for the program's own threads" c_signals
+    check "SIGTERM: it ends with status 0" c_server_ends
+    use_memcheck
+    start_c_server
+    check "nc: lines come back" c_tcp
+    check "nc -u: a datagram comes back" c_udp
+    check "SIGTERM: it ends with status 0" c_server_ends
+    check "nc listens: its line is received" c_asks_tcp
+    check "nc -u listens: its datagram is received" c_asks_udp
+    check "misuse: errors, and the device is removed" c_misuse
 
     echo "== bench"
     start_bench_server
@@ -180,6 +204,31 @@ judged() {
 }
 checksums=(-o ip.check_checksum:TRUE -o tcp.check_checksum:TRUE -o udp.check_checksum:TRUE)
 
+# ---- simulation
+
+simulated() {
+    "$programs/minitcp" sim --bytes 1M --loss 0.1 --corrupt 0.02 --reorder 0.02 --duplicate 0.02 \
+        --jitter 2ms --seed 7 --pcap "$work/sim.pcapng" --record "$work/sim.journal"
+}
+
+replayed() {
+    "$programs/minitcp" replay "$work/sim.journal" --pcap "$work/replay.pcapng"
+}
+
+# Both captures, and no packet that the link dropped, damaged, held back or delayed is without a
+# word. A packet that arrives twice, or damaged, has its comment where it arrives, too.
+commented() {
+    local capture fault
+    for capture in "$work/sim.pcapng" "$work/replay.pcapng"; do
+        tshark -r "$capture" -T fields -e frame.comment >"$work/comments" 2>"$work/complaints"
+        cat "$work/complaints"
+        [ "$(grep -vc "Running as user" "$work/complaints")" = 0 ]
+        for fault in "dropped: random loss" corrupted duplicated "held back" delayed; do
+            [ "$(grep -c "$fault" "$work/comments")" -ge 10 ]
+        done
+    done
+}
+
 # ---- bulk
 
 download() {
@@ -210,6 +259,87 @@ expected_bytes() {
 }
 
 sha256() { sha256sum | cut -d ' ' -f 1; }
+
+# ---- a program in C
+
+# Runs the program in C from now on where valgrind says what it does wrong, or leaks.
+use_memcheck() {
+    if command -v valgrind >/dev/null; then
+        echo "-- under valgrind"
+        c_memcheck=(valgrind --quiet --error-exitcode=99 --leak-check=full
+            --show-leak-kinds=definite --errors-for-leak-kinds=definite)
+        return
+    fi
+    echo "-- SKIP: valgrind is not installed"
+    [ -z "${CI:-}" ] || failed=$((failed + 1))
+}
+c_memcheck=()
+
+c_program() {
+    gcc -std=c99 -Wall -Wextra -Wpedantic -Werror -g -O1 -I minitcp-sockets/include -o "$work/tun" \
+        minitcp-sockets/tests/c/tun.c -L "$E2E_LIBRARY" -lminitcp_sockets -pthread \
+        -Wl,-rpath,"$E2E_LIBRARY"
+}
+
+c_run() { "${c_memcheck[@]}" "$work/tun" "$@"; }
+
+start_c_server() {
+    rm -f "$work/c.status"
+    {
+        "${c_memcheck[@]}" "$work/tun" serve tun0 10.0.0.2/24 7 >"$work/c.log" 2>&1 &
+        echo $! >"$work/c.pid"
+        wait $!
+        echo $? >"$work/c.status"
+    } &
+    wait_until grep -q ready "$work/c.log" || { echo "tun.c is not ready:"; cat "$work/c.log"; }
+}
+
+c_tcp() {
+    printf 'one\ntwo\n' | timeout 20 "$nc" -N 10.0.0.2 7 >"$work/answer"
+    [ "$(cat "$work/answer")" = "$(printf 'one\ntwo')" ]
+    seq 20 | xargs -P 20 -I{} sh -c "echo {} | timeout 20 '$nc' -N 10.0.0.2 7" | sort -n \
+        | cmp - <(seq 20)
+}
+
+c_udp() { [ "$(echo "are you there?" | timeout 10 "$nc" -u -w 2 10.0.0.2 7)" = "are you there?" ]; }
+
+# Of the program's threads, the stack's own is the one that blocks SIGINT (2) and SIGTERM (15).
+c_signals() {
+    local task blocked found=0
+    for task in "/proc/$(cat "$work/c.pid")/task"/*; do
+        blocked=$((0x$(sed -n 's/^SigBlk:\t//p' "$task/status")))
+        [ "$(cat "$task/comm")" != minitcp ] || [ $((blocked & 0x4002)) != $((0x4002)) ] || found=1
+    done
+    [ "$found" = 1 ]
+}
+
+c_server_ends() {
+    kill -TERM "$(cat "$work/c.pid")"
+    wait_until test -s "$work/c.status"
+    cat "$work/c.log"
+    [ "$(cat "$work/c.log")" = ready ]
+    [ "$(cat "$work/c.status")" = 0 ]
+}
+
+c_asks_tcp() {
+    echo "I am here" | timeout 20 "$nc" -l -N 10.0.0.1 7001 >"$work/question" &
+    wait_until listens tcp 7001
+    [ "$(c_run tcp tun0 10.0.0.2/24 10.0.0.1 7001)" = "I am here" ]
+    wait $!
+    grep "are you there?" "$work/question"
+}
+
+c_asks_udp() {
+    { wait_until grep -q "are you there?" "$work/question"; echo "I am here"; sleep 0.5; } \
+        | timeout 20 "$nc" -u -l -w 1 10.0.0.1 7002 >"$work/question" &
+    wait_until listens udp 7002
+    [ "$(c_run udp tun0 10.0.0.2/24 10.0.0.1 7002)" = "I am here" ]
+    wait $! || true # By its own timeout.
+}
+
+listens() { grep -qi "$(printf ':%04X 00000000:0000' "$2")" "/proc/net/$1"; }
+
+c_misuse() { c_run misuse tun8 10.0.8.2/24 10.0.8.1/24; }
 
 # ---- bench
 
@@ -349,6 +479,7 @@ ends_by() {
 
 clean_up() {
     [ ! -e "$work/server.pid" ] || has_ended || kill -KILL "$(cat "$work/server.pid")"
+    [ ! -e "$work/c.pid" ] || [ -s "$work/c.status" ] || kill -KILL "$(cat "$work/c.pid")"
     [ -n "${E2E_KEEP:-}" ] || rm -rf "$work"
 }
 

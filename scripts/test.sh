@@ -18,6 +18,9 @@ needed=(
     curl:curl
     tcpdump:tcpdump
     tshark:tshark
+    gcc:gcc
+    g++:g++
+    valgrind:valgrind
 )
 
 install_missing() {

@@ -4,12 +4,14 @@
 pub mod bench;
 pub mod bench_server;
 mod bench_threads;
+mod capture;
 pub mod chat;
 pub mod cli;
 pub mod demo;
 pub mod interrupt;
 pub mod net_ns;
 pub mod pkt;
+pub mod replay;
 pub mod seed;
 pub mod sim;
 pub mod stats;

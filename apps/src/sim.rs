@@ -1,18 +1,17 @@
 //! How does one transfer fare over a bad link? In virtual time, the same way each time.
 
-use std::fs::File;
-use std::io::{BufWriter, IsTerminal as _};
+use std::io::IsTerminal as _;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use minitcp_driver_sim::{Link, Network, NodeId, Outcome, PcapNg, Running, Transfer};
-use minitcp_proto::{Config, Limits, Memory, Stack, Stats};
+use minitcp_driver_sim::{Link, Network, NodeId, Outcome, Recorder, Running, Transfer};
+use minitcp_proto::{Config, Limits, Stats};
 
-use crate::units;
+use crate::{capture, units};
 
 /// Send octets over a simulated link with faults, and report how it went.
 #[derive(Debug, clap::Args)]
@@ -59,6 +58,9 @@ pub struct Args {
     /// Write a capture (pcapng) with a comment on each packet that met a fault
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
+    /// Write a journal with which `minitcp replay` lets the same run happen again
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Report as one line of JSON
     #[arg(long)]
     json: bool,
@@ -67,25 +69,30 @@ pub struct Args {
 /// Runs it; the exit status is 0 if every octet arrived.
 ///
 /// # Errors
-/// When the capture cannot be written.
+/// When the capture or the journal cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut network = Network::new(args.seed);
-    let [client, server] = [1, 2].map(|last| network.host_with(args.host(last, &network)));
+    let mut network = match args.record {
+        Some(_) => Network::recorded(args.seed),
+        None => Network::observed(args.seed),
+    };
+    let [client, server] = [1, 2].map(|last| args.host(last, &mut network));
     network.link(client, server, args.link());
-    let capture = args.pcap.as_deref().map(|path| open_capture(path, args.seed)).transpose()?;
+    let title = format!("minitcp sim, seed {}", args.seed);
+    let capture = args.pcap.as_deref().map(|path| capture::open(path, &title)).transpose()?;
     if let Some(capture) = &capture {
         network.tap(Arc::clone(capture));
     }
-    let started = Instant::now();
+    let cost = Cost::begin();
     let running = Transfer::new(args.bytes).start(&mut network, client, server);
     watch(&mut network, &running, args.bytes);
     let outcome = running.outcome();
-    let report = Report::new(&network, [client, server], outcome, started.elapsed());
-    drop(network);
-    if let Some(capture) = capture.and_then(Arc::into_inner) {
-        let capture = capture.into_inner().unwrap_or_else(PoisonError::into_inner);
-        capture.finish().context("cannot write the capture")?;
+    let report = Report::new(&network, [client, server], outcome, cost);
+    if let (Some(path), Some(journal)) = (&args.record, network.journal()) {
+        let written = std::fs::write(path, journal);
+        written.with_context(|| format!("cannot write {}", path.display()))?;
     }
+    drop(network);
+    capture.map_or(Ok(()), capture::close)?;
     let mut out = std::io::stdout();
     if args.json {
         report.json(&mut out)?
@@ -97,7 +104,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 impl Args {
-    fn host(&self, last: u8, network: &Network) -> Stack<'static> {
+    fn host(&self, last: u8, network: &mut Network<Recorder>) -> NodeId {
         let mut config = Config::new(Ipv4Addr::new(10, 0, 0, last), 24);
         config.mtu = self.mtu;
         (config.receive_buffer, config.send_buffer) = (self.buffer, self.buffer);
@@ -112,7 +119,7 @@ impl Args {
             assemblies: 4,
             buffer_bytes: buffers.max(4096).saturating_mul(4),
         };
-        Stack::new(config, Memory::allocate(&limits), network.next_stack_seed())
+        network.recorded_host(config, &limits)
     }
 
     fn link(&self) -> Link {
@@ -132,16 +139,8 @@ impl Args {
     }
 }
 
-type Capture = Arc<Mutex<PcapNg<BufWriter<File>>>>;
-
-fn open_capture(path: &Path, seed: u64) -> anyhow::Result<Capture> {
-    let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
-    let title = format!("minitcp sim, seed {seed}");
-    Ok(Arc::new(Mutex::new(PcapNg::new(BufWriter::new(file), &title))))
-}
-
 /// Runs the network, and shows on a terminal how far it is.
-fn watch(network: &mut Network, running: &Running, bytes: u64) {
+fn watch(network: &mut Network<Recorder>, running: &Running, bytes: u64) {
     let is_terminal = std::io::stderr().is_terminal();
     let mut shown = Instant::now();
     let mut steps = 0_u32;
@@ -160,6 +159,35 @@ fn watch(network: &mut Network, running: &Running, bytes: u64) {
     }
 }
 
+/// What a run costs: time on a processor where Linux tells it, else time.
+#[derive(Clone, Copy)]
+struct Cost {
+    wall: Duration,
+    began: Instant,
+    processor: Option<Duration>,
+}
+
+impl Cost {
+    fn begin() -> Self {
+        Self { wall: Duration::ZERO, began: Instant::now(), processor: processor_time() }
+    }
+
+    fn end(self) -> Self {
+        let spent = self.processor.zip(processor_time()).map(|(from, to)| to.saturating_sub(from));
+        Self { wall: self.began.elapsed(), processor: spent, ..self }
+    }
+
+    fn computing(&self) -> Duration {
+        self.processor.filter(|spent| *spent > Duration::ZERO).unwrap_or(self.wall)
+    }
+}
+
+/// What this thread has had so far: others may have kept it waiting meanwhile.
+fn processor_time() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+}
+
 /// What is worth knowing when it is over.
 struct Report {
     outcome: Outcome,
@@ -167,18 +195,18 @@ struct Report {
     hosts: [Stats; 2],
     packet_hash: u64,
     steps: u64,
-    wall: Duration,
+    cost: Cost,
 }
 
 impl Report {
-    fn new(network: &Network, nodes: [NodeId; 2], outcome: Outcome, wall: Duration) -> Self {
+    fn new(network: &Network<Recorder>, nodes: [NodeId; 2], outcome: Outcome, cost: Cost) -> Self {
         Self {
             outcome,
             links: network.stats().clone(),
             hosts: nodes.map(|node| network.stack(node).stats().clone()),
             packet_hash: network.packet_hash(),
             steps: network.steps(),
-            wall,
+            cost: cost.end(),
         }
     }
 
@@ -200,8 +228,15 @@ impl Report {
             self.sum(|stats| stats.drops().map(|(_, count)| count).sum()),
         )?;
         writeln!(out, "all packets: hash {:016x}", self.packet_hash)?;
-        let rate = self.steps as f64 / self.wall.as_secs_f64();
-        writeln!(out, "computed in {:.3} s, {rate:.0} events/s", self.wall.as_secs_f64())
+        let seconds = self.cost.computing().as_secs_f64();
+        let (packets, events) = (self.links.packets as f64, self.steps as f64);
+        let (packets, events) = (packets / seconds, events / seconds);
+        write!(
+            out,
+            "computed in {seconds:.3} s on one processor ({:.3} s in all): ",
+            self.cost.wall.as_secs_f64()
+        )?;
+        writeln!(out, "{packets:.0} packets/s, {events:.0} events/s")
     }
 
     /// Numbers, and strings of hexadecimal digits and plain words: nothing needs escaping.

@@ -4,12 +4,14 @@ use std::cell::Cell;
 use std::io::{IsTerminal as _, Write as _};
 use std::num::NonZeroUsize;
 use std::panic;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use minitcp_driver_sim::swarm::{self, Failure, Reduction};
 
 /// Run random situations in virtual time and check everything that can be checked.
@@ -27,12 +29,16 @@ pub struct Args {
     /// What to leave out of each plan, as a failure prints it
     #[arg(long, default_value = "", hide_default_value = true)]
     reduce: Reduction,
+    /// Where to write the journal of a failure, for `minitcp replay`; in the present directory,
+    /// named after the seed, unless told
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 /// Runs them; the exit status is 0 if nothing was wrong.
 ///
 /// # Errors
-/// When nothing can be printed.
+/// When nothing can be printed, or the journal of a failure cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     print_seed_on_panic();
     let one = NonZeroUsize::MIN;
@@ -48,13 +54,26 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => Ok(ExitCode::SUCCESS),
         Some(failure) => {
             writeln!(out, "{failure}")?;
+            let mut shortest = failure;
             if args.reduce == Reduction::NOTHING {
                 writeln!(out, "\nThe shortest reproduction found:")?;
-                writeln!(out, "{}", failure.shrink())?;
+                shortest = shortest.shrink();
+                writeln!(out, "{shortest}")?;
             }
+            let path = write_journal(&shortest, args.record.as_ref())?;
+            writeln!(out, "its packets: minitcp replay {} --pcap FILE", path.display())?;
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// Writes down the run of a failure; returns where.
+fn write_journal(failure: &Failure, path: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
+    let name = || PathBuf::from(format!("minitcp-swarm-{}.journal", failure.seed));
+    let path = path.cloned().unwrap_or_else(name);
+    let written = std::fs::write(&path, swarm::record(failure.seed, failure.reduction));
+    written.with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
 }
 
 struct Search {
@@ -172,3 +191,25 @@ thread_local! {
 }
 
 const REFRESH: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use minitcp_driver_sim::Journal;
+    use minitcp_driver_sim::swarm::Wrong;
+
+    #[test]
+    fn the_journal_of_a_failure_can_be_replayed() {
+        let reduction: Reduction = "no-loss,bytes/64".parse().unwrap();
+        let report = swarm::run_reduced(11, reduction).unwrap();
+        let (wrong, at) = (Wrong::Livelock, minitcp_proto::Instant::ZERO);
+        let failure = Failure { seed: 11, reduction, wrong, at, plan: String::new() };
+        let name = format!("minitcp-swarm-{}-test.journal", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        assert_eq!(write_journal(&failure, Some(&path)).unwrap(), path);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let replay = Journal::read(&text).unwrap().replay(|_| {}).unwrap();
+        assert_eq!(replay.packet_hash, report.packet_hash);
+    }
+}

@@ -80,6 +80,11 @@ fn mistakes_get_one_line_and_status_2() {
         (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--mtu", "100"], "100"),
         (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--queues", "0"], "0"),
         (&["bench-server", "--tun", "t", "--addr", "10.77.0.1", "--offload", "all"], "all"),
+        (&["sim", "--link", "isdn"], "\"isdn\" in a link: neither KEY=VALUE nor a preset"),
+        (&["sim", "--link", "dsl,loss=2"], "\"loss=2\" in a link: a share from 0 to 1"),
+        (&["sim", "--link", "delay=5"], "\"delay=5\" in a link"),
+        (&["sim", "--link", "lan,,"], "\"\" in a link"),
+        (&["sim", "--link", "dsl", "--rtt", "3ms"], "'--link <LINK>' cannot be used with '--rtt"),
     ] {
         let output = minitcp(args);
         let complaint = text(&output.stderr);
@@ -88,6 +93,18 @@ fn mistakes_get_one_line_and_status_2() {
         assert_eq!(complaint.lines().count(), 1, "{args:?}: {complaint}");
         assert!(complaint.contains(culprit), "{args:?}: {complaint}");
     }
+}
+
+#[test]
+fn a_link_in_one_word_is_the_link_in_many() {
+    let run = |link: &[&str]| {
+        let output = minitcp(&[&["sim", "--bytes", "100K", "--json"], link].concat());
+        assert!(output.status.success(), "{link:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let parts = run(&["--rtt", "40ms", "--rate", "8M", "--queue", "64K", "--loss", "0.1"]);
+    assert_eq!(run(&["--link", "delay=20ms,rate=8M,queue=64K,loss=0.1"]), parts);
+    assert_ne!(run(&["--link", "delay=20ms,rate=8M,queue=64K,loss=0.2"]), parts);
 }
 
 #[test]
@@ -107,5 +124,84 @@ fn help_and_version_are_no_mistakes() {
         let output = minitcp(args);
         assert_eq!(output.status.code(), Some(0), "{args:?}");
         assert!(output.stderr.is_empty() && !output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+/// A file that is gone at the end of the test.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("minitcp-{}-{name}", std::process::id())))
+    }
+
+    fn name(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// What stands behind `"key":` in one line of JSON.
+fn field<'a>(json: &'a str, key: &str) -> &'a str {
+    let (_, rest) = json.split_once(&format!("\"{key}\":")).unwrap_or_else(|| panic!("{json}"));
+    rest.split([',', '}']).next().unwrap()
+}
+
+#[test]
+fn a_recorded_run_is_replayed_and_captured() {
+    let [journal, first, second] =
+        ["run.journal", "first.pcapng", "second.pcapng"].map(Scratch::new);
+    let faults = "--loss 0.1 --corrupt 0.05 --reorder 0.05 --duplicate 0.05 --jitter 2ms";
+    let mut args = vec!["sim", "--bytes", "200K", "--seed", "7", "--json"];
+    args.extend(faults.split(' '));
+    args.extend(["--record", journal.name(), "--pcap", first.name()]);
+    let simulated = minitcp(&args);
+    assert!(simulated.status.success(), "{}", text(&simulated.stderr));
+
+    let replayed = minitcp(&["replay", journal.name(), "--json", "--pcap", second.name()]);
+    assert!(replayed.status.success(), "{}", text(&replayed.stderr));
+    let (simulated, replayed) = (text(&simulated.stdout), text(&replayed.stdout));
+    assert_eq!(field(&replayed, "same"), "true");
+    for key in ["packet_hash", "packets", "lost"] {
+        assert_eq!(field(&replayed, key), field(&simulated, key), "{key}");
+    }
+    // Octet for octet, but for the title.
+    let [first, second] = [&first, &second].map(|file| std::fs::read(&file.0).unwrap());
+    let packets = |capture: &[u8]| {
+        let section = u32::from_le_bytes(capture[4..8].try_into().unwrap());
+        capture[section as usize..].to_vec()
+    };
+    assert_eq!(packets(&first), packets(&second));
+}
+
+#[test]
+fn a_journal_that_was_changed_gets_status_1() {
+    let journal = Scratch::new("changed.journal");
+    let simulated = minitcp(&["sim", "--bytes", "10K", "--record", journal.name()]);
+    assert!(simulated.status.success());
+    let original = std::fs::read_to_string(&journal.0).unwrap();
+    let with_other_end = {
+        let (rest, end) = original.trim_end().rsplit_once(' ').unwrap();
+        assert!(end.ends_with("\ndone"));
+        format!("{rest} 0123456789abcdef\ndone\n")
+    };
+    let cut_off = original[..original.len() / 2].to_owned();
+    let other_seed = original.replacen("seed 1", "seed 2", 1);
+    for (changed, told) in [
+        (with_other_end, "recorded was 0123456789abcdef"),
+        (other_seed, "the run is not the same: line "),
+        (cut_off, "line "),
+    ] {
+        std::fs::write(&journal.0, changed).unwrap();
+        let replayed = minitcp(&["replay", journal.name()]);
+        let printed = text(&replayed.stdout) + &text(&replayed.stderr);
+        assert_eq!(replayed.status.code(), Some(1), "{printed}");
+        assert!(printed.contains(told), "{told}: {printed}");
+        assert!(printed.lines().count() <= 2, "{printed}");
     }
 }

@@ -188,16 +188,20 @@ fn on_sent(
 impl Half {
     /// A SYN: the first, a repetition, or a new incarnation after the old one ended.
     fn open(&mut self, peer: &mut Self, segment: &Segment<'_>) -> Result<(), Violation> {
-        if self.iss == Some(segment.seq) {
+        // Closed by both sides: an old SYN now finds a listener, and perhaps the same ISN.
+        let is_over = self.fin.is_some_and(|fin| peer.ack.is_some_and(|ack| ack.after(fin)));
+        if self.iss == Some(segment.seq) && !is_over {
             return Ok(());
         }
         let ended = |half: &Self| half.reset || half.fin.is_some() || half.iss.is_none();
         let answers = segment.flags.contains(Flags::ACK);
-        if self.iss.is_some() && !ended(self) && !ended(peer) {
-            if self.is_synchronized || !answers {
-                return Err(Violation::SecondIsn);
-            }
-            // An unfinished handshake may be forgotten. The peer cannot know which of the two
+        let lives = self.iss.is_some() && !ended(self) && !ended(peer);
+        if lives && (self.is_synchronized || !answers) {
+            return Err(Violation::SecondIsn);
+        }
+        if self.iss.is_some() && answers {
+            // An unfinished handshake may be forgotten, and an old SYN be answered after the end,
+            // while the peer still speaks of what it knows. It cannot know which of the two
             // numbers counts: neither can we.
             (*self, *peer) = (Self::default(), Self::default());
             return Ok(());
@@ -493,6 +497,27 @@ mod tests {
         ];
         for (number, (packets, expected)) in cases.iter().enumerate() {
             assert_eq!(verdict(packets), *expected, "case {number}");
+        }
+    }
+
+    #[test]
+    fn an_old_syn_finds_the_listener_only_after_the_end() {
+        let fin = A | Flags::FIN;
+        let close = [
+            (1, segment(1001, 5001, fin, &[])),
+            (2, segment(5001, 1002, fin, &[])),
+            (1, segment(1002, 5002, A, &[])),
+        ];
+        // The clock of initial sequence numbers has not ticked in between.
+        let again = packet(2, &segment(5000, 1001, Flags::SYN | A, &[]));
+        for (packets, expected) in [(2, Err(Violation::AckWentBack)), (3, Ok(()))] {
+            let mut checker = open();
+            for (from, segment) in &close[..packets] {
+                let bytes = packet(*from, segment);
+                assert_eq!(checker.on_packet(Instant::ZERO, &bytes), Ok(()));
+                checker.on_arrival(Instant::ZERO, &bytes);
+            }
+            assert_eq!(checker.on_packet(Instant::ZERO, &again), expected);
         }
     }
 

@@ -149,6 +149,20 @@ fn is_icmp_error(packet: &[u8]) -> bool {
 }
 
 /// IPv4 only: IPv6 has none.
+/// Makes the lengths in the IP header agree with the packet's, of at most 65,535 octets.
+pub(crate) fn update_lengths(packet: &mut [u8]) {
+    let (at, start) = match packet.first().map_or(0, |first| first >> 4) {
+        4 => (2, 0),
+        6 => (4, 40),
+        _ => return,
+    };
+    let len = u16::try_from(packet.len().saturating_sub(start)).unwrap_or(u16::MAX);
+    if let Some(field) = packet.get_mut(at..at + 2) {
+        field.copy_from_slice(&len.to_be_bytes());
+    }
+    update_header_checksum(packet);
+}
+
 fn update_header_checksum(packet: &mut [u8]) {
     let Some(first) = packet.first().filter(|first| **first >> 4 == 4) else { return };
     let len = usize::from(first & 0xf) * 4;

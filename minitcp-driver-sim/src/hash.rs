@@ -79,6 +79,9 @@ impl StreamHash {
 
     /// Appends a piece.
     pub fn add(&mut self, mut piece: &[u8]) {
+        if piece.is_empty() {
+            return;
+        }
         let held = usize::try_from(self.len % 64).unwrap_or(0);
         self.len += u64::try_from(piece.len()).unwrap_or(0);
         if held > 0 {

@@ -19,39 +19,47 @@
 //! # A client and a server as a deterministic test
 //!
 //! [`Programs`] runs ordinary blocking programs, written over any
-//! [`Driver`](minitcp_proto::Driver): with the sockets of `minitcp-sockets` each would begin with
-//! `Net::new(stack, driver)`. Here they use the stack itself:
+//! [`Driver`](minitcp_proto::Driver): here with the sockets of `minitcp-sockets`. Calls block in
+//! virtual time, and the test takes milliseconds, however much is lost.
 //!
 //! ```
 //! use minitcp_driver_sim::{Link, Network, Programs};
-//! use minitcp_proto::{Config, Driver};
-//! use std::net::Ipv4Addr;
+//! use minitcp_proto::Config;
+//! use minitcp_sockets::{Net, TcpListener, TcpStream};
+//! use std::io::{Read, Write};
+//! use std::net::Shutdown;
+//! use std::time::Duration;
 //!
-//! let config = |last| Config::new(Ipv4Addr::new(10, 0, 0, last), 24);
-//! let mut programs = Programs::new(Network::new(1));
-//! let server = programs.program(config(1), |mut stack, mut driver| {
-//!     let listener = stack.listen("10.0.0.1:7".parse().unwrap(), 4).unwrap();
-//!     let id = loop {
-//!         if let Some(id) = stack.accept(listener) {
-//!             break id;
-//!         }
-//!         driver.turn(&mut stack, None).unwrap(); // Blocks, in virtual time.
-//!     };
-//!     let mut text = [0; 5];
-//!     while stack.connection(id).unwrap().recv(&mut text).is_err() {
-//!         driver.turn(&mut stack, None).unwrap();
-//!     }
-//!     assert_eq!(&text, b"hello");
-//! });
-//! let client = programs.program(config(2), |mut stack, mut driver| {
-//!     let id = stack.connect(driver.now(), "10.0.0.1:7".parse().unwrap(), None).unwrap();
-//!     stack.connection(id).unwrap().send(b"hello").unwrap();
-//!     while stack.connection(id).unwrap().unacknowledged() > 0 {
-//!         driver.turn(&mut stack, None).unwrap();
-//!     }
-//! });
-//! programs.network().link(client, server, Link::lossy(0.3));
-//! programs.run();
+//! let run = |seed| {
+//!     let mut programs = Programs::new(Network::new(seed));
+//!     let server = programs.program(Config::new([10, 0, 0, 1], 24), |stack, driver| {
+//!         let net = Net::new(stack, driver);
+//!         let listener = TcpListener::bind_on(&net, "10.0.0.1:7").unwrap();
+//!         let (mut stream, _) = listener.accept().unwrap();
+//!         let mut text = String::new();
+//!         stream.read_to_string(&mut text).unwrap();
+//!         stream.write_all(text.to_uppercase().as_bytes()).unwrap();
+//!         drop((stream, listener));
+//!         // A host whose program has ended is silent: let what was written arrive first.
+//!         assert!(net.drain(Duration::from_secs(600)).unwrap());
+//!     });
+//!     let client = programs.program(Config::new([10, 0, 0, 2], 24), |stack, driver| {
+//!         let net = Net::new(stack, driver);
+//!         let mut stream = TcpStream::connect_on(&net, "10.0.0.1:7").unwrap();
+//!         stream.write_all(b"hello").unwrap();
+//!         stream.shutdown(Shutdown::Write).unwrap();
+//!         let mut text = String::new();
+//!         stream.read_to_string(&mut text).unwrap();
+//!         assert_eq!(text, "HELLO");
+//!         drop(stream);
+//!         net.drain(Duration::from_secs(600)).unwrap();
+//!     });
+//!     programs.network().link(server, client, Link::lossy(0.3));
+//!     let network = programs.run();
+//!     (network.packet_hash(), network.now(), network.stats().lost_in_all())
+//! };
+//! assert_eq!(run(1), run(1), "the same seed, the same packets at the same times");
+//! assert!((0..10).any(|seed| run(seed).2 > 0), "some are lost");
 //! ```
 //!
 //! # How it is made
@@ -68,21 +76,29 @@
 //! - A [`Network`] keeps one heap of arrivals and deadlines, in the order of time and then of
 //!   insertion. A host has at most one live entry there, and packets lie in buffers that are used
 //!   again, so that cost follows the events.
+//! - A host's device does for its stack what [`Config::offload`](minitcp_proto::Config::offload)
+//!   allows, and [merges](Network::merge_arrivals) what arrives if told to. Links carry packets
+//!   of the MTU in any case.
 //! - A host is driven in one of three ways: by an [app](Network::on_event) that is called when
 //!   something happens there, by your own loop around [`Network::step`] and
 //!   [`Network::stack_mut`], or by a blocking program with a [`SimDriver`]. Programs have threads,
 //!   but only one runs at any time and the simulator says which; see [`Programs`].
+//! - A [`Journal`] holds all that a run depends on, its programs' calls included, so that the run
+//!   can happen again without the programs.
 //! - A [`Tap`] sees every packet with what became of it: [`PcapNg`] writes captures for wireshark,
 //!   a [`Recording`] tells where two runs part.
 
 mod agenda;
 mod chance;
 pub mod check;
+mod device;
 mod edit;
 mod fabric;
 mod hash;
+pub mod journal;
 mod link;
 mod link_text;
+mod merge;
 mod network;
 mod packets;
 mod pcapng;
@@ -98,6 +114,7 @@ mod transfer;
 
 pub use chance::Probability;
 pub use hash::{RunHash, StreamHash};
+pub use journal::{Journal, JournalError, Recorder, Replay};
 pub use link::{Burst, Fault, Link};
 pub use link_text::LinkError;
 pub use network::{App, LinkId, LinkStats, Network, NodeId};

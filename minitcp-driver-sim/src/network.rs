@@ -1,14 +1,18 @@
 //! Many hosts, one clock: who does what at which virtual time?
 
+mod recorded;
+
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use minitcp_proto::{Config, Instant, Limits, Memory, Observer, RxMeta, Seed, Stack};
+use minitcp_proto::{Config, Instant, Limits, Memory, Observer, Seed, Stack};
 
 use crate::agenda::What;
 use crate::chance::mix;
+use crate::device::{self, Device};
 use crate::fabric::Fabric;
+use crate::journal::{Chronicle, Place, Writing};
 use crate::link::Link;
 use crate::packets::PacketId;
 use crate::tap::Tap;
@@ -52,6 +56,8 @@ pub struct Network<O: Observer = ()> {
     touched: VecDeque<NodeId>,
     seed: u64,
     steps: u64,
+    /// This run is written down, or is one that was.
+    pub(crate) journal: Option<Chronicle>,
 }
 
 struct Host<O: Observer> {
@@ -63,8 +69,7 @@ struct Host<O: Observer> {
     /// The earliest entry for this host in the agenda. Later ones may be left over there.
     armed: Option<Instant>,
     is_touched: bool,
-    /// Packets for the program outside.
-    inbox: VecDeque<PacketId>,
+    device: Device,
 }
 
 impl Network {
@@ -103,6 +108,7 @@ impl<O: Observer> Network<O> {
             touched: VecDeque::new(),
             seed,
             steps: 0,
+            journal: None,
         }
     }
 
@@ -114,6 +120,7 @@ impl<O: Observer> Network<O> {
 
     /// Adds a host.
     pub fn host_with(&mut self, stack: Stack<'static, O>) -> NodeId {
+        self.refuse("a host whose stack came from elsewhere");
         let addresses = stack.config().addresses().collect();
         self.add_host(addresses, Some(stack))
     }
@@ -130,7 +137,7 @@ impl<O: Observer> Network<O> {
             wake: None,
             armed: None,
             is_touched: false,
-            inbox: VecDeque::new(),
+            device: Device::default(),
         };
         self.hosts.push(Some(host));
         self.fabric.add_node(addresses, false)
@@ -140,7 +147,9 @@ impl<O: Observer> Network<O> {
     /// and sends ICMP errors from one of its `addresses`.
     pub fn router(&mut self, addresses: &[IpAddr]) -> NodeId {
         self.hosts.push(None);
-        self.fabric.add_node(addresses.to_vec(), true)
+        let node = self.fabric.add_node(addresses.to_vec(), true);
+        self.record(|journal, place| journal.router(place, node, addresses));
+        node
     }
 
     /// Joins two nodes; the same faults, independently drawn, in both directions.
@@ -156,6 +165,7 @@ impl<O: Observer> Network<O> {
     /// # Panics
     /// If a node is of another network.
     pub fn link_asymmetric(&mut self, a: NodeId, b: NodeId, there: Link, back: Link) -> LinkId {
+        self.record(|journal, place| journal.link(place, [a, b], [&there, &back]));
         self.fabric.add_link(a, b, there, back)
     }
 
@@ -164,8 +174,25 @@ impl<O: Observer> Network<O> {
     /// # Panics
     /// If the link is of another network.
     pub fn change_link(&mut self, id: LinkId, link: Link) {
+        self.record(|journal, place| {
+            journal.outside(place, &format!("change {} {link}", id.0));
+        });
         self.fabric.pipe_mut(id, false).change(link.clone());
         self.fabric.pipe_mut(id, true).change(link);
+    }
+
+    /// Lets the device of `node` hold what arrives for `wait`, as cards do that interrupt seldom,
+    /// and then hand over consecutive segments of a flow as one packet of up to 64 KiB, as LRO and
+    /// GRO do. Taps see the packets of the link, and see them then.
+    ///
+    /// The other direction needs no word here: what a stack sends as
+    /// [`Config::offload`] allows, its device completes and cuts before the link.
+    ///
+    /// # Panics
+    /// If `node` is no host of this network.
+    pub fn merge_arrivals(&mut self, node: NodeId, wait: Duration) {
+        self.record(|journal, place| journal.merge(place, node, wait));
+        self.expect_host(node).device.merge_after(wait);
     }
 
     /// Lets `app` act on `node` whenever something happens there, and once now.
@@ -274,18 +301,28 @@ impl<O: Observer> Network<O> {
             match what {
                 What::Arrival { node, packet } => {
                     self.fabric.now = at;
-                    self.steps += 1;
+                    self.count_step();
                     return self.arrive(node, packet);
                 }
                 What::Deadline { node } => {
                     if let Some(progress) = self.reach_deadline(node, at) {
-                        self.steps += 1;
+                        return progress;
+                    }
+                }
+                What::Interrupt { node } => {
+                    if let Some(progress) = self.interrupt(node, at) {
                         return progress;
                     }
                 }
             }
         }
+        self.record(|journal, _| journal.idle(limit));
         Progress::Idle
+    }
+
+    fn count_step(&mut self) {
+        self.steps += 1;
+        self.record(|journal, _| journal.step());
     }
 
     fn arrive(&mut self, node: NodeId, packet: PacketId) -> Progress {
@@ -293,14 +330,40 @@ impl<O: Observer> Network<O> {
             self.fabric.forward(node, packet);
             return Progress::Stepped;
         };
-        self.fabric.receive(node, packet);
-        let Some(stack) = &mut host.stack else {
-            host.inbox.push_back(packet);
+        match (&mut host.stack, host.device.is_merging()) {
+            (Some(stack), false) => {
+                device::hand_over(&mut self.fabric, node, packet, stack);
+                self.attend(node);
+                Progress::Stepped
+            }
+            (None, false) => {
+                host.device.take_in(&mut self.fabric, node, packet);
+                Progress::Outside(node)
+            }
+            (_, true) => {
+                host.device.take_in(&mut self.fabric, node, packet);
+                Progress::Stepped
+            }
+        }
+    }
+
+    /// `None` if the host has taken everything already.
+    fn interrupt(&mut self, node: NodeId, at: Instant) -> Option<Progress> {
+        let host = self.hosts.get_mut(node.index())?.as_mut()?;
+        if !host.device.interrupt() {
+            return None;
+        }
+        self.fabric.now = at;
+        self.count_step();
+        Some(self.hand_over(node))
+    }
+
+    fn hand_over(&mut self, node: NodeId) -> Progress {
+        let host = self.hosts.get_mut(node.index()).and_then(Option::as_mut);
+        let Some(Host { stack: Some(stack), device, .. }) = host else {
             return Progress::Outside(node);
         };
-        let bytes = self.fabric.packets.bytes(packet);
-        stack.handle_packet(self.fabric.now, bytes, RxMeta::default());
-        self.fabric.packets.release(packet);
+        device.hand_over(&mut self.fabric, node, stack);
         self.attend(node);
         Progress::Stepped
     }
@@ -317,6 +380,10 @@ impl<O: Observer> Network<O> {
             return None;
         }
         self.fabric.now = self.fabric.now.max(at);
+        self.steps += 1;
+        if let Some(Chronicle::Record(log)) = &self.journal {
+            log.lock().step();
+        }
         if host.wake.is_some_and(|wake| wake <= at) {
             host.wake = None;
         }
@@ -331,10 +398,14 @@ impl<O: Observer> Network<O> {
         let Some(host) = self.hosts.get_mut(node.index()).and_then(Option::as_mut) else { return };
         host.is_touched = false;
         let Some(stack) = &mut host.stack else { return };
-        if let Some(app) = &mut host.app {
+        if let Some(journal) = &self.journal {
+            let (steps, now, hash) = (self.steps, self.fabric.now, self.fabric.hash.value());
+            let place = Place { steps, now, hash };
+            host.wake = journal.attend(node, place, stack, host.app.as_deref_mut());
+        } else if let Some(app) = &mut host.app {
             host.wake = app(stack, self.fabric.now);
         }
-        send_all(&mut self.fabric, node, stack);
+        device::send_all(&mut self.fabric, node, stack);
         self.arm(node);
     }
 
@@ -348,10 +419,12 @@ impl<O: Observer> Network<O> {
         }
     }
 
-    fn touch(&mut self, node: NodeId) {
+    pub(crate) fn touch(&mut self, node: NodeId) {
+        self.record(Writing::be_outside);
         let host = self.expect_host(node);
         if !core::mem::replace(&mut host.is_touched, true) {
             self.touched.push_back(node);
+            self.record(|journal, place| journal.outside(place, &format!("touch {}", node.0)));
         }
     }
 
@@ -365,7 +438,7 @@ impl<O: Observer> Network<O> {
 impl<O: Observer> Network<O> {
     /// Sends everything that `stack`, which stands for `node`, wants to send.
     pub(crate) fn send_from<P: Observer>(&mut self, node: NodeId, stack: &mut Stack<'_, P>) {
-        send_all(&mut self.fabric, node, stack);
+        device::send_all(&mut self.fabric, node, stack);
     }
 
     /// Sets when the program is to be woken.
@@ -374,36 +447,30 @@ impl<O: Observer> Network<O> {
         self.arm(node);
     }
 
-    /// Feeds `stack` with what has come for `node`; how many packets that was.
-    pub(crate) fn deliver_to<P: Observer>(
-        &mut self,
-        node: NodeId,
-        stack: &mut Stack<'_, P>,
-    ) -> usize {
-        let (mut count, now) = (0, self.fabric.now);
-        while let Some(packet) = self.expect_host(node).inbox.pop_front() {
-            stack.handle_packet(now, self.fabric.packets.bytes(packet), RxMeta::default());
-            self.fabric.packets.release(packet);
-            count += 1;
+    /// Feeds `stack` with what has come for `node`.
+    pub(crate) fn deliver_to<P: Observer>(&mut self, node: NodeId, stack: &mut Stack<'_, P>) {
+        let host = self.hosts.get_mut(node.index()).and_then(Option::as_mut);
+        if let Some(host) = host {
+            host.device.hand_over(&mut self.fabric, node, stack);
         }
-        count
     }
 
     /// The next event, if it brings a packet to `node` at this very time: into the inbox with it.
     pub(crate) fn collect_arrivals(&mut self, node: NodeId) {
         while let Some(packet) = self.fabric.agenda.take_arrival(node, self.fabric.now) {
             self.steps += 1;
-            self.fabric.receive(node, packet);
-            self.expect_host(node).inbox.push_back(packet);
+            if let Some(host) = self.hosts.get_mut(node.index()).and_then(Option::as_mut) {
+                host.device.take_in(&mut self.fabric, node, packet);
+            }
         }
     }
 
     /// The program is gone: the host falls silent.
     pub(crate) fn abandon(&mut self, node: NodeId) {
-        let host = self.expect_host(node);
-        host.wake = None;
-        while let Some(packet) = self.expect_host(node).inbox.pop_front() {
-            self.fabric.packets.release(packet);
+        let host = self.hosts.get_mut(node.index()).and_then(Option::as_mut);
+        if let Some(host) = host {
+            host.wake = None;
+            host.device.discard(&mut self.fabric, node);
         }
     }
 
@@ -431,15 +498,6 @@ pub(crate) enum Progress {
     Stepped,
     /// The program of this host has something to do.
     Outside(NodeId),
-}
-
-fn send_all<O: Observer>(fabric: &mut Fabric, node: NodeId, stack: &mut Stack<'_, O>) {
-    while let Some(transmit) = stack.poll_transmit(fabric.now) {
-        debug_assert!(transmit.segment_size.is_none(), "simulated links have no offloads");
-        let packet = fabric.packets.take(transmit.len());
-        transmit.copy_to(fabric.packets.bytes_mut(packet));
-        fabric.send(node, packet);
-    }
 }
 
 const A_DAY: Duration = Duration::from_secs(86_400);

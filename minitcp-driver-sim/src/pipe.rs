@@ -26,6 +26,8 @@ bitflags! {
         const TRUNCATED = 8;
         /// Marked with ECN Congestion Experienced.
         const MARKED = 16;
+        /// Delayed by jitter, in order.
+        const DELAYED = 32;
     }
 }
 
@@ -38,6 +40,7 @@ impl fmt::Display for Effects {
             (Self::CORRUPTED, "corrupted"),
             (Self::TRUNCATED, "truncated"),
             (Self::MARKED, "marked CE"),
+            (Self::DELAYED, "delayed"),
         ];
         let mut separator = "";
         for (effect, name) in names {
@@ -281,7 +284,9 @@ impl Pipe {
         let mut at = left_at.saturating_add(nanos(self.link.delay));
         let jitter = nanos(self.link.jitter);
         if jitter > 0 {
-            at = at.saturating_add(self.jitter.below(jitter.saturating_add(1)));
+            let by = self.jitter.below(jitter.saturating_add(1));
+            at = at.saturating_add(by);
+            effects.set(Effects::DELAYED, by > 0);
         }
         at = at.max(self.last_arrival);
         let by_chance = self.reorder.roll(self.link.reorder).then(|| nanos(self.link.reorder_by));

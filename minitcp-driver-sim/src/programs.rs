@@ -19,6 +19,7 @@ use std::thread;
 
 use minitcp_proto::{Config, Driver, Instant, Limits, Memory, Observer, Stack};
 
+use crate::journal::Recorder;
 use crate::network::{Network, NodeId, Progress};
 
 /// Programs that run on hosts of one network, to be started together.
@@ -55,14 +56,18 @@ impl<'p, O: Observer + Send> Programs<'p, O> {
         config: Config,
         program: impl FnOnce(Stack<'static>, SimDriver<O>) + Send + 'p,
     ) -> NodeId {
+        self.network.refuse("a program whose calls nobody records");
         let seed = self.network.next_stack_seed();
         let node = self.network.outside_host(config.addresses().collect());
-        let run = move |driver: SimDriver<O>| {
+        self.push(node, move |driver| {
             let stack = Stack::new(config, Memory::allocate(&Limits::default()), seed);
             program(stack, driver);
-        };
-        self.programs.push((node, Box::new(run)));
+        });
         node
+    }
+
+    pub(crate) fn push(&mut self, node: NodeId, program: impl FnOnce(SimDriver<O>) + Send + 'p) {
+        self.programs.push((node, Box::new(program)));
     }
 
     /// Runs all programs to their ends and returns the network as it is then. They start at the
@@ -73,6 +78,9 @@ impl<'p, O: Observer + Send> Programs<'p, O> {
     /// the panic goes on here.
     pub fn run(self) -> Network<O> {
         let Self { mut network, programs, limit } = self;
+        network.record(|journal, place| {
+            journal.outside(place, &format!("run {}ns", limit.since(Instant::ZERO).as_nanos()))
+        });
         let now = network.now();
         let nodes: Vec<NodeId> = programs.iter().map(|(node, _)| *node).collect();
         for node in &nodes {
@@ -88,6 +96,7 @@ impl<'p, O: Observer + Send> Programs<'p, O> {
                     scope.spawn(move || {
                         shared.start(me);
                         let end = EndOfProgram { shared: Arc::clone(&shared), me };
+                        shared.act_again(node);
                         program(SimDriver { shared, me, node });
                         drop(end);
                     })
@@ -102,6 +111,25 @@ impl<'p, O: Observer + Send> Programs<'p, O> {
         });
         let shared = Arc::into_inner(shared).unwrap_or_else(|| panic!("a program kept its driver"));
         shared.state.into_inner().unwrap_or_else(PoisonError::into_inner).network
+    }
+}
+
+impl<'p> Programs<'p, Recorder> {
+    /// As [`program`](Self::program); what the program does is written down if the network's run
+    /// is, see [`Network::recorded`].
+    pub fn recorded_program(
+        &mut self,
+        config: Config,
+        program: impl FnOnce(Stack<'static, Recorder>, SimDriver<Recorder>) + Send + 'p,
+    ) -> NodeId {
+        let (seed, limits) = (self.network.next_stack_seed(), Limits::default());
+        let recorder = self.network.recorder("program-host", &config, &limits);
+        let node = self.network.outside_host(config.addresses().collect());
+        self.push(node, move |driver| {
+            let memory = Memory::allocate(&limits);
+            program(Stack::with_observer(config, memory, seed, recorder), driver);
+        });
+        node
     }
 }
 
@@ -120,6 +148,7 @@ impl<O: Observer> SimDriver<O> {
         config: &Config,
         join: impl FnOnce(&mut Network<O>, NodeId),
     ) -> Self {
+        network.refuse("a program that runs alone");
         let node = network.outside_host(config.addresses().collect());
         join(&mut network, node);
         let shared = Shared::new(network, &[node], Instant::MAX);
@@ -152,6 +181,19 @@ impl<O: Observer> Driver for SimDriver<O> {
         stack: &mut Stack<'_, P>,
         wait_until: Option<Instant>,
     ) -> Result<(), SimError> {
+        self.shared.lock().network.record(|journal, _| journal.turn(wait_until));
+        let result = self.wait(stack, wait_until);
+        self.shared.act_again(self.node);
+        result
+    }
+}
+
+impl<O: Observer> SimDriver<O> {
+    fn wait<P: Observer>(
+        &self,
+        stack: &mut Stack<'_, P>,
+        wait_until: Option<Instant>,
+    ) -> Result<(), SimError> {
         let mut state = self.shared.lock();
         state.network.send_from(self.node, stack);
         let soonest = state.network.now() + LEAST_TURN;
@@ -170,7 +212,11 @@ impl<O: Observer> Driver for SimDriver<O> {
 
 impl<O: Observer> Drop for SimDriver<O> {
     fn drop(&mut self) {
-        self.shared.lock().network.abandon(self.node);
+        let mut state = self.shared.lock();
+        if !thread::panicking() {
+            state.network.record(|journal, _| journal.end_program());
+        }
+        state.network.abandon(self.node);
     }
 }
 
@@ -251,6 +297,11 @@ impl<O: Observer> Shared<O> {
     /// A panic elsewhere is told by `halted`, not by poison.
     fn lock(&self) -> MutexGuard<'_, State<O>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A program goes on.
+    fn act_again(&self, node: NodeId) {
+        self.lock().network.record(|journal, place| journal.enter_program(node, place));
     }
 
     /// A program's thread waits for its first turn.

@@ -3,7 +3,8 @@
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use minitcp_proto::{CloseReason, Connection, ConnectionId, Instant, ListenerId, Observer, Stack};
 use minitcp_proto::{RecvError, SendError, State};
@@ -104,18 +105,21 @@ impl Transfer {
         let remote = network.stack(to).listener_addr(listener);
         let remote = remote.unwrap_or_else(|| panic!("the listener is gone"));
         let progress = Progress { started: network.now(), ..Progress::default() };
-        let running = Running(Arc::new(Mutex::new(progress)));
+        let running = Running(Arc::new(Shared {
+            progress: Mutex::new(progress),
+            is_over: AtomicBool::new(false),
+        }));
 
         let shared = running.clone();
         let mut sender = Sender::new(self.bytes, network.seed());
         network.on_event(from, move |stack, now| {
-            sender.act(stack, now, remote, &mut shared.lock());
+            shared.change(|progress| sender.act(stack, now, remote, progress));
             None
         });
         let shared = running.clone();
         let mut receiver = Receiver { listener, id: None };
         network.on_event(to, move |stack, now| {
-            receiver.act(stack, now, &mut shared.lock());
+            shared.change(|progress| receiver.act(stack, now, progress));
             None
         });
         running
@@ -124,18 +128,24 @@ impl Transfer {
 
 /// A transfer that was [started](Transfer::start).
 #[derive(Clone, Debug)]
-pub struct Running(Arc<Mutex<Progress>>);
+pub struct Running(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    progress: Mutex<Progress>,
+    /// Asked after every event, and so no matter for the lock.
+    is_over: AtomicBool,
+}
 
 impl Running {
     /// Nothing more will come of it.
     pub fn is_over(&self) -> bool {
-        let progress = self.lock();
-        progress.broken.is_some() || (progress.sender_closed && progress.receiver_closed)
+        self.0.is_over.load(Ordering::Relaxed)
     }
 
     /// How far it is.
     pub fn outcome(&self) -> Outcome {
-        let progress = self.lock();
+        let progress = self.0.progress.lock().unwrap_or_else(PoisonError::into_inner);
         Outcome {
             sent: progress.sent.len(),
             received: progress.received.len(),
@@ -147,8 +157,12 @@ impl Running {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Progress> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn change(&self, act: impl FnOnce(&mut Progress)) {
+        let mut progress = self.0.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        act(&mut progress);
+        if progress.broken.is_some() || (progress.sender_closed && progress.receiver_closed) {
+            self.0.is_over.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -251,21 +265,22 @@ impl Receiver {
             return;
         }
         let Some(mut connection) = self.id.and_then(|id| stack.connection(id)) else { return };
-        match connection.peek() {
-            Ok((&[], &[])) => {
-                progress.receiver_closed = true;
-                progress.ended = now;
-                connection.close();
+        loop {
+            match connection.peek() {
+                Ok((&[], &[])) => {
+                    progress.receiver_closed = true;
+                    progress.ended = now;
+                    return connection.close();
+                }
+                Ok((first, second)) => {
+                    progress.received.add(first);
+                    progress.received.add(second);
+                    let count = first.len() + second.len();
+                    connection.consume(count);
+                }
+                Err(RecvError::WouldBlock) => return,
+                Err(_) => return progress.breaks(&connection),
             }
-            Ok((first, second)) => {
-                progress.received.add(first);
-                progress.received.add(second);
-                let count = first.len() + second.len();
-                connection.consume(count);
-                self.act(stack, now, progress);
-            }
-            Err(RecvError::WouldBlock) => {}
-            Err(_) => progress.breaks(&connection),
         }
     }
 }

@@ -76,3 +76,21 @@ fn a_reduction_leaves_out_what_it_says_and_changes_nothing_else() {
     }
     assert!(one.matches("\ntalk").count() <= 1);
 }
+
+#[test]
+fn devices_are_drawn_apart_from_everything_else() {
+    let plain: Reduction = "no-offload".parse().unwrap();
+    let (mut cutting, mut merging) = (0, 0);
+    for seed in 0..50 {
+        let whole = swarm::describe(seed, Reduction::NOTHING);
+        cutting += whole.matches(", device with").count();
+        merging += whole.matches(", merges after").count();
+        let cut = |line: &'_ str| {
+            let line = line.split(", device with").next().unwrap_or_default();
+            line.split(", merges after").next().unwrap_or_default().to_owned()
+        };
+        let without: Vec<String> = whole.lines().map(cut).collect();
+        assert_eq!(without.join("\n"), swarm::describe(seed, plain));
+    }
+    assert!(cutting > 20 && merging > 20, "{cutting} and {merging} of a hundred hosts");
+}

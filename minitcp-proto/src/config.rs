@@ -130,6 +130,11 @@ impl Config {
         self.addresses.iter().map(|(address, _)| *address)
     }
 
+    /// This host's addresses, each with the length of its network's prefix in bits.
+    pub fn networks(&self) -> impl Iterator<Item = (IpAddr, u8)> + '_ {
+        self.addresses.iter().copied()
+    }
+
     pub(crate) fn owns(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|(own, _)| *own == address)
     }

@@ -58,9 +58,11 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod call;
 pub mod config;
 pub mod driver;
 pub mod error;
+mod ids;
 pub mod observe;
 pub mod options;
 pub mod secret;
@@ -73,18 +75,20 @@ mod tcp;
 pub mod time;
 pub mod wire;
 
+pub use call::Call;
 pub use config::{Config, Congestion, EPHEMERAL_PORTS, Offload, UnboundUdp};
 pub use driver::{Driver, Park};
 pub use error::{
     BindError, CloseReason, ConnectError, OptionError, RecvError, SendError, UdpError, UdpFault,
 };
+pub use ids::{ConnectionId, ListenerId, SocketId, UdpId};
 pub use observe::{Direction, Note, Observer, Trace};
 pub use options::{BindOptions, Keepalive, ListenOptions, TcpOptions, UdpOptions};
 pub use secret::{Flow, Seed};
 pub use seq::SeqNum;
 pub use stack::{
-    Connection, ConnectionId, Event, Limits, ListenerId, Memory, Received, RxMeta, SocketId, Stack,
-    StaticMemory, Transmit, TxChecksum, UdpId, Usage,
+    Connection, Event, Limits, Memory, Received, RxMeta, Stack, StaticMemory, Transmit, TxChecksum,
+    Usage,
 };
 pub use stats::{Drop, Stats};
 pub use tcp::{Cause, Info, Readiness, State};

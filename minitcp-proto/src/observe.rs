@@ -3,6 +3,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
+use crate::call::Call;
 use crate::secret::Flow;
 use crate::seq::SeqNum;
 use crate::stats::Drop;
@@ -17,6 +18,13 @@ pub trait Observer {
 
     /// Something happened at `now`.
     fn trace(&mut self, now: Instant, trace: &Trace);
+
+    /// The application makes a call. Told whatever [`ENABLED`](Self::ENABLED) says; with this
+    /// default, nobody listens and it costs nothing.
+    #[inline]
+    fn call(&mut self, call: &Call<'_>) {
+        let _ = call;
+    }
 }
 
 impl Observer for () {
@@ -28,6 +36,9 @@ impl<O: Observer + ?Sized> Observer for &mut O {
     const ENABLED: bool = O::ENABLED;
     fn trace(&mut self, now: Instant, trace: &Trace) {
         (**self).trace(now, trace);
+    }
+    fn call(&mut self, call: &Call<'_>) {
+        (**self).call(call);
     }
 }
 

@@ -109,8 +109,16 @@ pub struct Flow {
 
 #[inline]
 fn hash_flow<H: Hasher>(mut hasher: H, flow: &Flow) -> u64 {
-    write_address(&mut hasher, flow.local);
-    write_address(&mut hasher, flow.remote);
+    match (flow.local, flow.remote) {
+        // One word in place of two: the octets are the same, and there is less to put together.
+        (IpAddr::V4(local), IpAddr::V4(remote)) => {
+            hasher.write_u64(u64::from(u32::from(local)) | u64::from(u32::from(remote)) << 32);
+        }
+        (local, remote) => {
+            write_address(&mut hasher, local);
+            write_address(&mut hasher, remote);
+        }
+    }
     hasher.write_u32((u32::from(flow.local_port) << 16) | u32::from(flow.remote_port));
     hasher.finish()
 }

@@ -79,6 +79,8 @@ drops! {
     TimeWaitEvicted = "TIME-WAIT evicted",
     /// No buffer memory for received data.
     NoBuffer = "no buffer for received data",
+    /// A SYN while hardly any buffer memory is free.
+    NoMemory = "no memory for another connection",
     /// More holes in the receive window than can be remembered.
     TooManyHoles = "too many holes in the received data",
     /// The bounded queue of stateless replies is full.
@@ -138,24 +140,34 @@ pub struct Stats {
     pub icmp_errors_in: u64,
     /// ICMP messages sent.
     pub icmp_out: u64,
-    drops: [u64; Drop::ALL.len()],
+    drops: Drops,
+}
+
+/// A counter for each reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Drops([u64; Drop::ALL.len()]);
+
+impl Default for Drops {
+    fn default() -> Self {
+        Self([0; Drop::ALL.len()])
+    }
 }
 
 impl Stats {
     /// How many packets were dropped for `reason`.
     #[allow(clippy::indexing_slicing)] // One counter for each variant.
     pub const fn dropped(&self, reason: Drop) -> u64 {
-        self.drops[reason as usize]
+        self.drops.0[reason as usize]
     }
 
     /// Every reason with its count.
     pub fn drops(&self) -> impl Iterator<Item = (Drop, u64)> + '_ {
-        Drop::ALL.iter().copied().zip(self.drops.iter().copied())
+        Drop::ALL.iter().copied().zip(self.drops.0.iter().copied())
     }
 
     #[allow(clippy::indexing_slicing)] // One counter for each variant.
     pub(crate) const fn count_drop(&mut self, reason: Drop) {
-        let counter = &mut self.drops[reason as usize];
+        let counter = &mut self.drops.0[reason as usize];
         *counter = counter.wrapping_add(1);
     }
 }

@@ -1,5 +1,6 @@
 //! No allocation after construction: a million packets of bulk data both ways with loss,
-//! connections that open and close, UDP and ICMP, under a counting allocator.
+//! connections that open and close, UDP and ICMP, with and without offloads, and ten thousand
+//! connections that come and go, under a counting allocator.
 
 #![cfg(feature = "alloc")]
 #![allow(clippy::cast_possible_truncation)]
@@ -14,8 +15,8 @@ use std::time::Duration;
 use common::{LOCAL, REMOTE, packet};
 use minitcp_proto::wire::icmp;
 use minitcp_proto::{
-    Config, ConnectionId, Instant, Limits, ListenerId, Memory, RecvError, RxMeta, Seed, Stack,
-    State, UdpId,
+    Config, ConnectionId, Instant, Limits, ListenerId, Memory, Offload, RecvError, RxMeta, Seed,
+    Stack, State, TxChecksum, UdpId,
 };
 
 struct Counting;
@@ -80,6 +81,8 @@ struct World {
     random: u64,
     delivered: u64,
     lost: u64,
+    /// Packets that stood for several segments.
+    bursts: u64,
     finished: u64,
     echoed: u64,
     datagrams_read: u64,
@@ -93,11 +96,12 @@ fn address(host: IpAddr, port: u16) -> SocketAddr {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(offload: Offload) -> Self {
         let (client_ip, server_ip) = (IpAddr::V4(REMOTE), IpAddr::V4(LOCAL));
         let host = |ip: IpAddr, seed| {
             let mut config = Config::new(ip, 24);
             config.msl = Duration::from_millis(500);
+            config.offload = offload;
             let memory = Memory::allocate(&Limits { connections: 64, ..Limits::default() });
             Stack::new(config, memory, Seed::from_u64(seed))
         };
@@ -116,6 +120,7 @@ impl World {
             random: 88_172_645_463_325_252,
             delivered: 0,
             lost: 0,
+            bursts: 0,
             finished: 0,
             echoed: 0,
             datagrams_read: 0,
@@ -140,11 +145,17 @@ impl World {
                 false => (&mut self.server, &mut self.client),
             };
             let Some(transmit) = from.poll_transmit(self.now) else { return };
+            // As a device says it that carries packets from one host to another.
+            let meta = RxMeta {
+                checksum_verified: transmit.checksum != TxChecksum::Complete,
+                segment_size: transmit.segment_size,
+            };
             let len = transmit.copy_to(&mut self.scratch[..]).unwrap();
+            self.bursts += u64::from(meta.segment_size.is_some());
             if lose {
                 self.lost += 1;
             } else {
-                to.handle_packet(self.now, &self.scratch[..len], RxMeta::default());
+                to.handle_packet(self.now, &self.scratch[..len], meta);
             }
             self.delivered += 1;
         }
@@ -231,18 +242,23 @@ fn exchange(stack: &mut Stack<'_>, slot: &mut Option<Flow>, scratch: &mut [u8]) 
     true
 }
 
-#[test]
-fn a_million_packets_without_an_allocation() {
-    let mut world = World::new();
+fn carry_without_an_allocation(packets: u64, offload: Offload) -> World {
+    let mut world = World::new(offload);
     COUNTED.set(true);
     let mut turns = 0_u64;
-    while world.delivered < PACKETS {
+    while world.delivered < packets {
         world.turn();
         turns += 1;
         assert!(turns < 10_000_000, "stalled at {} packets", world.delivered);
     }
     COUNTED.set(false);
     assert_eq!(CALLS.get(), 0, "allocator calls in {} packets", world.delivered);
+    world
+}
+
+#[test]
+fn a_million_packets_without_an_allocation() {
+    let world = carry_without_an_allocation(PACKETS, Offload::empty());
     // The conversation was what it claims to be.
     let (sent, server) = (world.client.stats().clone(), world.server.stats().clone());
     assert!(world.lost > PACKETS / 200, "{} lost", world.lost);
@@ -251,6 +267,132 @@ fn a_million_packets_without_an_allocation() {
     assert!(server.out_of_order > 1_000, "{server:?}");
     assert!(world.echoed > 1_000 && world.datagrams_read > 1_000);
     assert!(server.icmp_out > 1_000);
+}
+
+#[test]
+fn super_packets_in_and_out_without_an_allocation() {
+    let world = carry_without_an_allocation(PACKETS / 10, Offload::all());
+    let stats = world.client.stats();
+    assert!(world.bursts > PACKETS / 50, "{} bursts", world.bursts);
+    assert!(world.finished > 50, "{} finished", world.finished);
+    assert!(stats.fast_retransmits > 100 && stats.timeouts > 10, "{stats:?}");
+}
+
+const MANY: usize = 10_000;
+/// Handshakes, or closes, under way at the same time.
+const AT_ONCE: usize = 100;
+
+/// Two hosts that hold ten thousand connections.
+struct Crowd {
+    now: Instant,
+    client: Stack<'static>,
+    server: Stack<'static>,
+    listener: ListenerId,
+    ends: Vec<(ConnectionId, ConnectionId)>,
+    packet: Box<[u8; 1500]>,
+}
+
+impl Crowd {
+    fn new() -> Self {
+        let host = |address, seed| {
+            let limits = Limits { connections: MANY, half_open: AT_ONCE, ..Limits::default() };
+            let config = Config::new(IpAddr::V4(address), 24);
+            Stack::new(config, Memory::allocate(&limits), Seed::from_u64(seed))
+        };
+        let (client, mut server) = (host(REMOTE, 1), host(LOCAL, 2));
+        let listener = server.listen(address(IpAddr::V4(LOCAL), 80), AT_ONCE as u32).unwrap();
+        let (ends, packet) = (Vec::with_capacity(MANY), Box::new([0; 1500]));
+        Self { now: Instant::from_millis(1), client, server, listener, ends, packet }
+    }
+
+    fn settle(&mut self) {
+        let mut is_busy = true;
+        while core::mem::take(&mut is_busy) {
+            for to_server in [true, false] {
+                let (from, to) = match to_server {
+                    true => (&mut self.client, &mut self.server),
+                    false => (&mut self.server, &mut self.client),
+                };
+                while let Some(transmit) = from.poll_transmit(self.now) {
+                    let len = transmit.copy_to(&mut self.packet[..]).unwrap();
+                    to.handle_packet(self.now, &self.packet[..len], RxMeta::default());
+                    is_busy = true;
+                }
+            }
+        }
+        while self.client.poll_event().is_some() || self.server.poll_event().is_some() {}
+        self.now += Duration::from_micros(50);
+        self.client.handle_timeout(self.now);
+        self.server.handle_timeout(self.now);
+    }
+
+    /// From the local ports `first_port` on, as those before are in TIME-WAIT.
+    fn open_all(&mut self, first_port: usize) {
+        let mut clients = [None; AT_ONCE];
+        for first in (first_port..first_port + MANY).step_by(AT_ONCE) {
+            for (offset, client) in clients.iter_mut().enumerate() {
+                let local = address(IpAddr::V4(REMOTE), (first + offset) as u16);
+                let remote = address(IpAddr::V4(LOCAL), 80);
+                *client = self.client.connect(self.now, remote, Some(local)).ok();
+            }
+            self.settle();
+            for client in clients {
+                let accepted = self.server.accept(self.listener);
+                self.ends.push((client.expect("opened"), accepted.expect("accepted")));
+            }
+        }
+    }
+
+    /// A request and an answer on each, then the end: on every second the server is first.
+    fn close_all(&mut self) {
+        let mut octets = [7; 64];
+        while !self.ends.is_empty() {
+            for is_answer in [false, true] {
+                for (client, server) in self.ends.iter().rev().take(AT_ONCE) {
+                    let mut client = self.client.connection(*client).unwrap();
+                    let mut server = self.server.connection(*server).unwrap();
+                    if is_answer {
+                        assert_eq!(server.recv(&mut octets), Ok(64));
+                        assert_eq!(server.send(&octets), Ok(64));
+                    } else {
+                        assert_eq!(client.send(&octets), Ok(64));
+                    }
+                }
+                self.settle();
+            }
+            for closes_second in [false, true] {
+                for (number, (client, server)) in self.ends.iter().rev().take(AT_ONCE).enumerate() {
+                    if number.is_multiple_of(2) == closes_second {
+                        self.server.connection(*server).unwrap().close();
+                    } else {
+                        let mut client = self.client.connection(*client).unwrap();
+                        assert_eq!(client.recv(&mut octets), Ok(64));
+                        client.close();
+                    }
+                }
+                self.settle();
+            }
+            self.ends.truncate(self.ends.len() - AT_ONCE);
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_connections_come_and_go_without_an_allocation() {
+    let mut crowd = Crowd::new();
+    COUNTED.set(true);
+    for round in 1..=3 {
+        crowd.open_all(round * MANY);
+        assert_eq!(crowd.server.usage().connections as usize, MANY);
+        crowd.close_all();
+        assert_eq!((crowd.client.usage().connections, crowd.server.usage().connections), (0, 0));
+    }
+    COUNTED.set(false);
+    assert_eq!(CALLS.get(), 0);
+    assert_eq!(crowd.server.stats().passive_opens as usize, 3 * MANY);
+    assert_eq!(crowd.server.stats().resets_in + crowd.client.stats().resets_in, 0);
+    // Both closed first somewhere, so TIME-WAIT, too, was full and gave way.
+    assert!(crowd.client.usage().time_wait > 0 && crowd.server.usage().time_wait > 0);
 }
 
 /// The counter counts: a test that cannot fail proves nothing.

@@ -15,6 +15,8 @@ const MAX_COLUMNS: usize = 100;
 const LAYERS: &[&[&str]] = &[
     &["time", "seq", "secret", "config", "options", "error", "stats"],
     &["store", "wire"],
+    &["ids"],
+    &["call"],
     &["tcp::congestion", "tcp::receive", "tcp::send", "tcp", "observe"],
     &["stack"],
     &["driver"],

@@ -49,14 +49,15 @@ extern "C" {
  *    struct minitcp_config config = { .size = sizeof config, .addresses = "10.0.0.2/24" };
  */
 struct minitcp_config {
-    /* sizeof(struct minitcp_config) */
+    /* sizeof(struct minitcp_config); else EINVAL. */
     size_t size;
-    /* The stack's own addresses with the bits of their networks, at most 8, between commas:
-     * "10.0.0.2/24,fd00::2/64". Without bits the network is one address. */
+    /* The stack's own addresses with the bits of their networks, at most 8, between commas, each
+     * once: "10.0.0.2/24,fd00::2/64". Without bits the network is one address. */
     const char *addresses;
     /* Only for a TUN device, and may be NULL: the kernel's address at the other end, as
-     * "10.0.0.1/24". Then the device is made and configured, which needs CAP_NET_ADMIN. With NULL,
-     * a device that is there is used as it is. */
+     * "10.0.0.1/24". Then the device is made and configured, which needs CAP_NET_ADMIN. Its peer is
+     * the first address of that family; EINVAL if there is none. With NULL, a device that is there
+     * is used as it is. */
     const char *kernel_address;
     /* All that is random, such as sequence numbers, follows from it: equal seeds, packets and times
      * give equal packets. 0 takes one from the operating system, as a stack that strangers can
@@ -80,7 +81,8 @@ struct minitcp_config {
 /* ---- The process-wide stack --------------------------------------------------------------- */
 
 /*
- * Gives the process a stack with `addresses` (as in minitcp_config) on TUN device `tun`.
+ * Gives the process a stack with `addresses` (as in minitcp_config) on TUN device `tun`. Its thread
+ * takes no signals.
  * EALREADY if it has one; EBUSY if another process uses the device, EPERM, ENODEV without
  * /dev/net/tun.
  */
@@ -91,8 +93,8 @@ int minitcp_init_with(const char *tun, const struct minitcp_config *config);
 
 /*
  * Closes all sockets of the process-wide stack, waits at most `timeout_ms` (negative: as long as
- * it takes) until what they sent has been acknowledged, and ends the stack. ETIMEDOUT if time was
- * too short: the stack is gone all the same. ENETDOWN if there is none.
+ * it takes, whatever SO_LINGER says) until what they sent is acknowledged, and ends the stack.
+ * ETIMEDOUT if time was too short: the stack is gone all the same. ENETDOWN if there is none.
  */
 int minitcp_exit(int timeout_ms);
 

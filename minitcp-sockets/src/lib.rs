@@ -80,6 +80,8 @@
 //! With the feature `capi` the crate builds as a library for C, `libminitcp_sockets`, whose
 //! functions `include/minitcp.h` declares; `scripts/build-capi.sh` builds it.
 //!
+//! A program that is written against `std::net` says [`net`] instead, and changes nothing else.
+//!
 //! Errors are `std::io::Error`s that carry an `errno` value, as the operating system's own do.
 //!
 //! [`Driver`]: minitcp_proto::Driver
@@ -93,6 +95,7 @@ mod capi;
 mod errno;
 mod flags;
 mod host;
+pub mod net;
 mod option;
 mod poll;
 mod runtime;
@@ -105,7 +108,7 @@ pub use flags::MsgFlags;
 pub use host::{Host, SocketHandle};
 pub use option::{OptionValue, SocketOption};
 pub use poll::{AsSocket, PollFd, PollFlags};
-pub use runtime::{Counters, Interrupter, ManualNet, Net, Runtime, ThreadedNet};
+pub use runtime::{Counters, Entered, Interrupter, ManualNet, Net, Runtime, ThreadedNet};
 pub use socket::{Datagram, Domain, Socket, Type};
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;

@@ -193,12 +193,12 @@ impl<R: Runtime> Socket<R> {
         self.transmit(data, None, flags)
     }
 
-    /// `sendto`: sends one datagram. A socket without a name gets one.
+    /// `sendto`: sends one datagram. A socket without a name gets one. A stream ignores `to`.
     ///
     /// # Errors
     /// `EMSGSIZE` beyond the MTU, `EDESTADDRREQ` without a peer, `EACCES` for a broadcast without
-    /// `SO_BROADCAST`, `EINVAL` if `to` cannot be a peer, `EISCONN` for streams, `EAGAIN` where it
-    /// would wait, and whatever ICMP reported of a connected socket.
+    /// `SO_BROADCAST`, `EINVAL` if `to` cannot be a peer, `EAGAIN` where it would wait, and
+    /// whatever ICMP reported of a connected socket.
     pub fn send_to(&self, data: &[u8], to: SocketAddr, flags: MsgFlags) -> io::Result<usize> {
         self.transmit(data, Some(to), flags)
     }
@@ -299,6 +299,12 @@ impl<R: Runtime> Socket<R> {
     #[cfg(feature = "capi")]
     pub(crate) fn end(&self) {
         self.shared.end();
+    }
+
+    /// As [`end`](Self::end), without waiting, whatever `SO_LINGER` says.
+    #[cfg(feature = "capi")]
+    pub(crate) fn end_in_background(&self) {
+        self.shared.runtime.end(self.shared.handle);
     }
 
     /// `setsockopt`.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use minitcp_apps::{bench, bench_server, cli, demo, pkt, sim, swarm};
+use minitcp_apps::{bench, bench_server, cli, demo, pkt, replay, sim, swarm};
 
 /// A TCP/IP stack in a process, to look at, to measure and to torment.
 #[derive(Debug, Parser)]
@@ -20,6 +20,7 @@ enum Command {
     Bench(bench::Args),
     BenchServer(bench_server::Args),
     Pkt(pkt::Args),
+    Replay(replay::Args),
     Sim(sim::Args),
     Swarm(swarm::Args),
 }
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::BenchServer(args) => bench_server::run(&args),
         Command::Pkt(args) => pkt::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Swarm(args) => swarm::run(&args),
     })

@@ -33,13 +33,18 @@ mod world;
 use core::fmt;
 use core::time::Duration;
 
-use minitcp_proto::{CloseReason, Instant, Usage};
+use minitcp_proto::{CloseReason, Instant, Stack, Usage};
 
 use crate::check::Violation;
+use crate::journal::Recorder;
+use crate::network::Network;
 use plan::Plan;
 use world::World;
 
 pub use reduction::Reduction;
+
+/// The stack of a host, whose calls may be written down.
+type Host = Stack<'static, Recorder>;
 
 /// Runs the plan of `seed`.
 ///
@@ -55,10 +60,19 @@ pub fn run(seed: u64) -> Result<Report, Failure> {
 /// As [`run`].
 pub fn run_reduced(seed: u64, reduction: Reduction) -> Result<Report, Failure> {
     let plan = Plan::draw(seed, &reduction);
-    let mut world = World::new(plan.clone());
+    let mut world = World::new(plan.clone(), Network::observed(seed));
     let result = world.run();
     let at = world.now();
     result.map_err(|wrong| Failure { seed, reduction, wrong, at, plan: plan.to_string() })
+}
+
+/// Runs what `reduction` leaves of the plan of `seed`, and writes a [`Journal`](crate::Journal)
+/// of it, up to where it ends or is found wrong.
+pub fn record(seed: u64, reduction: Reduction) -> String {
+    let mut world = World::new(Plan::draw(seed, &reduction), Network::recorded(seed));
+    // What is wrong with it was known before.
+    let _ = world.run();
+    world.journal().unwrap_or_default()
 }
 
 /// The plan of a seed, or what is left of it, in words.

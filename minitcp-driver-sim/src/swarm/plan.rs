@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 use std::net::{IpAddr, Ipv6Addr};
 
-use minitcp_proto::{Config, Limits};
+use minitcp_proto::{Config, Limits, Offload};
 
 use crate::swarm::draw::Draw;
 use crate::swarm::path::Path;
@@ -31,6 +31,8 @@ pub(super) struct Host {
     pub(super) config: Config,
     pub(super) limits: Limits,
     pub(super) backlog: u32,
+    /// The device waits so long, and merges what has arrived by then.
+    pub(super) merge_after: Option<Duration>,
 }
 
 impl Plan {
@@ -130,14 +132,28 @@ impl Host {
             assemblies: own + 4,
             buffer_bytes: 8 << 20,
         };
-        let mut host = Self { config, limits, backlog: 8 };
+        let mut host = Self { config, limits, backlog: 8, merge_after: None };
         if !without.contains(Without::OPTIONS) {
             host.draw_config(draw);
             if !is_calm {
                 host.draw_limits(draw, own);
             }
         }
+        if !without.contains(Without::OFFLOAD) {
+            host.draw_offload(&mut Draw::new(seed, 200 + number));
+        }
         host
+    }
+
+    fn draw_offload(&mut self, draw: &mut Draw) {
+        if draw.percent(40) {
+            let some = [Offload::CHECKSUM, Offload::SEGMENTATION, Offload::all()];
+            self.config.offload = draw.one_of(some);
+        }
+        if draw.percent(40) {
+            let wait = draw.duration(Duration::from_micros(1), Duration::from_millis(1));
+            self.merge_after = Some(if draw.percent(20) { Duration::ZERO } else { wait });
+        }
     }
 
     fn draw_config(&mut self, draw: &mut Draw) {
@@ -209,7 +225,7 @@ impl fmt::Display for Plan {
         let version = if self.ipv6 { "IPv6" } else { "IPv4" };
         write!(f, "seed {}, {version}, faults end after {:?}", self.seed, self.heal_after)?;
         for (number, host) in self.hosts.iter().enumerate() {
-            let Host { config, limits, backlog } = host;
+            let Host { config, limits, backlog, merge_after } = host;
             write!(
                 f,
                 "\nhost {number}: MTU {}, receive buffer {}, send buffer {}, delayed ACK {:?}, \
@@ -225,6 +241,14 @@ impl fmt::Display for Plan {
                 config.syn_timeout,
                 config.msl,
             )?;
+            if !config.offload.is_empty() {
+                let has = |kind| if config.offload.contains(kind) { "" } else { "no " };
+                let (sums, cuts) = (has(Offload::CHECKSUM), has(Offload::SEGMENTATION));
+                write!(f, ", device with {sums}checksums, {cuts}cutting")?;
+            }
+            if let Some(wait) = merge_after {
+                write!(f, ", merges after {wait:?}")?;
+            }
         }
         for (number, path) in self.paths.iter().enumerate() {
             write!(f, "\nlink {number}: {path}")?;

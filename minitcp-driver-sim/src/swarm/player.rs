@@ -5,15 +5,13 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use minitcp_proto::{
-    ConnectError, ConnectionId, Instant, ListenerId, SocketId, Stack, UdpError, UdpId,
-};
+use minitcp_proto::{ConnectError, ConnectionId, Instant, ListenerId, SocketId, UdpError, UdpId};
 
-use crate::swarm::Wrong;
 use crate::swarm::pattern::Stream;
 use crate::swarm::plan::Plan;
 use crate::swarm::side::{Life, Side};
 use crate::swarm::talk::{Content, Udp};
+use crate::swarm::{Host, Wrong};
 
 /// All programs of one host.
 #[derive(Debug)]
@@ -51,7 +49,7 @@ struct Server {
 
 impl Player {
     /// Opens the listeners of `host`, and prepares its clients.
-    pub(super) fn new(plan: &Arc<Plan>, host: usize, stack: &mut Stack<'static>) -> Self {
+    pub(super) fn new(plan: &Arc<Plan>, host: usize, stack: &mut Host) -> Self {
         let (mut clients, mut servers) = (Vec::new(), Vec::new());
         for (talk, described) in plan.talks.iter().enumerate() {
             if described.client == host {
@@ -106,7 +104,7 @@ impl Player {
     }
 
     /// Something has happened: acts, and says when it wants to act again.
-    pub(super) fn act(&mut self, stack: &mut Stack<'static>, now: Instant) -> Option<Instant> {
+    pub(super) fn act(&mut self, stack: &mut Host, now: Instant) -> Option<Instant> {
         if self.wrong.is_some() {
             return None;
         }
@@ -127,7 +125,7 @@ impl Player {
         }
     }
 
-    fn act_on_events(&mut self, stack: &mut Stack<'static>, now: Instant) -> Result<(), Wrong> {
+    fn act_on_events(&mut self, stack: &mut Host, now: Instant) -> Result<(), Wrong> {
         while let Some(event) = stack.poll_event() {
             match event.socket {
                 SocketId::Connection(id) => self.act_on_side(stack, now, id)?,
@@ -138,7 +136,7 @@ impl Player {
         Ok(())
     }
 
-    fn act_on_time(&mut self, stack: &mut Stack<'static>, now: Instant) -> Result<(), Wrong> {
+    fn act_on_time(&mut self, stack: &mut Host, now: Instant) -> Result<(), Wrong> {
         let is_due = |next: &Option<Instant>| next.is_some_and(|at| at <= now);
         while let Some(id) =
             self.sides.iter().find(|(_, (_, next))| is_due(next)).map(|(id, _)| *id)
@@ -150,7 +148,7 @@ impl Player {
 
     fn act_on_side(
         &mut self,
-        stack: &mut Stack<'static>,
+        stack: &mut Host,
         now: Instant,
         id: ConnectionId,
     ) -> Result<(), Wrong> {
@@ -177,7 +175,7 @@ impl Player {
 
     fn accept(
         &mut self,
-        stack: &mut Stack<'static>,
+        stack: &mut Host,
         now: Instant,
         listener: ListenerId,
     ) -> Result<(), Wrong> {
@@ -196,7 +194,7 @@ impl Player {
 
     fn add_side(
         &mut self,
-        stack: &mut Stack<'static>,
+        stack: &mut Host,
         now: Instant,
         (talk, id): (usize, ConnectionId),
         port: (u16, bool),
@@ -210,11 +208,7 @@ impl Player {
     }
 
     /// Begins the connections and sends the datagrams that are due; when the next is.
-    fn begin(
-        &mut self,
-        stack: &mut Stack<'static>,
-        now: Instant,
-    ) -> Result<Option<Instant>, Wrong> {
+    fn begin(&mut self, stack: &mut Host, now: Instant) -> Result<Option<Instant>, Wrong> {
         let plan = Arc::clone(&self.plan);
         let mut next = None;
         for index in 0..self.clients.len() {
@@ -244,7 +238,7 @@ impl Player {
 
     fn connect(
         &mut self,
-        stack: &mut Stack<'static>,
+        stack: &mut Host,
         now: Instant,
         index: usize,
         remote: SocketAddr,
@@ -269,7 +263,7 @@ impl Player {
         self.add_side(stack, now, (talk, id), (port, true))
     }
 
-    fn receive_datagrams(&self, stack: &mut Stack<'static>, id: UdpId) -> Result<(), Wrong> {
+    fn receive_datagrams(&self, stack: &mut Host, id: UdpId) -> Result<(), Wrong> {
         let mut buffer = [0; 2_048];
         while let Some(received) = stack.udp_recv(id, &mut buffer) {
             let server = self.servers.iter().find(|server| server.socket == SocketId::Udp(id));
@@ -292,7 +286,7 @@ impl Player {
     }
 
     /// Aborts and closes everything.
-    fn let_go(&mut self, stack: &mut Stack<'static>) {
+    fn let_go(&mut self, stack: &mut Host) {
         for server in core::mem::take(&mut self.servers) {
             match server.socket {
                 SocketId::Listener(id) => {
@@ -329,7 +323,7 @@ impl Client {
 
     fn send_datagrams(
         &mut self,
-        stack: &mut Stack<'static>,
+        stack: &mut Host,
         now: Instant,
         remote: SocketAddr,
         udp: &Udp,

@@ -24,6 +24,8 @@ bitflags! {
         /// Nobody waits before reading or writing.
         const PAUSES = 1 << 11;
         const IPV6 = 1 << 12;
+        /// Devices neither cut nor merge.
+        const OFFLOAD = 1 << 13;
     }
 }
 
@@ -31,7 +33,7 @@ impl Without {
     /// Everything that links do wrong.
     pub(super) const FAULTS: Self = Self::from_bits_truncate((1 << 10) - 1);
 
-    pub(super) const NAMES: [(Self, &'static str); 13] = [
+    pub(super) const NAMES: [(Self, &'static str); 14] = [
         (Self::LOSS, "loss"),
         (Self::BURST, "burst"),
         (Self::JITTER, "jitter"),
@@ -45,6 +47,7 @@ impl Without {
         (Self::OPTIONS, "options"),
         (Self::PAUSES, "pauses"),
         (Self::IPV6, "ipv6"),
+        (Self::OFFLOAD, "offload"),
     ];
 }
 

@@ -3,13 +3,12 @@
 
 use core::time::Duration;
 
-use minitcp_proto::{
-    CloseReason, Connection, ConnectionId, Instant, RecvError, SendError, Stack, State,
-};
+use minitcp_proto::{CloseReason, Connection, ConnectionId, Instant, RecvError, SendError, State};
 
-use crate::swarm::Wrong;
+use crate::journal::Recorder;
 use crate::swarm::pattern::{self, Stream};
 use crate::swarm::talk::{Ending, Habit, Tcp};
+use crate::swarm::{Host, Wrong};
 
 /// One end at work.
 #[derive(Debug)]
@@ -86,7 +85,7 @@ impl Side {
     }
 
     /// Does everything that can be done now.
-    pub(super) fn act(&mut self, stack: &mut Stack<'static>, now: Instant) -> Result<Life, Wrong> {
+    pub(super) fn act(&mut self, stack: &mut Host, now: Instant) -> Result<Life, Wrong> {
         let before = self.octets();
         let Some(mut connection) = stack.connection(self.id) else {
             return Err(Wrong::Broken("the stack lost a connection"));
@@ -130,7 +129,7 @@ impl Side {
     /// `Some` if the connection has broken.
     fn write(
         &mut self,
-        connection: &mut Connection<'_, 'static>,
+        connection: &mut Connection<'_, 'static, Recorder>,
         now: Instant,
     ) -> Result<Option<CloseReason>, Wrong> {
         let allowed = self.habit.allowance(self.received);
@@ -166,7 +165,7 @@ impl Side {
 
     fn read(
         &mut self,
-        connection: &mut Connection<'_, 'static>,
+        connection: &mut Connection<'_, 'static, Recorder>,
         now: Instant,
     ) -> Result<Option<CloseReason>, Wrong> {
         while now >= self.next_read && !self.at_end {
@@ -195,7 +194,7 @@ impl Side {
     /// The outer error is a wrong octet.
     fn read_some(
         &self,
-        connection: &mut Connection<'_, 'static>,
+        connection: &mut Connection<'_, 'static, Recorder>,
     ) -> Result<Result<usize, RecvError>, Wrong> {
         let mut buffer = [0; 4_096];
         let count = if self.habit.peeks {
@@ -242,7 +241,7 @@ impl Side {
     }
 }
 
-fn reason_of(connection: &Connection<'_, 'static>) -> CloseReason {
+fn reason_of(connection: &Connection<'_, 'static, Recorder>) -> CloseReason {
     connection.close_reason().unwrap_or(CloseReason::Aborted)
 }
 

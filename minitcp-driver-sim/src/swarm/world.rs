@@ -5,9 +5,10 @@ use core::time::Duration;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use minitcp_proto::{Instant, Memory, Stack, Usage};
+use minitcp_proto::{Instant, Usage};
 
 use crate::check::Checker;
+use crate::journal::Recorder;
 use crate::network::{LinkId, Network, NodeId};
 use crate::swarm::plan::Plan;
 use crate::swarm::player::Player;
@@ -16,7 +17,7 @@ use crate::tap::{Seen, Tap, Way};
 
 pub(super) struct World {
     plan: Arc<Plan>,
-    network: Network,
+    network: Network<Recorder>,
     links: Vec<LinkId>,
     nodes: Vec<NodeId>,
     players: Vec<Arc<Mutex<Player>>>,
@@ -25,16 +26,16 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(plan: Plan) -> Self {
+    /// On a network that writes a journal, or on one that does not.
+    pub(super) fn new(plan: Plan, mut network: Network<Recorder>) -> Self {
         let plan = Arc::new(plan);
-        let mut network = Network::new(plan.seed);
         let (mut nodes, mut players) = (Vec::new(), Vec::new());
         for (number, host) in plan.hosts.iter().enumerate() {
-            let memory = Memory::allocate(&host.limits);
-            let seed = network.next_stack_seed();
-            let mut stack = Stack::new(host.config.clone(), memory, seed);
-            let player = Player::new(&plan, number, &mut stack);
-            let node = network.host_with(stack);
+            let node = network.recorded_host(host.config.clone(), &host.limits);
+            if let Some(wait) = host.merge_after {
+                network.merge_arrivals(node, wait);
+            }
+            let player = Player::new(&plan, number, network.stack_mut(node));
             let player = Arc::new(Mutex::new(player));
             players.push(Arc::clone(&player));
             network.on_event(node, move |stack, now| lock(&player).act(stack, now));
@@ -64,6 +65,11 @@ impl World {
         Self { plan, network, links, nodes, players, judge, longest_stall }
     }
 
+    /// What happened, as far as it went.
+    pub(super) fn journal(&self) -> Option<String> {
+        self.network.journal()
+    }
+
     pub(super) const fn now(&self) -> Instant {
         self.network.now()
     }
@@ -89,7 +95,7 @@ impl World {
     /// Runs until everybody is done (`true`) or `limit` is reached.
     fn run_players(&mut self, limit: Instant) -> Result<bool, Wrong> {
         let Self { network, players, judge, .. } = self;
-        let goes_on = |network: &mut Network| {
+        let goes_on = |network: &mut Network<Recorder>| {
             let is_done = || players.iter().all(|player| lock(player).is_done());
             network.steps() <= MAX_STEPS && find_wrong(players, judge).is_none() && !is_done()
         };

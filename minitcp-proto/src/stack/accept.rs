@@ -31,6 +31,11 @@ impl<O: Observer> Stack<'_, O> {
         let Some(options) = open.map(|listener| listener.options.tcp) else {
             return self.cx.drop(Drop::BacklogFull);
         };
+        // Who is in is served first. The peer repeats its SYN, and sending leaves a quarter of the
+        // pool alone, so only octets that nobody has read can stand in the way.
+        if self.cx.pool.free_bytes() < self.cx.pool.capacity_bytes() / 16 {
+            return self.cx.drop(Drop::NoMemory);
+        }
         if self.half_open.is_full() && !self.evict_half_open() {
             return self.cx.drop(Drop::NoSlot);
         }

@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 
+use crate::call::Call;
 use crate::error::ConnectError;
 use crate::observe::Observer;
 use crate::options::TcpOptions;
@@ -46,6 +47,7 @@ impl<O: Observer> Stack<'_, O> {
         local: Option<SocketAddr>,
         options: &TcpOptions,
     ) -> Result<ConnectionId, ConnectError> {
+        self.report(&Call::Connect { now, remote, local, options });
         self.advance_clock(now);
         let flow = self.flow_towards(remote, local)?;
         self.open(flow, options)
@@ -65,6 +67,7 @@ impl<O: Observer> Stack<'_, O> {
         remote: SocketAddr,
         options: &TcpOptions,
     ) -> Result<ConnectionId, ConnectError> {
+        self.report(&Call::ConnectFrom { now, reservation, remote, options });
         self.advance_clock(now);
         let binding = self.listeners.get(reservation.0).ok_or(ConnectError::NotOurs)?.binding;
         let local = binding.flow.local;

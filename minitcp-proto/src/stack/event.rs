@@ -1,33 +1,11 @@
-//! Names of sockets, and what the application hears of them.
+//! What does the application hear of its sockets?
 
 use crate::observe::Observer;
 use crate::stack::Stack;
 use crate::stack::schedule::EventOwner;
-use crate::store::slab::Key;
 use crate::tcp::Readiness;
 
-/// Names a connection for ever: after it is gone, the id finds nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId(pub(crate) Key);
-
-/// Names a listener for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ListenerId(pub(crate) Key);
-
-/// Names a UDP socket for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct UdpId(pub(crate) Key);
-
-/// Any socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum SocketId {
-    /// A TCP connection.
-    Connection(ConnectionId),
-    /// A TCP listener.
-    Listener(ListenerId),
-    /// A UDP socket.
-    Udp(UdpId),
-}
+pub use crate::ids::{ConnectionId, ListenerId, SocketId, UdpId};
 
 /// The readiness of one socket changed. A hint: act on it or not; the calls themselves tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 
+use crate::call::Call;
 use crate::error::{CloseReason, OptionError, RecvError, SendError};
 use crate::observe::Observer;
 use crate::options::TcpOptions;
@@ -41,6 +42,7 @@ impl<O: Observer> Connection<'_, '_, O> {
     /// [`SendError::Closing`] after [`shutdown`](Self::shutdown), [`SendError::Closed`] when the
     /// connection has ended.
     pub fn send(&mut self, data: &[u8]) -> Result<usize, SendError> {
+        self.report(|id, connection| Call::Send { id, data, room: connection.send_room() });
         let taken = self.with(|tcb, cx| {
             let taken = user::send(tcb, data, cx)?;
             Ok((taken, taken < data.len() && tcb.send_room() > 0))
@@ -58,6 +60,7 @@ impl<O: Observer> Connection<'_, '_, O> {
     /// [`RecvError::WouldBlock`] when nothing is there yet, [`RecvError::Closed`] when the
     /// connection has ended otherwise than by the peer's FIN.
     pub fn recv(&mut self, out: &mut [u8]) -> Result<usize, RecvError> {
+        self.report(|id, _| Call::Recv { id, len: out.len() });
         self.with(|tcb, cx| user::recv(tcb, out, cx)).unwrap_or(Err(RecvError::Closed))
     }
 
@@ -75,18 +78,21 @@ impl<O: Observer> Connection<'_, '_, O> {
 
     /// Forgets the first `count` received octets, at most those that are there.
     pub fn consume(&mut self, count: usize) {
+        self.report(|id, _| Call::Consume { id, count });
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         self.with(|tcb, cx| user::consume(tcb, count, cx));
     }
 
     /// Closes our direction: what is queued leaves, then a FIN. Reading goes on.
     pub fn shutdown(&mut self) {
+        self.report(|id, _| Call::Shutdown { id });
         self.with(|tcb, cx| user::shutdown(tcb, cx));
     }
 
     /// Lets go of the connection. What is queued leaves, then a FIN, in the background; but if
     /// received octets were not read, the peer gets a reset (RFC 9293 SHLD-3).
-    pub fn close(self) {
+    pub fn close(mut self) {
+        self.report(|id, _| Call::Close { id });
         let Some(Some((reset, flow, service))) =
             self.stack.connections.at_mut(self.index).map(|tcb| {
                 let attached = tcb.attached;
@@ -101,12 +107,14 @@ impl<O: Observer> Connection<'_, '_, O> {
     }
 
     /// Ends the connection with a reset and throws away what is queued (RFC 9293 §3.10.5).
-    pub fn abort(self) {
+    pub fn abort(mut self) {
+        self.report(|id, _| Call::Abort { id });
         self.stack.abort_at(self.index);
     }
 
     /// Turns the Nagle algorithm off or on (`TCP_NODELAY`, RFC 9293 MUST-17).
     pub fn set_no_delay(&mut self, no_delay: bool) {
+        self.report(|id, _| Call::SetNoDelay { id, no_delay });
         self.with(|tcb, _| tcb.settings.switches.set(Switches::NO_DELAY, no_delay));
     }
 
@@ -121,6 +129,7 @@ impl<O: Observer> Connection<'_, '_, O> {
     /// # Errors
     /// [`OptionError::Invalid`] if one is out of its range; then none is changed.
     pub fn set_options(&mut self, options: &TcpOptions) -> Result<(), OptionError> {
+        self.report(|id, _| Call::SetOptions { id, options });
         options.check()?;
         self.with(|tcb, cx| configure::set_options(tcb, &options.nearest(), cx));
         Ok(())
@@ -171,6 +180,15 @@ impl<O: Observer> Connection<'_, '_, O> {
 
     fn tcb(&self) -> Option<&Tcb> {
         self.stack.connections.at(self.index)
+    }
+
+    /// Tells the observer of a call.
+    #[inline]
+    fn report<'c>(&mut self, call: impl FnOnce(ConnectionId, &Self) -> Call<'c>) {
+        if let Some(key) = self.stack.connections.key_at(self.index) {
+            let call = call(ConnectionId(key), self);
+            self.stack.report(&call);
+        }
     }
 
     /// Does something to the connection, then puts it where it belongs.

@@ -3,6 +3,7 @@
 
 use core::net::SocketAddr;
 
+use crate::call::Call;
 use crate::error::BindError;
 use crate::observe::{Observer, Trace};
 use crate::options::{BindOptions, ListenOptions};
@@ -52,6 +53,7 @@ impl<O: Observer> Stack<'_, O> {
     /// [`Limits::listeners`](crate::Limits::listeners) are open, [`BindError::NoPort`] if port 0
     /// was asked for and none is free.
     pub fn listen(&mut self, local: SocketAddr, backlog: u32) -> Result<ListenerId, BindError> {
+        self.report(&Call::Listen { local, backlog });
         let options = BindOptions { reuse_address: true, ..BindOptions::default() };
         let binding = self.distinct_binding(Protocol::Tcp, local, options)?;
         let id = self.reserve(binding)?;
@@ -75,6 +77,7 @@ impl<O: Observer> Stack<'_, O> {
         local: SocketAddr,
         options: BindOptions,
     ) -> Result<ListenerId, BindError> {
+        self.report(&Call::TcpBind { local, options: &options });
         let binding = self.free_binding(Protocol::Tcp, local, options)?;
         self.reserve(binding)
     }
@@ -92,6 +95,7 @@ impl<O: Observer> Stack<'_, O> {
         backlog: u32,
         options: &ListenOptions,
     ) -> Result<(), BindError> {
+        self.report(&Call::StartListening { id, backlog, options });
         let listener = self.listeners.get(id.0).ok_or(BindError::Stale)?;
         if !listener.is_listening() && self.is_listening_elsewhere(&listener.binding) {
             return Err(BindError::InUse);
@@ -109,7 +113,7 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     fn open_listener(&mut self, id: ListenerId, backlog: u32, options: &ListenOptions) {
-        self.set_listener_options(id, options);
+        self.apply_listener_options(id, options);
         let Some(listener) = self.listeners.get_mut(id.0) else { return };
         let is_new = !listener.is_listening();
         listener.backlog = backlog.max(1);
@@ -122,6 +126,9 @@ impl<O: Observer> Stack<'_, O> {
     /// The next connection that waits on `listener`, oldest first. It may have ended already;
     /// then it says so like any other.
     pub fn accept(&mut self, listener: ListenerId) -> Option<ConnectionId> {
+        if self.acceptable(listener) > 0 {
+            self.report(&Call::Accept { id: listener });
+        }
         let queue = &mut self.listeners.get_mut(listener.0)?.accept_queue;
         let index = queue.pop_front(&mut self.waiting_links)?;
         if !queue.is_empty() {
@@ -153,6 +160,11 @@ impl<O: Observer> Stack<'_, O> {
     /// Changes what connections that are yet to come start with, each option taken as the nearest
     /// valid value; `false` for a stale id.
     pub fn set_listener_options(&mut self, listener: ListenerId, options: &ListenOptions) -> bool {
+        self.report(&Call::SetListenerOptions { id: listener, options });
+        self.apply_listener_options(listener, options)
+    }
+
+    fn apply_listener_options(&mut self, listener: ListenerId, options: &ListenOptions) -> bool {
         let Some(listener) = self.listeners.get_mut(listener.0) else { return false };
         listener.options = ListenOptions { tcp: options.tcp.nearest(), ..*options };
         true
@@ -162,6 +174,7 @@ impl<O: Observer> Stack<'_, O> {
     /// from it. Connections that nobody has accepted are reset, unfinished handshakes forgotten.
     /// A stale id does nothing.
     pub fn close_listener(&mut self, listener: ListenerId) {
+        self.report(&Call::CloseListener { id: listener });
         let Some(closed) = self.listeners.get_mut(listener.0) else { return };
         let (binding, mut queue) = (closed.binding, closed.accept_queue);
         closed.accept_queue = Queue::EMPTY;

@@ -33,7 +33,9 @@ pub struct Limits {
     /// dropped and counted, and comes again.
     pub assemblies: usize,
     /// Octets for all send and receive buffers together, lent in blocks of a power of two of at
-    /// least 1 KiB. Beyond: sends are short, received data is dropped and counted.
+    /// least 1 KiB. While less than half is free, smaller windows are offered; less than a quarter,
+    /// sends are short; less than a sixteenth, SYNs are dropped and counted. Beyond: received data
+    /// is dropped and counted, not acknowledged, and comes again.
     pub buffer_bytes: usize,
 }
 

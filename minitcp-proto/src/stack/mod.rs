@@ -29,6 +29,7 @@ pub use memory::{Limits, Memory, StaticMemory};
 pub use output::{Transmit, TxChecksum};
 pub use udp::Received;
 
+use crate::call::Call;
 use crate::config::Config;
 use crate::observe::Observer;
 use crate::secret::{Secrets, Seed};
@@ -207,6 +208,12 @@ impl<'m, O: Observer> Stack<'m, O> {
             buffer_bytes: self.cx.pool.capacity_bytes() - self.cx.pool.free_bytes(),
             timers: self.schedule.timers(),
         }
+    }
+
+    /// Tells the observer of a call that can change what leaves this host.
+    #[inline]
+    fn report(&mut self, call: &Call<'_>) {
+        self.cx.observer.call(call);
     }
 
     /// Time never goes back: a smaller `now` is taken as the largest seen.

@@ -65,9 +65,11 @@ impl Transmit<'_> {
     pub fn copy_to(&self, out: &mut [u8]) -> Option<usize> {
         let mut rest = out;
         for part in [self.header, self.payload.0, self.payload.1] {
-            let (to, after) = rest.split_at_mut_checked(part.len())?;
-            to.copy_from_slice(part);
-            rest = after;
+            if !part.is_empty() {
+                let (to, after) = rest.split_at_mut_checked(part.len())?;
+                to.copy_from_slice(part);
+                rest = after;
+            }
         }
         Some(self.len())
     }
@@ -119,7 +121,7 @@ impl<O: Observer> Stack<'_, O> {
         let outgoing = output::poll(tcb, &mut self.cx);
         let owner = Owner::Connection(index);
         self.schedule.set_timer(owner, tcb.timers.earliest());
-        if outgoing.is_some() {
+        if outgoing.is_some() && !output::is_quiet(tcb) {
             self.schedule.wake(owner);
         }
         if tcb.settings.switches.contains(Switches::LOW_WATER) && !tcb.events.is_empty() {
@@ -168,7 +170,9 @@ impl<O: Observer> Stack<'_, O> {
             match index.and_then(|index| self.connections.at(index)) {
                 Some(tcb) => {
                     let Outgoing { offset, len, .. } = *outgoing;
-                    (tcb.send.buffer.slices(&self.cx.pool, offset, len), tcb.path.pseudo_sum)
+                    let mut sum = Sum::ZERO;
+                    sum.add_u16(tcb.path.pseudo_sum);
+                    (tcb.send.buffer.slices(&self.cx.pool, offset, len), sum)
                 }
                 None => ((&[], &[]), pseudo_header(flow.local, flow.remote, protocol::TCP)),
             };
@@ -195,7 +199,11 @@ impl<O: Observer> Stack<'_, O> {
         let (field, checksum) = if offloaded {
             (sum.folded(), partial(start, tcp::CHECKSUM_OFFSET))
         } else {
-            sum.add(out.get(start..start + header_len)?);
+            // Most headers have no options: for a length known beforehand the sum is unrolled.
+            match out.get(start..start + header_len)?.first_chunk::<{ tcp::HEADER_LEN }>() {
+                Some(fixed) if header_len == tcp::HEADER_LEN => sum.add(fixed),
+                _ => sum.add(out.get(start..start + header_len)?),
+            }
             sum.add(payload.0);
             sum.add(payload.1);
             (sum.finish(), TxChecksum::Complete)

@@ -100,8 +100,16 @@ impl<'m> Schedule<'m> {
     }
 
     /// Arms, moves or (with `None`) disarms the one timer of `owner`.
+    #[inline]
     pub(super) fn set_timer(&mut self, owner: Owner, deadline: Option<Instant>) {
         let id = self.id_of(owner);
+        // Most touches of a connection leave its deadline as it is.
+        if self.timers.deadline_of(id) != deadline.map(Instant::as_nanos) {
+            self.move_timer(id, deadline);
+        }
+    }
+
+    fn move_timer(&mut self, id: u32, deadline: Option<Instant>) {
         match deadline {
             Some(deadline) => self.timers.set(id, deadline.as_nanos()),
             None => {
@@ -131,6 +139,7 @@ impl<'m> Schedule<'m> {
         }
     }
 
+    #[inline]
     const fn id_of(&self, owner: Owner) -> u32 {
         match owner {
             Owner::Connection(index) => index,

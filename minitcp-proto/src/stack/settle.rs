@@ -9,7 +9,7 @@ use crate::stack::schedule::{EventOwner, Owner};
 use crate::stats::Drop;
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::settings::Switches;
-use crate::tcp::{Cause, Remnant, State, timeout, user};
+use crate::tcp::{Cause, Remnant, State, output, timeout, user};
 use crate::wire::tcp::Flags;
 
 impl<O: Observer> Stack<'_, O> {
@@ -29,7 +29,9 @@ impl<O: Observer> Stack<'_, O> {
         let owner = Owner::Connection(index);
         if tcb.attached {
             self.schedule.set_timer(owner, tcb.timers.earliest());
-            self.schedule.wake(owner);
+            if !output::is_quiet(tcb) {
+                self.schedule.wake(owner);
+            }
         } else if tcb.orphan {
             return self.free(index);
         }

@@ -41,6 +41,13 @@ impl<O: Observer> Stack<'_, O> {
     /// Something may have been given back: wake one connection, and the UDP sockets.
     #[inline]
     pub(super) fn feed_starved(&mut self) {
+        if !self.starved.connections.is_empty() || self.starved.udp.is_some() {
+            self.feed_some();
+        }
+    }
+
+    #[cold]
+    fn feed_some(&mut self) {
         if !self.starved.connections.is_empty() {
             self.feed_connection();
         }

@@ -2,6 +2,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
+use crate::call::Call;
 use crate::config::UnboundUdp;
 use crate::error::{BindError, UdpError, UdpFault};
 use crate::observe::{Direction, Observer, Trace};
@@ -142,6 +143,7 @@ impl<O: Observer> Stack<'_, O> {
     /// # Errors
     /// As [`BindError`] lists.
     pub fn udp_bind(&mut self, local: SocketAddr) -> Result<UdpId, BindError> {
+        self.report(&Call::UdpBind { local });
         let binding = self.distinct_binding(Protocol::Udp, local, BindOptions::default())?;
         self.udp_open(binding)
     }
@@ -158,6 +160,7 @@ impl<O: Observer> Stack<'_, O> {
         local: SocketAddr,
         options: BindOptions,
     ) -> Result<UdpId, BindError> {
+        self.report(&Call::UdpBindWith { local, options: &options });
         let binding = self.free_binding(Protocol::Udp, local, options)?;
         self.udp_open(binding)
     }
@@ -190,6 +193,9 @@ impl<O: Observer> Stack<'_, O> {
     /// Takes the oldest waiting datagram: copies as much as fits into `out`, the rest is lost and
     /// `full_len` tells. `None` if nothing waits, or the id is stale.
     pub fn udp_recv(&mut self, id: UdpId, out: &mut [u8]) -> Option<Received> {
+        if self.udp_readable(id) {
+            self.report(&Call::UdpRecv { id });
+        }
         let socket = self.udp.get_mut(id.0)?;
         let datagram = self.mail.take(&mut socket.received)?;
         socket.received_bytes = socket.received_bytes.saturating_sub(datagram.len);
@@ -221,6 +227,7 @@ impl<O: Observer> Stack<'_, O> {
     /// # Errors
     /// As [`UdpError`] lists; [`Readiness::WRITABLE`] follows a `WouldBlock`.
     pub fn udp_send(&mut self, id: UdpId, to: SocketAddr, payload: &[u8]) -> Result<(), UdpError> {
+        self.report(&Call::UdpSend { id, to, payload });
         let socket = self.udp.get(id.0).ok_or(UdpError::Stale)?;
         let (service, broadcast) = (service_of(&socket.options), socket.options.broadcast);
         let flow = self.udp_flow(&socket.binding, to, broadcast)?;
@@ -249,6 +256,7 @@ impl<O: Observer> Stack<'_, O> {
     /// Unbinds the socket. What waits to be read is thrown away; what waits to be sent still
     /// leaves. A stale id does nothing.
     pub fn udp_close(&mut self, id: UdpId) {
+        self.report(&Call::UdpClose { id });
         if self.udp.get(id.0).is_none() {
             return;
         }

@@ -3,6 +3,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
+use crate::call::Call;
 use crate::error::{UdpError, UdpFault};
 use crate::observe::Observer;
 use crate::options::{Service, UdpOptions};
@@ -20,6 +21,7 @@ use crate::wire::ip::protocol;
 impl<O: Observer> Stack<'_, O> {
     /// Changes the options; `false` for a stale id. What waits already stays.
     pub fn udp_set_options(&mut self, id: UdpId, options: &UdpOptions) -> bool {
+        self.report(&Call::UdpSetOptions { id, options });
         let Some(socket) = self.udp.get_mut(id.0) else { return false };
         let hop_limit = options.hop_limit.map(|hops| hops.max(1));
         socket.options = UdpOptions { hop_limit, ..*options };
@@ -47,6 +49,7 @@ impl<O: Observer> Stack<'_, O> {
         id: UdpId,
         remote: Option<SocketAddr>,
     ) -> Result<SocketAddr, UdpError> {
+        self.report(&Call::UdpConnect { id, remote });
         let socket = self.udp.get(id.0).ok_or(UdpError::Stale)?;
         let (old, bound, was_connected) = (socket.binding, socket.bound, socket.is_connected());
         let unconnected = bound_flow(bound, old.flow.local_port);
@@ -77,6 +80,7 @@ impl<O: Observer> Stack<'_, O> {
     /// What ICMP last said of a connected socket's datagrams, once;
     /// [`Readiness::ERROR`](crate::Readiness::ERROR) tells when there is something.
     pub fn udp_take_error(&mut self, id: UdpId) -> Option<UdpFault> {
+        self.report(&Call::UdpTakeError { id });
         self.udp.get_mut(id.0)?.fault.take()
     }
 

@@ -147,8 +147,7 @@ impl Buffer {
     #[cold]
     fn promote(&mut self, pool: &mut Pool<'_>, extent: u32) -> bool {
         // Under pressure nobody gets more than is needed now.
-        let is_ample = pool.free_bytes() >= pool.capacity_bytes() / 2;
-        let lately = if self.block.is_none() && is_ample { self.lately } else { 0 };
+        let lately = if self.block.is_none() && pool.is_ample() { self.lately } else { 0 };
         let generous = pool.allocate(extent.max(lately) as usize);
         let Some(larger) = generous.or_else(|| pool.allocate(extent as usize)) else {
             return false;

@@ -195,6 +195,12 @@ impl<'m> Pool<'m> {
         self.free_units as usize * MIN_BLOCK
     }
 
+    /// At least half of all bytes are in no allocated block.
+    #[inline]
+    pub const fn is_ample(&self) -> bool {
+        self.free_units >= self.units / 2
+    }
+
     /// The bytes of all blocks, free or not.
     #[inline]
     pub const fn capacity_bytes(&self) -> usize {

@@ -2,12 +2,13 @@
 
 use crate::observe::Observer;
 use crate::options::TcpOptions;
+use crate::store::pool::Pool;
 use crate::tcp::connection::{Readiness, Tcb};
 use crate::tcp::context::Context;
 use crate::tcp::keepalive;
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::receive::receiver::Receiver;
-use crate::tcp::receive::window::shift_for;
+use crate::tcp::receive::window::{affordable, shift_for};
 use crate::tcp::settings::{Settings, Switches};
 use crate::tcp::state::State;
 use crate::tcp::timers::Timer;
@@ -23,7 +24,7 @@ pub(crate) fn set_options<O: Observer>(
     let kept = Switches::PROBE_DUE | Switches::REUSE_PORT;
     tcb.settings.switches |= old.switches & kept;
     tcb.settings.probes = old.probes;
-    set_receive_buffer(tcb, options.receive_buffer);
+    set_receive_buffer(tcb, options.receive_buffer, &cx.pool);
     tcb.send.cap = options.send_buffer;
     if tcb.state() != State::SynSent {
         // Larger segments than the handshake agreed on are out of the question.
@@ -41,13 +42,14 @@ pub(crate) fn set_options<O: Observer>(
     set_keepalive(tcb, &old, cx);
 }
 
-fn set_receive_buffer(tcb: &mut Tcb, cap: u32) {
+fn set_receive_buffer(tcb: &mut Tcb, cap: u32, pool: &Pool<'_>) {
     if tcb.state() == State::SynSent && tcb.send.snd_nxt == tcb.send.iss {
         // The SYN, which has not left, fixes the shift; and nothing has come.
-        tcb.receive = Receiver::new(cap, shift_for(cap));
+        let affordable = affordable(pool, u32::from(tcb.send.smss));
+        tcb.receive = Receiver::new(cap, shift_for(cap), affordable);
     } else {
         tcb.receive.set_cap(cap);
-        offer_window(tcb);
+        offer_window(tcb, pool);
     }
 }
 

@@ -14,7 +14,7 @@ use crate::tcp::context::Context;
 use crate::tcp::handshake::HalfOpen;
 use crate::tcp::path::Path;
 use crate::tcp::receive::receiver::Receiver;
-use crate::tcp::receive::window::shift_for;
+use crate::tcp::receive::window::{affordable, shift_for};
 use crate::tcp::send::recovery::Recovery;
 use crate::tcp::send::rtt::RttEstimator;
 use crate::tcp::send::sender::Sender;
@@ -102,11 +102,12 @@ impl Tcb {
         let settings = Settings::new(options);
         let smss = settings.clamp_mss(path.send_mss(None));
         let rcv_wscale = shift_for(options.receive_buffer);
+        let affordable = affordable(&cx.pool, u32::from(smss));
         Self {
             path,
             state,
             send: Sender::new(iss, options.send_buffer, smss),
-            receive: Receiver::new(options.receive_buffer, rcv_wscale),
+            receive: Receiver::new(options.receive_buffer, rcv_wscale, affordable),
             timers: Timers::NONE,
             rtt: RttEstimator::new(config),
             recovery: Recovery::new(iss),

@@ -11,7 +11,8 @@ use crate::tcp::context::Context;
 use crate::tcp::isn;
 use crate::tcp::output::Outgoing;
 use crate::tcp::path::Path;
-use crate::tcp::receive::window::shift_for;
+use crate::tcp::receive::receiver::first_window;
+use crate::tcp::receive::window::{affordable, shift_for};
 use crate::tcp::send::rtt::{backed_off, micros};
 use crate::time::Instant;
 use crate::wire::options::Options;
@@ -76,13 +77,14 @@ impl HalfOpen {
             iss = old.plus(1 << 16);
         }
         let local_mss = Path::new(flow, cx.config.mtu()).local_mss();
+        let affordable = affordable(&cx.pool, u32::from(local_mss));
         Self {
             flow,
             listener,
             iss,
             irs: syn.seq,
             options: syn.options,
-            advertised: options.receive_buffer.min(u32::from(u16::MAX)),
+            advertised: first_window(options.receive_buffer, affordable),
             mss: options.max_segment.map_or(local_mss, |mss| mss.min(local_mss)),
             rcv_wscale: syn.options.window_scale.map_or(0, |_| shift_for(options.receive_buffer)),
             service: Service::new(options.hop_limit, options.traffic_class),
@@ -128,10 +130,16 @@ impl HalfOpen {
         if !segment.flags.contains(Flags::ACK) {
             return Outcome::Ignore(Drop::BadFlags);
         }
-        match segment.ack == self.iss.plus(1) {
+        match segment.ack == self.iss.plus(1) && self.has_left() {
             true => Outcome::Complete,
             false => Outcome::Reset(segment.ack),
         }
+    }
+
+    /// The SYN,ACK has left at least once. Before, SND.NXT is our ISN, and an ACK beyond it is an
+    /// old duplicate.
+    const fn has_left(&self) -> bool {
+        !self.syn_due || self.retries > 0
     }
 
     /// The SYN,ACK (RFC 9293 §3.10.7.2): our MSS, and a window scale if the peer sent one.
@@ -246,6 +254,19 @@ mod tests {
             let outcome = half_open.on_segment(&segment(seq, acked, flags));
             assert_eq!(outcome, expected, "seq {seq} ack {acked} {flags}");
         }
+    }
+
+    #[test]
+    fn nothing_completes_a_handshake_before_the_syn_ack_has_left() {
+        let mut half_open = HalfOpen { syn_due: true, ..half_open(100, None) };
+        let ack = segment(1001, 5001, Flags::ACK);
+        assert_eq!(half_open.on_segment(&ack), Outcome::Reset(SeqNum(5001)));
+        half_open.answer_again();
+        assert_eq!(half_open.on_segment(&ack), Outcome::Reset(SeqNum(5001)), "still the first");
+        half_open.syn_due = false;
+        assert_eq!(half_open.on_segment(&ack), Outcome::Complete);
+        half_open.answer_again();
+        assert_eq!(half_open.on_segment(&ack), Outcome::Complete, "only due again");
     }
 
     #[test]

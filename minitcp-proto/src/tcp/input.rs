@@ -341,6 +341,9 @@ fn on_window<O: Observer>(tcb: &mut Tcb, old_window: u32, cx: &mut Context<'_, O
         // MUST-37: the peer answers, so the connection lives, however long its window is shut.
         tcb.unanswered_since = cx.now;
         tcb.timers.disarm(Timer::Retransmit);
+        if old_window > 0 {
+            tcb.probe_due = false; // An override for a window that is no more: it has no timer.
+        }
         if in_flight && !tcb.timers.is_armed(Timer::Persist) {
             crate::tcp::timeout::arm_persist(tcb, cx);
         }

@@ -100,6 +100,17 @@ pub(crate) fn poll<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Optio
     Some(segment(tcb, text, cx))
 }
 
+/// There is certainly nothing to send: what [`poll`] finds out too, after a longer look.
+#[inline]
+pub(crate) fn is_quiet(tcb: &Tcb) -> bool {
+    // Duplicates are owed at once, too.
+    tcb.receive.ack.owed() != Owed::Now
+        && !tcb.send.has_unsent()
+        && tcb.recovery.lost().is_none()
+        && !(tcb.syn_due | tcb.probe_due)
+        && !tcb.settings.switches.contains(Switches::PROBE_DUE)
+}
+
 fn next_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text> {
     if tcb.receive.ack.owes_duplicates() {
         return pure_ack(tcb);
@@ -289,7 +300,7 @@ fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> O
     flags.set(Flags::FIN, text.fin);
     // MUST-61: PSH when nothing is left to follow.
     flags.set(Flags::PSH, text.len > 0 && offset + text.len == tcb.send.buffer.len());
-    let (rcv_nxt, limit) = (tcb.receive.rcv_nxt, tcb.receive.limit());
+    let (rcv_nxt, limit) = (tcb.receive.rcv_nxt, tcb.receive.limit(&cx.pool, smss));
     let is_keepalive = text.kind == Kind::KeepAlive;
     let window = if is_keepalive {
         tcb.receive.window.field(rcv_nxt) // The peer does not look at it: nothing new is offered.
@@ -343,7 +354,9 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
         wake_writer(tcb); // Fewer octets are unsent now.
     }
     if tcb.send.snd_wnd == 0 {
-        return; // The persist timer is in charge; it was armed when it fired.
+        // The persist timer is in charge; it was armed when it fired.
+        debug_assert!(tcb.timers.is_armed(Timer::Persist), "a probe without a next one");
+        return;
     }
     tcb.probe_due = false;
     tcb.persist_backoff = 0;

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use crate::secret::Flow;
-use crate::wire::checksum::{Sum, pseudo_header};
+use crate::wire::checksum::pseudo_header;
 use crate::wire::ip;
 use crate::wire::tcp::HEADER_LEN;
 
@@ -11,15 +11,15 @@ use crate::wire::tcp::HEADER_LEN;
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
     pub(crate) flow: Flow,
-    /// Sum of the pseudo-header without the length.
-    pub(crate) pseudo_sum: Sum,
+    /// Sum of the pseudo-header without the length, folded.
+    pub(crate) pseudo_sum: u16,
     /// Largest IP packet.
     pub(crate) mtu: u16,
 }
 
 impl Path {
     pub(crate) fn new(flow: Flow, mtu: u16) -> Self {
-        let pseudo_sum = pseudo_header(flow.local, flow.remote, ip::protocol::TCP);
+        let pseudo_sum = pseudo_header(flow.local, flow.remote, ip::protocol::TCP).folded();
         Self { flow, pseudo_sum, mtu }
     }
 

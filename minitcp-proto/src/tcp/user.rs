@@ -60,20 +60,20 @@ pub(crate) fn recv<O: Observer>(
 ) -> Result<usize, RecvError> {
     may_recv(tcb)?;
     let count = tcb.receive.read(&mut cx.pool, out);
-    offer_window(tcb);
+    offer_window(tcb, &cx.pool);
     Ok(count)
 }
 
 /// RECEIVE of octets that the application has used in place.
 pub(crate) fn consume<O: Observer>(tcb: &mut Tcb, count: u32, cx: &mut Context<'_, O>) {
     tcb.receive.consume(&mut cx.pool, count);
-    offer_window(tcb);
+    offer_window(tcb, &cx.pool);
 }
 
 /// Reading made room: tell the peer at once if it is worth a segment.
-pub(crate) fn offer_window(tcb: &mut Tcb) {
-    let (rcv_nxt, limit) = (tcb.receive.rcv_nxt, tcb.receive.limit());
+pub(crate) fn offer_window(tcb: &mut Tcb, pool: &Pool<'_>) {
     let (cap, mss) = (tcb.receive.cap, u32::from(tcb.send.smss));
+    let (rcv_nxt, limit) = (tcb.receive.rcv_nxt, tcb.receive.limit(pool, mss));
     if tcb.state().may_receive() && tcb.receive.window.wants_update(rcv_nxt, limit, cap, mss) {
         tcb.receive.ack.require_now();
     }

@@ -8,12 +8,18 @@ use super::ip;
 ///
 /// It remembers whether the run has odd length, so that the next piece is added in the right
 /// byte order wherever the pieces were cut.
+/// Kept in native byte order and not folded, since both can wait for the end (RFC 1071 §2 (B)).
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Sum(u64);
+pub struct Sum {
+    /// A sum of 64-bit words with end-around carry: modulo 2¹⁶ − 1 that of 16-bit words.
+    words: u64,
+    /// The run has odd length.
+    is_odd: bool,
+}
 
 impl Sum {
     /// The sum over nothing.
-    pub const ZERO: Self = Self(0);
+    pub const ZERO: Self = Self { words: 0, is_odd: false };
 
     /// The sum over `bytes`.
     #[inline]
@@ -29,30 +35,31 @@ impl Sum {
     /// Appends `bytes` to the run.
     #[inline]
     pub fn add(&mut self, bytes: &[u8]) {
-        *self = self.combine(Self::of(bytes));
+        if !bytes.is_empty() {
+            *self = self.combine(Self::of(bytes));
+        }
     }
 
     /// Adds one field of a header. Such fields lie at even offsets, so the length of the run so
     /// far plays no part, and fields may be added in any order.
     #[inline]
     pub fn add_u16(&mut self, field: u16) {
-        self.0 = end_around(self.0 & !ODD, u64::from(field)) | self.0 & ODD;
+        self.words = end_around(self.words, u64::from(field.to_be()));
     }
 
     /// Adds one four-octet field of a header, as [`add_u16`](Self::add_u16) does.
     #[inline]
     pub fn add_u32(&mut self, field: u32) {
-        self.0 = end_around(self.0 & !ODD, u64::from(field)) | self.0 & ODD;
+        self.words = end_around(self.words, u64::from(field.to_be()));
     }
 
     /// The sum over the run of `self` followed by the run of `other`.
     #[inline]
     #[must_use]
     pub fn combine(self, other: Self) -> Self {
-        let word = other.folded();
         // RFC 1071 §2 (B): a run that starts at an odd offset counts with its octets swapped.
-        let word = if self.0 & ODD == 0 { word } else { word.swap_bytes() };
-        Self(end_around(self.0 & !ODD, u64::from(word)) | (self.0 ^ other.0) & ODD)
+        let words = if self.is_odd { other.words.rotate_left(8) } else { other.words };
+        Self { words: end_around(self.words, words), is_odd: self.is_odd != other.is_odd }
     }
 
     /// The checksum: the complement of the folded sum, in host order, to be stored big-endian.
@@ -71,7 +78,7 @@ impl Sum {
     /// expects in the checksum field, if `self` is that of the pseudo header and length.
     #[inline]
     pub fn folded(self) -> u16 {
-        fold(self.0 & !ODD)
+        u16::from_be(fold(self.words))
     }
 }
 
@@ -100,9 +107,6 @@ pub fn copy_and_sum(dst: &mut [u8], src: &[u8]) -> Sum {
     to_rest.copy_from_slice(from_rest);
     lanes.finish(from_rest)
 }
-
-/// The bit of a [`Sum`] that says that its run has odd length; the sum stays far below it.
-const ODD: u64 = 1 << 63;
 
 /// Octets summed at a time: one `u32` for each lane.
 const BLOCK: usize = 4 * LANES;
@@ -137,17 +141,15 @@ impl Lanes {
             _ => [0; 4],
         };
         total += u64::from(u32::from_ne_bytes(padded));
-        let odd = if rest.len().is_multiple_of(2) { 0 } else { ODD };
-        Sum(u64::from(u16::from_be(fold(total))) | odd)
+        Sum { words: total, is_odd: !rest.len().is_multiple_of(2) }
     }
 }
 
-/// `a + b`, folded at 32 bits so that sums of sums cannot overflow.
+/// The one's-complement sum of two 64-bit words.
 #[inline]
 const fn end_around(a: u64, b: u64) -> u64 {
-    let a = (a & LOW_32) + (a >> 32);
-    let b = (b & LOW_32) + (b >> 32);
-    a + b
+    let (sum, carry) = a.overflowing_add(b);
+    sum.wrapping_add(carry as u64)
 }
 
 /// The one's-complement sum of the four 16-bit words of `sum`.
@@ -235,7 +237,9 @@ mod tests {
             sum.add_u32(u32::MAX);
         }
         assert_eq!(sum.folded(), 0xffff);
-        assert!(sum.0 < 1 << 34);
+        sum.words = u64::MAX;
+        sum.add_u16(1);
+        assert_eq!(sum.folded(), 1);
     }
 
     #[test]

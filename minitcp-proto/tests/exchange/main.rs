@@ -19,6 +19,7 @@ mod ip;
 mod keepalive;
 mod options;
 mod pairs;
+mod pressure;
 mod reassembly;
 mod recovery;
 mod resets;

@@ -316,6 +316,23 @@ fn a_window_that_shuts_after_a_timeout() {
     p.expect_nothing();
 }
 
+/// The override of silly-window avoidance was due, and the link too busy for it to leave.
+#[test]
+fn a_window_that_shuts_before_the_override_has_left() {
+    let mut p = Peer::far();
+    p.send(seg().ack(1).win(500));
+    p.write_text(1, 5000);
+    p.expect_nothing();
+    p.now = p.stack.poll_timeout().expect("the override");
+    p.stack.handle_timeout(p.now);
+    p.send(seg().ack(1).win(0));
+    for wait in [300, 600] {
+        p.after(wait);
+        p.expect(seg().seq(1).ack(1).text(1));
+        p.send(seg().ack(1).win(0));
+    }
+}
+
 /// The FIN takes an octet of the window as well: it may not ride on a retransmission beyond it.
 #[test]
 fn a_fin_does_not_slip_past_the_window() {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::capi::any::AnyNet;
-use crate::capi::table::{self, Open, PROCESS_NET};
-use crate::capi::{addr, stacks, value};
+use crate::capi::stacks::{self, Which};
+use crate::capi::table::{self, Open};
+use crate::capi::{addr, value};
 use crate::errno;
 use crate::flags::MsgFlags;
 use crate::option::{OptionValue, SocketOption};
@@ -17,7 +18,7 @@ use crate::runtime::Runtime;
 use crate::socket::{Domain, Socket, Type};
 
 /// `socket`, of the process-wide net or of a stack.
-pub(super) fn socket(owner: usize, domain: i32, kind: i32, protocol: i32) -> io::Result<i32> {
+pub(super) fn socket(on: Which, domain: i32, kind: i32, protocol: i32) -> io::Result<i32> {
     let domain = match domain {
         libc::AF_INET => Domain::V4,
         libc::AF_INET6 => Domain::V6,
@@ -33,7 +34,7 @@ pub(super) fn socket(owner: usize, domain: i32, kind: i32, protocol: i32) -> io:
         return Err(errno::of(libc::EPROTONOSUPPORT));
     }
     table::check_room()?;
-    let net = stacks::net_of(owner)?;
+    let (owner, net) = stacks::net_of(on)?;
     let socket = Socket::new(&net, domain, kind)?;
     socket.set_nonblocking(nonblocking || net.never_waits())?;
     table::insert(socket, owner)
@@ -179,17 +180,23 @@ pub(super) fn poll(list: &mut [libc::pollfd], timeout: i32) -> io::Result<Option
         group.fds.push(PollFd::new(&open.socket, interest(entry.events)));
         opened.push(open);
     }
-    let waits = groups.remove(&PROCESS_NET);
-    for group in groups.into_values() {
-        ready += look(group, list, Some(Duration::ZERO))?;
+    if groups.is_empty() && ready == 0 {
+        return Ok(None);
     }
-    match waits {
-        Some(group) => {
-            let timeout = if ready > 0 { Some(Duration::ZERO) } else { span(timeout) };
-            ready += look(group, list, timeout)?;
+    let mut waits = None;
+    for group in groups.into_values() {
+        let looked_at = match group.net.never_waits() {
+            true => Some(group),
+            // An earlier process-wide net has ended: its sockets are gone.
+            false => waits.replace(group),
+        };
+        if let Some(group) = looked_at {
+            ready += look(group, list, Some(Duration::ZERO))?;
         }
-        None if ready == 0 && opened.is_empty() => return Ok(None),
-        None => {}
+    }
+    if let Some(group) = waits {
+        let timeout = if ready > 0 { Some(Duration::ZERO) } else { span(timeout) };
+        ready += look(group, list, timeout)?;
     }
     Ok(Some(ready))
 }

@@ -3,7 +3,8 @@
 //! behaviour of sockets, only its translation.
 //!
 //! ```text
-//!   sys      the exported functions: pointers become slices, results become -1 and errno
+//!   sys      the exported functions: results become -1 and errno
+//!   memory   pointers become slices, texts and room for answers
 //!   call     what each of them does, on safe types
 //!   table    descriptors                 addr, value, info    layouts
 //!   stacks   the process-wide net, and stacks without a device
@@ -14,6 +15,7 @@ mod addr;
 mod any;
 mod call;
 mod info;
+mod memory;
 mod stacks;
 #[allow(unsafe_code)]
 mod sys;

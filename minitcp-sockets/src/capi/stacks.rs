@@ -1,18 +1,19 @@
-//! The process-wide net, and stacks without a device under numbers that are never used twice: a
+//! The process-wide net, and stacks without a device, under numbers that are never used twice: a
 //! handle of a stack that is gone is an error, not a dangling pointer.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::net::IpAddr;
-use std::sync::{PoisonError, RwLock};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use minitcp_driver_tun::{TunConfig, TunDriver, TunError};
 use minitcp_proto::{Config, Limits, Memory, Seed, Stack};
 
 use crate::capi::any::AnyNet;
-use crate::capi::table::{self, PROCESS_NET};
+use crate::capi::{sys, table};
 use crate::errno;
 use crate::runtime::{ManualNet, ThreadedNet};
 
@@ -34,14 +35,27 @@ pub(super) struct Settings<'a> {
 /// Most stacks without a device. Beyond: `EMFILE`.
 const MAX_STACKS: usize = 1 << 12;
 
-struct Stacks {
-    by_number: Option<HashMap<usize, ManualNet>>,
-    /// The last number given.
-    last: usize,
+static STACKS: RwLock<BTreeMap<usize, ManualNet>> = RwLock::new(BTreeMap::new());
+static NET: RwLock<Option<(usize, ThreadedNet)>> = RwLock::new(None);
+
+/// The last number given; 0 is nobody's.
+static LAST: AtomicUsize = AtomicUsize::new(0);
+
+/// # Errors
+/// `EMFILE` when all numbers have been used.
+fn next_number() -> io::Result<usize> {
+    let order = Ordering::Relaxed;
+    let last = LAST.fetch_update(order, order, |last| last.checked_add(1));
+    last.map(|last| last + 1).map_err(|_| errno::of(libc::EMFILE))
 }
 
-static STACKS: RwLock<Stacks> = RwLock::new(Stacks { by_number: None, last: PROCESS_NET });
-static NET: RwLock<Option<ThreadedNet>> = RwLock::new(None);
+/// Which stack a call means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    ProcessWide,
+    /// One without a device.
+    Number(usize),
+}
 
 /// Makes the process-wide net.
 ///
@@ -49,7 +63,7 @@ static NET: RwLock<Option<ThreadedNet>> = RwLock::new(None);
 /// `EALREADY` if there is one; `EINVAL` for bad settings; of the device `EBUSY`, `EPERM`,
 /// `ENODEV`, or what the system said.
 pub(super) fn init(tun: &str, settings: &Settings<'_>) -> io::Result<()> {
-    let mut net = NET.write().unwrap_or_else(PoisonError::into_inner);
+    let mut net = write(&NET);
     if net.is_some() {
         return Err(errno::of(libc::EALREADY));
     }
@@ -58,13 +72,16 @@ pub(super) fn init(tun: &str, settings: &Settings<'_>) -> io::Result<()> {
     if let Some(text) = settings.kernel_address {
         let (kernel, prefix_len) = parse_address(text)?;
         device = device.kernel_addr(kernel).prefix_len(prefix_len);
-        if let Some(own) = config.addresses().find(|own| own.is_ipv4() == kernel.is_ipv4()) {
-            device = device.peer_addr(own);
-        }
+        let own = config.addresses().find(|own| own.is_ipv4() == kernel.is_ipv4());
+        device = device.peer_addr(own.ok_or_else(|| errno::of(libc::EINVAL))?);
     }
+    let number = next_number()?;
     let driver = TunDriver::open(&device).map_err(|error| errno::of(tun_error(&error)))?;
     config.mtu = driver.mtu();
-    *net = Some(ThreadedNet::new(settings.stack(config)?, driver)?);
+    let stack = settings.stack(config)?;
+    // The program's signals are for its own threads.
+    let made = sys::with_signals_blocked(|| ThreadedNet::new(stack, driver))?;
+    *net = Some((number, made));
     Ok(())
 }
 
@@ -87,9 +104,9 @@ fn tun_error(error: &TunError) -> i32 {
 /// # Errors
 /// `ENETDOWN` if there is none; those of the device.
 pub(super) fn exit(timeout: Duration) -> io::Result<bool> {
-    let net = NET.write().unwrap_or_else(PoisonError::into_inner).take();
-    let net = net.ok_or_else(|| errno::of(libc::ENETDOWN))?;
-    table::close_all(PROCESS_NET);
+    let net = write(&NET).take();
+    let (number, net) = net.ok_or_else(|| errno::of(libc::ENETDOWN))?;
+    table::close_all(number);
     net.drain(timeout)
 }
 
@@ -99,48 +116,59 @@ pub(super) fn exit(timeout: Duration) -> io::Result<bool> {
 /// `EINVAL` for bad settings, `EMFILE`.
 pub(super) fn create(settings: &Settings<'_>) -> io::Result<usize> {
     let stack = ManualNet::new(settings.stack(settings.config()?)?);
-    let mut stacks = STACKS.write().unwrap_or_else(PoisonError::into_inner);
-    let number = stacks.last.checked_add(1).ok_or_else(|| errno::of(libc::EMFILE))?;
-    let by_number = stacks.by_number.get_or_insert_default();
-    if by_number.len() >= MAX_STACKS {
+    let mut stacks = write(&STACKS);
+    if stacks.len() >= MAX_STACKS {
         return Err(errno::of(libc::EMFILE));
     }
-    by_number.insert(number, stack);
-    stacks.last = number;
+    let number = next_number()?;
+    stacks.insert(number, stack);
     Ok(number)
 }
 
-/// # Errors
-/// `EBADF` for a stack that there is not.
-pub(super) fn find(number: usize) -> io::Result<ManualNet> {
-    let stacks = STACKS.read().unwrap_or_else(PoisonError::into_inner);
-    let found = stacks.by_number.as_ref().and_then(|by_number| by_number.get(&number)).cloned();
-    found.ok_or_else(|| errno::of(libc::EBADF))
-}
-
-/// Closes all sockets of a stack, and forgets it.
+/// A stack without a device.
 ///
 /// # Errors
-/// `EBADF` for a stack that there is not.
+/// `EBADF` if there is none of this number.
+pub(super) fn find(number: usize) -> io::Result<ManualNet> {
+    read(&STACKS).get(&number).cloned().ok_or_else(|| errno::of(libc::EBADF))
+}
+
+/// Closes all sockets of a stack without a device, and forgets it.
+///
+/// # Errors
+/// `EBADF` if there is none of this number.
 pub(super) fn free(number: usize) -> io::Result<()> {
-    let mut stacks = STACKS.write().unwrap_or_else(PoisonError::into_inner);
-    let gone = stacks.by_number.as_mut().and_then(|by_number| by_number.remove(&number));
-    drop(stacks);
+    let gone = write(&STACKS).remove(&number);
     gone.ok_or_else(|| errno::of(libc::EBADF))?;
     table::close_all(number);
     Ok(())
 }
 
-/// Where the sockets of `owner` live.
+/// A stack and its number.
 ///
 /// # Errors
-/// `ENETDOWN` before `init`; `EBADF` for a stack that there is not.
-pub(super) fn net_of(owner: usize) -> io::Result<AnyNet> {
-    if owner != PROCESS_NET {
-        return find(owner).map(AnyNet::Manual);
+/// `ENETDOWN` without a process-wide one; `EBADF` for a number that there is not.
+pub(super) fn net_of(which: Which) -> io::Result<(usize, AnyNet)> {
+    match which {
+        Which::ProcessWide => {
+            let net = read(&NET).clone().ok_or_else(|| errno::of(libc::ENETDOWN))?;
+            Ok((net.0, AnyNet::Threaded(net.1)))
+        }
+        Which::Number(number) => Ok((number, AnyNet::Manual(find(number)?))),
     }
-    let net = NET.read().unwrap_or_else(PoisonError::into_inner).clone();
-    net.map(AnyNet::Threaded).ok_or_else(|| errno::of(libc::ENETDOWN))
+}
+
+/// Whether the stack is still there. One that is not has closed its sockets already.
+pub(super) fn is_there(number: usize) -> bool {
+    read(&NET).as_ref().is_some_and(|net| net.0 == number) || read(&STACKS).contains_key(&number)
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Settings<'_> {
@@ -151,12 +179,18 @@ impl Settings<'_> {
         let mut config = Config::new(address, prefix_len);
         for next in addresses {
             let (address, prefix_len) = next?;
+            if config.addresses().any(|own| own == address) {
+                return Err(invalid());
+            }
             if !config.add_address(address, prefix_len) {
                 return Err(invalid());
             }
         }
         let mtu = u16::try_from(or(self.mtu, 1500)).ok().filter(|mtu| *mtu >= 576);
         config.mtu = mtu.ok_or_else(invalid)?;
+        if self.receive_buffer.max(self.send_buffer) > MAX_BUFFER {
+            return Err(invalid());
+        }
         config.receive_buffer = or(self.receive_buffer, config.receive_buffer);
         config.send_buffer = or(self.send_buffer, config.send_buffer);
         Ok(config)
@@ -197,6 +231,7 @@ impl Settings<'_> {
 const MAX_CONNECTIONS: usize = 1 << 20;
 const MAX_SOCKETS: usize = 1 << 16;
 const MAX_BUFFER_BYTES: u64 = 1 << 32;
+const MAX_BUFFER: u32 = 1 << 30;
 
 fn or<T: Default + PartialEq>(value: T, default: T) -> T {
     if value == T::default() { default } else { value }
@@ -212,7 +247,8 @@ fn parse_address(text: &str) -> io::Result<(IpAddr, u8)> {
     let address: IpAddr = address.parse().map_err(|_| invalid())?;
     let most = if address.is_ipv4() { 32 } else { 128 };
     let bits = bits.map_or(Ok(most), |bits| bits.parse::<u8>().map_err(|_| invalid()))?;
-    if bits > most || address.is_unspecified() || address.is_multicast() {
+    let is_broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    if bits > most || address.is_unspecified() || address.is_multicast() || is_broadcast {
         return Err(invalid());
     }
     Ok((address, bits))

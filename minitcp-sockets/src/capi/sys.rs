@@ -1,43 +1,27 @@
-//! The functions that C programs call, and the only place that touches their memory.
+//! The functions that C programs call, and what the library wants of the system.
 //!
 //! What all `unsafe` here relies on is what the header asks of the caller: a pointer is null, or
 //! it is good for as many octets as its length says for as long as the call lasts. Nothing is
 //! asked of alignment, and null is an error (`EFAULT`), except where the header allows it.
 
-// Long because `unsafe` is to have one place.
-
-use std::ffi::{CStr, c_char, c_int, c_ulong, c_void};
+use std::ffi::{c_char, c_int, c_ulong, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::ptr;
-use std::slice;
 use std::time::Duration;
 
 use libc::{nfds_t, pollfd, size_t, sockaddr, socklen_t, ssize_t};
 use minitcp_proto::Instant;
 
-use crate::capi::stacks::{self, Settings};
-use crate::capi::table::{self, MAX_DESCRIPTORS, Open, PROCESS_NET};
+use crate::capi::memory::{
+    RawConfig, Room, addr_at, config_at, octets, octets_mut, settings, text,
+};
+use crate::capi::stacks::{self, Settings, Which};
+use crate::capi::table::{self, MAX_DESCRIPTORS, Open};
 use crate::capi::{addr, call, guarded};
 use crate::errno;
 use crate::runtime::ManualNet;
-
-/// `struct minitcp_config`.
-#[repr(C)]
-struct RawConfig {
-    size: size_t,
-    addresses: *const c_char,
-    kernel_address: *const c_char,
-    seed: u64,
-    buffer_bytes: u64,
-    mtu: u32,
-    receive_buffer: u32,
-    send_buffer: u32,
-    connections: u32,
-    listeners: u32,
-    udp_sockets: u32,
-}
 
 /// `struct minitcp_stack`: never looked at, its address is the stack's number.
 #[repr(C)]
@@ -82,12 +66,12 @@ const FOREVER_MS: u64 = 100 * 366 * 86_400_000;
 
 #[unsafe(no_mangle)]
 extern "C" fn minitcp_socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
-    int(|| call::socket(PROCESS_NET, domain, kind, protocol))
+    int(|| call::socket(Which::ProcessWide, domain, kind, protocol))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn minitcp_udp_socket(domain: c_int) -> c_int {
-    int(|| call::socket(PROCESS_NET, domain, libc::SOCK_DGRAM, 0))
+    int(|| call::socket(Which::ProcessWide, domain, libc::SOCK_DGRAM, 0))
 }
 
 #[unsafe(no_mangle)]
@@ -361,7 +345,7 @@ extern "C" fn minitcp_stack_socket(
     kind: c_int,
     protocol: c_int,
 ) -> c_int {
-    int(|| call::socket(number(stack)?, domain, kind, protocol))
+    int(|| call::socket(Which::Number(number(stack)?), domain, kind, protocol))
 }
 
 #[unsafe(no_mangle)]
@@ -439,7 +423,7 @@ fn on(fd: c_int, act: impl FnOnce(&Open) -> io::Result<c_int>) -> c_int {
     int(|| act(&*table::find(fd)?))
 }
 
-// ---- the caller's memory
+// ---- stacks, and the system
 
 fn number(stack: *mut RawStack) -> io::Result<usize> {
     if stack.is_null() { Err(errno::of(libc::EFAULT)) } else { Ok(stack.addr()) }
@@ -449,144 +433,104 @@ fn stack_at(stack: *mut RawStack) -> io::Result<ManualNet> {
     stacks::find(number(stack)?)
 }
 
-/// More octets than any call moves at once, as on Linux (`MAX_RW_COUNT`).
-const MAX_COUNT: usize = 0x7fff_f000;
+/// Puts a thread's signal mask back.
+struct Mask(libc::sigset_t);
 
-/// # Safety
-/// `data` is null, or good for reading `len` octets.
-unsafe fn octets<'a>(data: *const u8, len: usize) -> io::Result<&'a [u8]> {
-    match (data.is_null(), len.min(MAX_COUNT)) {
-        (_, 0) => Ok(&[]),
-        (true, _) => Err(errno::of(libc::EFAULT)),
-        // SAFETY: as this function asks.
-        (false, len) => Ok(unsafe { slice::from_raw_parts(data, len) }),
+impl Drop for Mask {
+    fn drop(&mut self) {
+        // SAFETY: the mask is one that `pthread_sigmask` gave.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
     }
 }
 
-/// # Safety
-/// `data` is null, or good for writing `len` octets, which nobody else uses meanwhile.
-unsafe fn octets_mut<'a>(data: *mut u8, len: usize) -> io::Result<&'a mut [u8]> {
-    match (data.is_null(), len.min(MAX_COUNT)) {
-        (_, 0) => Ok(&mut []),
-        (true, _) => Err(errno::of(libc::EFAULT)),
-        // SAFETY: as this function asks; the core only writes there.
-        (false, len) => Ok(unsafe { slice::from_raw_parts_mut(data, len) }),
-    }
-}
-
-/// # Safety
-/// As of [`octets`].
-unsafe fn addr_at<'a>(addr: *const sockaddr, len: socklen_t) -> io::Result<&'a [u8]> {
-    let len = usize::try_from(len).ok().filter(|len| *len <= addr::MAX_SIZE);
-    let len = len.ok_or_else(|| errno::of(libc::EINVAL))?;
-    // SAFETY: as this function asks.
-    unsafe { octets(addr.cast(), len) }
-}
-
-/// # Safety
-/// `text` is null, or points to octets that end with a zero.
-unsafe fn text<'a>(text: *const c_char) -> io::Result<&'a str> {
-    if text.is_null() {
-        return Err(errno::of(libc::EFAULT));
-    }
-    // SAFETY: as this function asks.
-    let text = unsafe { CStr::from_ptr(text) };
-    text.to_str().map_err(|_| errno::of(libc::EINVAL))
-}
-
-/// # Safety
-/// `config` is null, or good for reading as many octets as its `size` says.
-unsafe fn config_at(config: *const RawConfig) -> io::Result<RawConfig> {
-    if config.is_null() {
-        return Err(errno::of(libc::EFAULT));
-    }
-    // SAFETY: `size` is the first field, and always there.
-    let given = unsafe { config.cast::<size_t>().read_unaligned() };
-    // Older programs know fewer fields; newer ones could ask for what we cannot do.
-    if given < std::mem::offset_of!(RawConfig, kernel_address) || given > size_of::<RawConfig>() {
-        return Err(errno::of(libc::EINVAL));
-    }
-    let mut whole = MaybeUninit::<RawConfig>::zeroed();
-    // SAFETY: `given` octets, as this function asks, and not more than there is room for.
-    unsafe { ptr::copy_nonoverlapping(config.cast::<u8>(), whole.as_mut_ptr().cast(), given) };
-    // SAFETY: all fields are numbers and pointers, for which zeros and any octets will do.
-    Ok(unsafe { whole.assume_init() })
-}
-
-/// # Safety
-/// The texts of `config` are as [`text`] asks.
-unsafe fn settings(config: &RawConfig) -> io::Result<Settings<'_>> {
-    let kernel_address = match config.kernel_address.is_null() {
-        true => None,
-        // SAFETY: as this function asks.
-        false => Some(unsafe { text(config.kernel_address) }?),
+/// Threads that `act` starts take no signals: those are for the program's own threads, which may
+/// wait for them. What the processor raises stays with whoever caused it.
+pub(super) fn with_signals_blocked<T>(act: impl FnOnce() -> T) -> T {
+    let mut all = MaybeUninit::uninit();
+    let mut before = MaybeUninit::uninit();
+    // SAFETY: `sigfillset` makes the set that the calls after it use.
+    let failed = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        for own in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP] {
+            libc::sigdelset(all.as_mut_ptr(), own);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr())
     };
-    Ok(Settings {
-        // SAFETY: as this function asks.
-        addresses: unsafe { text(config.addresses) }?,
-        kernel_address,
-        seed: config.seed,
-        buffer_bytes: config.buffer_bytes,
-        mtu: config.mtu,
-        receive_buffer: config.receive_buffer,
-        send_buffer: config.send_buffer,
-        connections: config.connections,
-        listeners: config.listeners,
-        udp_sockets: config.udp_sockets,
-    })
+    // SAFETY: a `pthread_sigmask` that does not fail has written the mask there was.
+    let _mask = (failed == 0).then(|| Mask(unsafe { before.assume_init() }));
+    act()
 }
 
-/// Where the caller wants a name or a value, which says how long it is.
-struct Room {
-    /// Null where nothing is wanted.
-    data: *mut u8,
-    capacity: usize,
-    len: *mut socklen_t,
-}
+#[cfg(test)]
+mod tests {
+    use std::ffi::CStr;
 
-impl Room {
-    /// # Errors
-    /// `EFAULT` for null, unless `wants_nothing`; `EINVAL` for a negative length.
-    ///
-    /// # Safety
-    /// Unless `wants_nothing`, `len` is null or points to a number, and `data` is null or good
-    /// for writing so many octets, until the room is gone.
-    unsafe fn at(data: *mut u8, len: *mut socklen_t, wants_nothing: bool) -> io::Result<Self> {
-        if wants_nothing {
-            return Ok(Self { data: ptr::null_mut(), capacity: 0, len: ptr::null_mut() });
-        }
-        if len.is_null() {
-            return Err(errno::of(libc::EFAULT));
-        }
-        // SAFETY: as this function asks.
-        let capacity = unsafe { len.read_unaligned() }.cast_signed();
-        let capacity = usize::try_from(capacity).map_err(|_| errno::of(libc::EINVAL))?;
-        if data.is_null() && capacity > 0 {
-            return Err(errno::of(libc::EFAULT));
-        }
-        Ok(Self { data, capacity, len })
+    use super::*;
+
+    /// `struct minitcp_config`, as a C program has it.
+    #[repr(C)]
+    struct Config {
+        size: usize,
+        texts: [*const c_char; 2],
+        numbers: [u64; 5],
     }
 
-    /// Writes as much of `octets` as there is room for, and how many there were.
-    fn put(&self, octets: &[u8]) {
-        self.write(octets, octets.len());
+    /// The first octet of a value at an odd address.
+    fn odd<T>(room: &mut [u64; 6]) -> *mut T {
+        room.as_mut_ptr().cast::<u8>().wrapping_add(1).cast()
     }
 
-    /// Writes as much of `octets` as there is room for, and how many that was.
-    fn put_cut(&self, octets: &[u8]) {
-        self.write(octets, octets.len().min(self.capacity));
-    }
+    /// Programs in `tests/c` do far more; this is what Miri can run.
+    #[test]
+    fn a_datagram_passes_through_memory_of_odd_addresses() {
+        let name = |last| {
+            let mut octets = [0; 16];
+            octets[..2].copy_from_slice(&2_u16.to_ne_bytes()); // AF_INET
+            octets[3..8].copy_from_slice(&[53, 10, 0, 0, last]);
+            octets
+        };
+        let config = |addresses: &CStr| Config {
+            size: size_of::<RawConfig>(),
+            texts: [addresses.as_ptr(), ptr::null()],
+            numbers: [1, 0, 0, 0, 0], // A seed: Miri opens no file for one.
+        };
+        let (first, second) = (config(c"10.0.0.1"), config(c"10.0.0.2"));
+        // SAFETY: all pointers are good for what the header asks.
+        unsafe {
+            let one = minitcp_stack_new((&raw const first).cast());
+            let two = minitcp_stack_new((&raw const second).cast());
+            assert!(!one.is_null() && !two.is_null());
+            let asks = minitcp_stack_socket(one, libc::AF_INET, libc::SOCK_DGRAM, 0);
+            let answers = minitcp_stack_socket(two, libc::AF_INET, libc::SOCK_DGRAM, 0);
+            assert_eq!(minitcp_bind(answers, name(3).as_ptr().cast(), 16), -1);
+            assert_eq!(minitcp_bind(answers, name(2).as_ptr().cast(), 16), 0);
+            let to = name(2);
+            let sent = minitcp_sendto(asks, c"hello".as_ptr().cast(), 5, 0, to.as_ptr().cast(), 16);
+            assert_eq!(sent, 5);
+            let mut packet = [0_u8; 1500];
+            let (mut time, out) = ([0; 6], packet.as_mut_ptr().cast());
+            let len = minitcp_stack_output(one, out, 1500, 7, odd(&mut time));
+            assert_eq!(len, 20 + 8 + 5);
+            assert_eq!(odd::<u64>(&mut time).read_unaligned(), 7);
+            let len = usize::try_from(len).unwrap();
+            assert_eq!(minitcp_stack_input(two, packet.as_ptr().cast(), len, 7), 0);
 
-    fn write(&self, octets: &[u8], len: usize) {
-        if self.len.is_null() {
-            return;
+            let mut polled = [0; 6];
+            let entry: *mut pollfd = odd(&mut polled);
+            entry.write_unaligned(pollfd { fd: answers, events: libc::POLLIN, revents: 0 });
+            assert_eq!(minitcp_poll(entry, 1, 0), 1);
+            assert_eq!(entry.read_unaligned().revents, libc::POLLIN);
+            let (mut data, mut from, mut from_len) = ([0_u8; 8], [0; 6], [0; 6]);
+            odd::<socklen_t>(&mut from_len).write_unaligned(16);
+            let (from_at, len_at) = (odd(&mut from), odd(&mut from_len));
+            let count = minitcp_recvfrom(answers, data.as_mut_ptr().cast(), 8, 0, from_at, len_at);
+            assert_eq!((count, &data[..5]), (5, &b"hello"[..]));
+            assert_eq!(odd::<socklen_t>(&mut from_len).read_unaligned(), 16);
+            assert_eq!(odd::<[u8; 8]>(&mut from).read_unaligned()[4..], [10, 0, 0, 1]);
+
+            assert_eq!((minitcp_stack_free(one), minitcp_stack_free(two)), (0, 0));
+            assert_eq!((minitcp_stack_free(one), *libc::__errno_location()), (-1, libc::EBADF));
+            assert_eq!((minitcp_close(asks), *libc::__errno_location()), (-1, libc::EBADF));
         }
-        let count = octets.len().min(self.capacity);
-        if count > 0 {
-            // SAFETY: `at` was promised room for `capacity` octets, and `count` is not more.
-            unsafe { ptr::copy_nonoverlapping(octets.as_ptr(), self.data, count) };
-        }
-        // SAFETY: `at` was promised that a number is there.
-        unsafe { self.len.write_unaligned(socklen_t::try_from(len).unwrap_or(0)) };
     }
 }

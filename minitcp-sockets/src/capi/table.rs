@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::capi::any::AnyNet;
+use crate::capi::stacks;
 use crate::errno;
 use crate::socket::Socket;
 
@@ -16,14 +17,11 @@ pub(super) const MAX_DESCRIPTORS: usize = 1 << 16;
 /// As in a program with its three standard streams, so that a zeroed variable names no socket.
 const FIRST: usize = 3;
 
-/// The owner of sockets of the process-wide net; other owners are stacks.
-pub(super) const PROCESS_NET: usize = 0;
-
 /// What one or more descriptors stand for.
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) socket: Socket<AnyNet>,
-    /// Whose end is the end of the socket.
+    /// The number of the stack whose end is the end of the socket.
     pub(super) owner: usize,
     /// Descriptors; changes only with the table.
     descriptors: AtomicUsize,
@@ -74,13 +72,20 @@ fn index(descriptor: i32) -> Option<usize> {
     usize::try_from(descriptor).ok()?.checked_sub(FIRST)
 }
 
-/// A descriptor for `socket`.
+/// A descriptor for `socket`, of the stack `owner`.
 ///
 /// # Errors
-/// `EMFILE`: the socket is closed then.
+/// `EMFILE`, and `EBADF` if the stack has ended meanwhile: the socket is closed then.
 pub(super) fn insert(socket: Socket<AnyNet>, owner: usize) -> io::Result<i32> {
     let open = Arc::new(Open { socket, owner, descriptors: AtomicUsize::new(0) });
-    write(|table| table.insert(open))
+    // A socket that finds no room is dropped out here: that may linger.
+    let descriptor = write(|table| table.insert(Arc::clone(&open)))?;
+    if !stacks::is_there(owner) {
+        // Too late for the stack to have closed this one.
+        close_all(owner);
+        return Err(errno::of(libc::EBADF));
+    }
+    Ok(descriptor)
 }
 
 /// # Errors
@@ -122,7 +127,7 @@ pub(super) fn close(descriptor: i32) -> io::Result<()> {
     Ok(())
 }
 
-/// Closes every descriptor of `owner`'s.
+/// Closes every descriptor of `owner`'s, without lingering.
 pub(super) fn close_all(owner: usize) {
     let ended: Vec<_> = write(|table| {
         let is_owned = |slot: &Option<Arc<Open>>| slot.as_ref().is_some_and(|o| o.owner == owner);
@@ -131,7 +136,7 @@ pub(super) fn close_all(owner: usize) {
         owned.into_iter().filter_map(|index| table.remove(index).ok().flatten()).collect()
     });
     for open in ended {
-        open.socket.end();
+        open.socket.end_in_background();
     }
 }
 

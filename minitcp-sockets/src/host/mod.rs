@@ -386,12 +386,14 @@ impl<O: Observer> Host<O> {
         })
     }
 
-    fn progress(&self) -> Progress {
+    /// How many packets have come and gone.
+    pub(crate) fn packets(&self) -> u64 {
         let stats = self.stack.stats();
-        Progress {
-            packets: stats.packets_in.wrapping_add(stats.packets_out),
-            buffer_bytes: self.stack.usage().buffer_bytes,
-        }
+        stats.packets_in.wrapping_add(stats.packets_out)
+    }
+
+    fn progress(&self) -> Progress {
+        Progress { packets: self.packets(), buffer_bytes: self.stack.usage().buffer_bytes }
     }
 }
 

@@ -163,14 +163,18 @@ impl<O: Observer> Host<O> {
         }
     }
 
-    /// The connection behind a socket that reads or writes; `Pending` while it is being made.
+    /// The connection behind a socket that reads or writes; `Pending` while it is being made. One
+    /// that could not be made is a connection that has ended, until `connect` asks how it went.
     fn open_connection(&mut self, handle: SocketHandle, otherwise: i32) -> Attempt<ConnectionId> {
         match self.entry(handle)?.role {
             Role::Connection(id) => Poll::Ready(Ok(id)),
-            Role::Connecting(id) => match self.connected(handle) {
-                Poll::Ready(Ok(())) => Poll::Ready(Ok(id)),
-                Poll::Ready(Err(error)) => failed(error),
-                Poll::Pending => Poll::Pending,
+            Role::Connecting(id) => match self.handshake(id) {
+                Handshake::Pending => Poll::Pending,
+                Handshake::Failed(_) => Poll::Ready(Ok(id)),
+                Handshake::Done => {
+                    self.set_role(handle, Role::Connection(id))?;
+                    Poll::Ready(Ok(id))
+                }
             },
             Role::Stream | Role::Bound(_) | Role::Listener(_) | Role::Datagram | Role::Udp(_) => {
                 failed(errno::of(otherwise))

@@ -104,9 +104,7 @@ impl<O: Observer> Host<O> {
         }
         match (self.entry(handle)?.role, to) {
             (Role::Datagram | Role::Udp(_), _) => self.send_datagram(handle, data, to),
-            (Role::Connecting(_) | Role::Connection(_), Some(_)) => {
-                failed(errno::of(libc::EISCONN))
-            }
+            // POSIX: of a stream, the address is ignored.
             _ => self.send_stream(handle, data, more),
         }
     }

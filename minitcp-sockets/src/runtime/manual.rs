@@ -54,25 +54,15 @@ impl ManualNet {
     /// # Errors
     /// `EMSGSIZE` if `out` is shorter than the MTU; no packet is lost by that.
     pub fn output(&self, now: Instant, out: &mut [u8]) -> io::Result<Option<usize>> {
-        let mut core = self.lock();
-        if out.len() < usize::from(core.host.stack.config().mtu.max(MIN_MTU)) {
-            return Err(errno::of(libc::EMSGSIZE));
-        }
-        core.advance(now);
-        let now = core.now;
-        let packet = core.host.stack.poll_transmit(now);
-        let len = packet.and_then(|packet| packet.copy_to(out));
-        core.host.collect_events();
-        Ok(len)
+        self.lock().output(now, out)
     }
 
     /// As [`output`](Self::output), for C: octets of the packet and when it leaves; or none, and
     /// the deadline (`Instant::MAX` for never).
     #[cfg(feature = "capi")]
     pub(crate) fn output_at(&self, now: Instant, out: &mut [u8]) -> io::Result<(usize, Instant)> {
-        let len = self.output(now, out)?;
-        let core = self.lock();
-        Ok(match len {
+        let mut core = self.lock();
+        Ok(match core.output(now, out)? {
             Some(len) => (len, core.now),
             None => (0, core.host.stack.poll_timeout().unwrap_or(Instant::MAX)),
         })
@@ -106,6 +96,17 @@ impl Core {
             self.host.stack.handle_timeout(self.now);
             self.host.collect_events();
         }
+    }
+
+    fn output(&mut self, now: Instant, out: &mut [u8]) -> io::Result<Option<usize>> {
+        if out.len() < usize::from(self.host.stack.config().mtu.max(MIN_MTU)) {
+            return Err(errno::of(libc::EMSGSIZE));
+        }
+        self.advance(now);
+        let packet = self.host.stack.poll_transmit(self.now);
+        let len = packet.and_then(|packet| packet.copy_to(out));
+        self.host.collect_events();
+        Ok(len)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::poll::{PollFd, PollFlags};
 
 pub use manual::ManualNet;
 pub use net::{Interrupter, Net};
-pub use threaded::{Counters, ThreadedNet};
+pub use threaded::{Counters, Entered, ThreadedNet};
 
 /// Where sockets live. [`Net`] lets the calling thread turn the driver, [`ThreadedNet`] has a
 /// thread for that, [`ManualNet`] has no driver and does not wait.

@@ -1,5 +1,6 @@
 //! Sockets of many threads, over a cable in memory.
 
+mod bulk;
 mod cable;
 mod lone;
 mod many;

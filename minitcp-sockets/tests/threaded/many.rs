@@ -101,3 +101,21 @@ fn poll_waits_for_the_first_of_several() {
     seen.sort_unstable();
     assert_eq!(seen, ["datagram", "stream"]);
 }
+
+#[test]
+fn a_net_is_entered_by_a_scope_of_a_thread() {
+    let pair = pair();
+    let code = |result: std::io::Result<TcpListener>| result.err()?.raw_os_error();
+    let bind = |host: &str| code(TcpListener::bind((host, 7)));
+    assert_eq!(bind(CLIENT), Some(libc::ENETDOWN), "none is installed here");
+    let entered = pair.client.enter();
+    {
+        let _inner = pair.server.enter();
+        assert_eq!((bind(SERVER), bind(CLIENT)), (None, Some(libc::EADDRNOTAVAIL)));
+    }
+    assert_eq!((bind(SERVER), bind(CLIENT)), (Some(libc::EADDRNOTAVAIL), None));
+    let elsewhere = thread::spawn(move || code(TcpListener::bind((CLIENT, 7))));
+    assert_eq!(elsewhere.join().unwrap(), Some(libc::ENETDOWN), "it is the thread's own");
+    drop(entered);
+    assert_eq!(bind(CLIENT), Some(libc::ENETDOWN));
+}

@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use sys::{CountingAllocator, process_cpu_seconds, set_congestion_control, wait_readable};
 
@@ -117,6 +117,47 @@ pub fn load_average() -> f64 {
 pub fn percentile(sorted: &[u64], p: usize) -> u64 {
     let rank = (sorted.len() * p / 100).min(sorted.len().saturating_sub(1));
     sorted.get(rank).copied().unwrap_or(0)
+}
+
+/// Wall-clock and CPU time of this process from a start on.
+pub struct Meter {
+    start: Instant,
+    cpu: f64,
+}
+
+impl Meter {
+    /// Begins to measure.
+    pub fn start() -> Result<Meter, String> {
+        let cpu = process_cpu_seconds(0).map_err(|e| e.to_string())?;
+        Ok(Meter { start: Instant::now(), cpu })
+    }
+
+    /// Seconds and CPU seconds since the start.
+    pub fn stop(&self) -> Result<(f64, f64), String> {
+        let seconds = self.start.elapsed().as_secs_f64();
+        let cpu = process_cpu_seconds(0).map_err(|e| e.to_string())?;
+        Ok((seconds, cpu - self.cpu))
+    }
+}
+
+/// Rounds between two looks at the clock, so that looking weighs little.
+const BATCH: usize = 10;
+
+/// Runs `round` `rounds` times; nanoseconds of a round, one figure for each batch of ten.
+pub fn times_of_batches(
+    rounds: usize,
+    mut round: impl FnMut() -> Result<(), String>,
+) -> Result<Vec<u64>, String> {
+    let mut times_ns = Vec::with_capacity(rounds.div_ceil(BATCH));
+    for _ in 0..rounds.div_ceil(BATCH) {
+        let begin = Instant::now();
+        for _ in 0..BATCH {
+            round()?;
+        }
+        let nanos = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        times_ns.push(nanos / BATCH as u64);
+    }
+    Ok(times_ns)
 }
 
 /// A TUN device: IP packets, one for each `read` and `write` of [`Tun::file`].

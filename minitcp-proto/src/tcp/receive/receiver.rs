@@ -13,7 +13,7 @@ use crate::store::pool::Pool;
 use crate::store::slab::Slab;
 use crate::tcp::receive::ack_policy::AckPolicy;
 use crate::tcp::receive::assembler::{Assembler, Assembly};
-use crate::tcp::receive::window::{Advertised, reserve_for_rounding};
+use crate::tcp::receive::window::{Advertised, affordable, reserve_for_rounding};
 
 /// What became of the text of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,11 @@ pub(crate) enum Accepted {
     Duplicate,
     /// It could not be kept.
     Refused(Drop),
+}
+
+/// The window of a SYN, which is never scaled.
+pub(crate) fn first_window(cap: u32, affordable: u32) -> u32 {
+    cap.min(affordable).min(u32::from(u16::MAX))
 }
 
 /// Receive sequence variables by their RFC names, and the receive buffer.
@@ -52,12 +57,12 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     /// Before the peer's SYN is known. The width of the window that our SYN offers holds already:
-    /// it is never scaled (RFC 7323 §2.2).
-    pub(crate) fn new(cap: u32, rcv_wscale: u8) -> Self {
+    /// it is never scaled (RFC 7323 §2.2), and no larger than is `affordable` now.
+    pub(crate) fn new(cap: u32, rcv_wscale: u8, affordable: u32) -> Self {
         Self {
             irs: SeqNum(0),
             rcv_nxt: SeqNum(0),
-            window: Advertised { rcv_adv: SeqNum(cap.min(u32::from(u16::MAX))), rcv_wscale },
+            window: Advertised { rcv_adv: SeqNum(first_window(cap, affordable)), rcv_wscale },
             buffer: Buffer::EMPTY,
             cap,
             promised: cap,
@@ -87,10 +92,21 @@ impl Receiver {
         self.window.open(self.rcv_nxt)
     }
 
-    /// How far the right edge could go: all free room offered.
-    pub(crate) fn limit(&self) -> SeqNum {
+    /// How far the right edge could go: all free room offered, as far as there is memory for it.
+    #[inline]
+    pub(crate) fn limit(&self, pool: &Pool<'_>, mss: u32) -> SeqNum {
         let offered = self.cap - reserve_for_rounding(self.cap, self.window.rcv_wscale);
-        self.rcv_nxt.plus(offered.saturating_sub(self.buffer.len()))
+        let unread = self.buffer.len();
+        let room = offered.saturating_sub(unread);
+        let room = if pool.is_ample() { room } else { self.scarce_room(room, pool, mss) };
+        self.rcv_nxt.plus(room)
+    }
+
+    /// What memory is left for of `room`; the block held has some in any case.
+    #[cold]
+    fn scarce_room(&self, room: u32, pool: &Pool<'_>, mss: u32) -> u32 {
+        let in_place = self.buffer.capacity().saturating_sub(self.buffer.len());
+        room.min(affordable(pool, mss).max(in_place))
     }
 
     /// The peer's FIN has been reached: nothing more will come.

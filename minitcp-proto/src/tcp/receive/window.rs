@@ -2,6 +2,7 @@
 //! it in useful steps only.
 
 use crate::seq::SeqNum;
+use crate::store::pool::Pool;
 
 /// The greatest shift of RFC 7323 §2.3.
 pub(crate) const MAX_SHIFT: u8 = 14;
@@ -17,6 +18,17 @@ pub(crate) fn shift_for(cap: u32) -> u8 {
 pub(crate) fn reserve_for_rounding(cap: u32, shift: u8) -> u32 {
     let step = (1_u32 << shift.min(MAX_SHIFT)) - 1;
     step.saturating_mul(cap / 1024).min(cap / 8)
+}
+
+/// Most octets that one connection is offered beyond what it holds memory for: everything while
+/// half of the pool is free, then a quarter of what is free, so that promises shrink before memory
+/// is gone. Never less than two segments: then nobody waits for a window that memory keeps shut;
+/// what comes and finds no room is dropped, not acknowledged, and comes again.
+pub(crate) fn affordable(pool: &Pool<'_>, mss: u32) -> u32 {
+    if pool.is_ample() {
+        return u32::MAX;
+    }
+    u32::try_from(pool.free_bytes() / 4).unwrap_or(u32::MAX).max(2 * mss)
 }
 
 /// The receive window as it is advertised.

@@ -170,6 +170,8 @@ impl<O: Observer> Shared<O> {
                 core.host.register(*handle, *interest, sleeper);
             }
             self.appoint(&mut core, Duty::Lead);
+            // Whoever waits with the driver knows nothing of what this thread has queued.
+            self.hasten(&mut core);
             let woken = core.host.take_woken();
             drop(core);
             wake(&self.counts, woken);
@@ -221,22 +223,28 @@ impl<O: Observer> Shared<O> {
         {
             core.host.end(socket);
         }
-        let urgent = core.host.take_urgent();
-        if core.driver.is_some() {
-            if urgent && self.exchange(&mut core) {
-                self.appoint(&mut core, Duty::Lead);
-            }
-        } else if !core.kicked {
-            let timer = core.host.stack.poll_timeout();
-            if urgent || timer.is_some_and(|timer| timer < core.parked_until) {
-                core.kicked = true;
-                self.counts.kicks.fetch_add(1, Ordering::Relaxed);
-                (self.unpark)();
-            }
+        if core.driver.is_none() {
+            self.hasten(&mut core);
+        } else if core.host.take_urgent() && self.exchange(&mut core) {
+            self.appoint(&mut core, Duty::Lead);
         }
         let woken = core.host.take_woken();
         drop(core);
         wake(&self.counts, woken);
+    }
+
+    /// Calls somebody who waits with the driver back, if there is something to send or an earlier
+    /// deadline.
+    fn hasten(&self, core: &mut Core<O>) {
+        if core.driver.is_some() || core.kicked {
+            return;
+        }
+        let timer = core.host.stack.poll_timeout();
+        if core.host.take_urgent() || timer.is_some_and(|timer| timer < core.parked_until) {
+            core.kicked = true;
+            self.counts.kicks.fetch_add(1, Ordering::Relaxed);
+            (self.unpark)();
+        }
     }
 
     /// The deputy's life.

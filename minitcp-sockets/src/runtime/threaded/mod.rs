@@ -21,12 +21,13 @@
 mod attend;
 mod bed;
 mod counters;
+mod default;
 mod guard;
 
 use std::fmt;
 use std::io;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -41,6 +42,7 @@ use attend::{Core, Duty, Shared};
 use bed::SLEEPER;
 pub use counters::Counters;
 use counters::Counts;
+pub use default::Entered;
 use guard::NOBODY;
 
 /// A stack and its driver, for sockets that any number of threads use. A clone is another handle
@@ -59,25 +61,6 @@ struct Owner<O: Observer> {
     shared: Arc<Shared<O>>,
     deputy: Mutex<Option<JoinHandle<()>>>,
 }
-
-impl ThreadedNet {
-    /// Makes this the one that sockets of this process use that are made without naming one, as
-    /// with [`TcpStream::connect`](crate::TcpStream::connect). `false` if there is one already; it
-    /// stays then.
-    pub fn install(self) -> bool {
-        INSTALLED.set(self).is_ok()
-    }
-
-    /// The one that was [installed](Self::install).
-    ///
-    /// # Errors
-    /// `ENETDOWN` if there is none.
-    pub fn installed() -> io::Result<Self> {
-        INSTALLED.get().cloned().ok_or_else(|| errno::of(libc::ENETDOWN))
-    }
-}
-
-static INSTALLED: OnceLock<ThreadedNet> = OnceLock::new();
 
 impl<O: Observer + Send + 'static> ThreadedNet<O> {
     /// Sockets over `stack`, whose packets and time `driver` brings. Starts a thread.
@@ -215,10 +198,15 @@ impl<O: Observer> Runtime for ThreadedNet<O> {
                 continue;
             }
             led = true;
+            let before = core.host.packets();
+            core.host.take_urgent();
             if shared.exchange(&mut core) {
                 core = shared.make_way(core);
             } else if let Poll::Ready(result) = attempt(&mut core.host) {
                 break result;
+            } else if core.host.take_urgent() && core.host.packets() != before {
+                // This attempt has queued something, which leaves before the wait. (Where no packet
+                // moves, the device takes none, and will say when it does.)
             } else {
                 core = shared.park(core, deadline);
             }

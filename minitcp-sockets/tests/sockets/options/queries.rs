@@ -18,6 +18,11 @@ fn error_is_read_and_cleared() {
     pair.settle();
     assert_eq!(client.option(SocketOption::Error).unwrap(), libc::ECONNREFUSED.into());
     assert_eq!(client.option(SocketOption::Error).unwrap(), 0.into());
+    // It was told once: the stream is over, and only `connect` starts anew.
+    assert_eq!(client.recv(&mut [0; 8], NONE).unwrap(), 0);
+    assert_eq!(errno(client.send(b"x", NONE)), libc::EPIPE);
+    assert_eq!(errno(client.connect(server(80))), libc::ECONNABORTED);
+    assert_eq!(errno(client.connect(server(80))), libc::EINPROGRESS);
 }
 
 #[test]

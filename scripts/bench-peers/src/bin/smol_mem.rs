@@ -10,7 +10,7 @@
 #![forbid(unsafe_code)]
 
 use bench_peers::{
-    Args, CountingAllocator, GIB, finish, load_average, percentile, process_cpu_seconds,
+    Args, CountingAllocator, GIB, Meter, finish, load_average, percentile, times_of_batches,
 };
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
 use smoltcp::phy::{self, ChecksumCapabilities, Device, DeviceCapabilities, Medium};
@@ -100,17 +100,14 @@ fn idle(args: &Args) -> Result<String, String> {
         "first" => ends[0],
         other => return Err(format!("pos last or first, not '{other}'")),
     };
-    let mut times_ns = Vec::with_capacity(rounds);
     let mut buffer = [0x5a; 64];
     let meter = Meter::start()?;
-    for _ in 0..rounds {
-        let begin = std::time::Instant::now();
+    let mut times_ns = times_of_batches(rounds, || {
         pair.client.send(client, &buffer)?;
         pair.server.receive(server, &mut buffer)?;
         pair.server.send(server, &buffer)?;
-        pair.client.receive(client, &mut buffer)?;
-        times_ns.push(u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX));
-    }
+        pair.client.receive(client, &mut buffer)
+    })?;
     let (_, cpu) = meter.stop()?;
     times_ns.sort_unstable();
     Ok(format!(
@@ -158,25 +155,6 @@ fn mem(args: &Args) -> Result<String, String> {
         "\"n\":{n},\"buf_each\":{sock},\"heap_per_endpoint\":{:.0}",
         used as f64 / (2 * n) as f64
     ))
-}
-
-struct Meter {
-    start: std::time::Instant,
-    cpu: f64,
-}
-
-impl Meter {
-    fn start() -> Result<Meter, String> {
-        let cpu = process_cpu_seconds(0).map_err(|e| e.to_string())?;
-        Ok(Meter { start: std::time::Instant::now(), cpu })
-    }
-
-    /// Seconds and CPU seconds since the start.
-    fn stop(&self) -> Result<(f64, f64), String> {
-        let seconds = self.start.elapsed().as_secs_f64();
-        let cpu = process_cpu_seconds(0).map_err(|e| e.to_string())?;
-        Ok((seconds, cpu - self.cpu))
-    }
 }
 
 /// Two hosts with a cable between them, and one virtual clock.

@@ -1,0 +1,99 @@
+//! Does a run that was written down happen again, packet for packet?
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use minitcp_driver_sim::{Journal, JournalError, Replay};
+
+use crate::capture;
+
+/// Let a run that was written down happen again, without its programs.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The journal, as `minitcp sim --record` and a failing `minitcp swarm` write it
+    journal: PathBuf,
+    /// Write a capture (pcapng) with a comment on each packet that met a fault
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+    /// Report as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it; the exit status is 0 if every packet was as it had been.
+///
+/// # Errors
+/// When the journal cannot be read, or is none, or the capture cannot be written.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let name = args.journal.display();
+    let text = std::fs::read_to_string(&args.journal);
+    let text = text.with_context(|| format!("cannot read {name}"))?;
+    let journal = Journal::read(&text).with_context(|| name.to_string())?;
+    let title = format!("minitcp replay {name}");
+    let capture = args.pcap.as_deref().map(|path| capture::open(path, &title)).transpose()?;
+    let result = journal.replay(|network| {
+        if let Some(capture) = &capture {
+            network.tap(Arc::clone(capture));
+        }
+    });
+    // The packets up to where it parts are worth a look, too; the network must let go of them.
+    let outcome = result.map(|replay| Outcome::of(&replay));
+    capture.map_or(Ok(()), capture::close)?;
+    let is_same = outcome.as_ref().is_ok_and(|outcome| outcome.is_same);
+    let mut out = std::io::stdout();
+    match (outcome, args.json) {
+        (Ok(outcome), true) => writeln!(out, "{}", outcome.json())?,
+        (Ok(outcome), false) => writeln!(out, "{}", outcome.text())?,
+        (Err(JournalError { line, .. }), true) => {
+            writeln!(out, "{{\"same\":false,\"line\":{line}}}")?;
+        }
+        (Err(error), false) => writeln!(out, "the run is not the same: {error}")?,
+    }
+    Ok(if is_same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What is worth knowing when it is over.
+struct Outcome {
+    is_same: bool,
+    links: String,
+    packets: u64,
+    lost: u64,
+    seconds: f64,
+    packet_hash: u64,
+    recorded_hash: u64,
+}
+
+impl Outcome {
+    fn of(replay: &Replay) -> Self {
+        let stats = replay.network.stats();
+        Self {
+            is_same: replay.is_same(),
+            links: stats.to_string(),
+            packets: stats.packets,
+            lost: stats.lost_in_all(),
+            seconds: replay.network.now().since(minitcp_proto::Instant::ZERO).as_secs_f64(),
+            packet_hash: replay.packet_hash,
+            recorded_hash: replay.recorded_hash,
+        }
+    }
+
+    fn text(&self) -> String {
+        let Self { links, seconds, packet_hash, recorded_hash, .. } = self;
+        let verdict = match self.is_same {
+            true => "the same as recorded".to_owned(),
+            false => format!("recorded was {recorded_hash:016x}"),
+        };
+        format!("links: {links}, in {seconds} s\nall packets: hash {packet_hash:016x}, {verdict}")
+    }
+
+    fn json(&self) -> String {
+        let Self { is_same, packets, lost, seconds, packet_hash, recorded_hash, .. } = self;
+        format!(
+            "{{\"same\":{is_same},\"packets\":{packets},\"lost\":{lost},\"seconds\":{seconds},\
+             \"packet_hash\":\"{packet_hash:016x}\",\"recorded_hash\":\"{recorded_hash:016x}\"}}"
+        )
+    }
+}

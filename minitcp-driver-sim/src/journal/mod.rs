@@ -1,0 +1,171 @@
+//! A run written down: everything that it depends on, so that it can happen again without the
+//! programs that made it, packet for packet.
+//!
+//! A journal holds the seed, the hosts with all their settings, the links with their faults, and
+//! every call that a program made to a stack, with its octets and its virtual time: the calls are
+//! heard by the stack's [`Observer`], so that it makes no difference
+//! whether apps, loops, or blocking sockets made them, and none escapes.
+//!
+//! ```
+//! use minitcp_driver_sim::{Journal, Link, Network, Transfer};
+//! use minitcp_proto::{Config, Limits};
+//!
+//! let mut network = Network::recorded(7);
+//! let [a, b] = [1, 2].map(|last| {
+//!     network.recorded_host(Config::new([10, 0, 0, last], 24), &Limits::default())
+//! });
+//! network.link(a, b, Link::dsl().loss(0.1));
+//! assert!(Transfer::new(100_000).run(&mut network, a, b).is_success());
+//! let text = network.journal().unwrap();
+//!
+//! let replay = Journal::read(&text)?.replay(|_| {})?;
+//! assert!(replay.is_same());
+//! assert_eq!(replay.packet_hash, network.packet_hash());
+//! # Ok::<(), minitcp_driver_sim::JournalError>(())
+//! ```
+//!
+//! # What can be recorded
+//!
+//! - hosts made with [`Network::recorded_host`](crate::Network::recorded_host), whatever drives
+//!   them: [apps](crate::Network::on_event), a [`Transfer`](crate::Transfer), a loop around
+//!   [`step`](crate::Network::step) and [`stack_mut`](crate::Network::stack_mut);
+//! - programs added with [`Programs::recorded_program`](crate::Programs::recorded_program), also
+//!   when they use the sockets of `minitcp-sockets`;
+//! - routers, links, and links that change.
+//!
+//! What cannot: hosts whose stacks somebody else made
+//! ([`host_with`](crate::Network::host_with), [`SimDriver::alone`](crate::SimDriver::alone)),
+//! programs added without recording, faults that are code ([`Link::when`](crate::Link::when)),
+//! hosts with more than a million of anything or 4 GiB, and calls that send more than 256 MiB at
+//! once. The journal of such a run says so, and is refused when it is read.
+//!
+//! # The format
+//!
+//! Lines of words with single spaces, for people and for `diff`. Lines that begin with `outside`,
+//! `app` or `program` say who acts from there on, at which virtual time, and the hash of all
+//! packets before; a replay compares both, so that it stops at the first line that is not as it
+//! was. A line that begins with the number of a host is a call.
+//!
+//! ```text
+//! minitcp-journal 1
+//! seed 7
+//! outside 0 none 0s 0000…          after so many steps, with nothing left until then
+//! host 0 address=10.0.0.1/24 mtu=1500 …
+//! host 1 address=10.0.0.2/24 mtu=1500 …
+//! link 0 1 delay=15ms,loss=0.1 delay=15ms,loss=0.1
+//! merge 1 20us                     the device holds and merges what arrives
+//! touch 1                          the host has its turn before the next step
+//! 1 listen 10.0.0.2:80 1
+//! app 2 0 0s 0000…                 the second turn of any host, at host 0
+//! 0 connect 0s 10.0.0.2:80 none
+//! 0 send 0.0 5 x68656c6c6f         as many octets were offered, and those could be taken
+//! wake 100ms
+//! program 1 30ms 77ab…             the same for a blocking program, which then waits
+//! turn none
+//! done                             the run ended at the place said last
+//! ```
+
+mod call_text;
+mod log;
+mod octets;
+mod read;
+mod replay;
+mod settings;
+
+use core::fmt;
+use std::sync::Arc;
+
+use minitcp_proto::{Instant, Observer, Stack};
+
+use crate::network::{App, Network, NodeId};
+use read::Script;
+use replay::Player;
+
+pub use log::Recorder;
+pub(crate) use log::{Log, Place, Writing};
+pub(crate) use replay::Cursor;
+
+/// A journal that was read and found to be one.
+#[derive(Clone, Debug)]
+pub struct Journal(Arc<Script>);
+
+impl Journal {
+    /// Reads what [`Network::journal`] wrote.
+    ///
+    /// # Errors
+    /// At the first line that is none of a journal's, or when the end is missing.
+    pub fn read(text: &str) -> Result<Self, JournalError> {
+        Script::read(text).map(|script| Self(Arc::new(script)))
+    }
+
+    /// Lets the run happen again, on a network that `prepare` may equip with
+    /// [taps](Network::tap).
+    ///
+    /// # Errors
+    /// At the first line that is not as it was.
+    pub fn replay(&self, prepare: impl FnOnce(&mut Network)) -> Result<Replay, JournalError> {
+        Player::new(Arc::clone(&self.0), prepare).run()
+    }
+}
+
+/// A run that has happened again.
+pub struct Replay {
+    /// The [hash](Network::packet_hash) of all its packets.
+    pub packet_hash: u64,
+    /// What the journal says that it was.
+    pub recorded_hash: u64,
+    /// Everything as it was at the end.
+    pub network: Network,
+}
+
+impl Replay {
+    /// Every packet was as it had been.
+    pub const fn is_same(&self) -> bool {
+        self.packet_hash == self.recorded_hash
+    }
+}
+
+/// Why a journal cannot be read or replayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalError {
+    /// The number of the line, from 1.
+    pub line: usize,
+    what: String,
+}
+
+impl fmt::Display for JournalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} of the journal: {}", self.line, self.what)
+    }
+}
+
+impl core::error::Error for JournalError {}
+
+/// What a network does about its journal.
+pub(crate) enum Chronicle {
+    Record(Log),
+    Replay(Cursor),
+}
+
+impl Chronicle {
+    /// A host has its turn. Returns when its app wants to be called again.
+    pub(crate) fn attend<O: Observer>(
+        &self,
+        node: NodeId,
+        place: Place,
+        stack: &mut Stack<'static, O>,
+        app: Option<&mut App<O>>,
+    ) -> Option<Instant> {
+        match self {
+            Self::Record(log) => {
+                log.lock().enter_app(node, place);
+                let wake = app.and_then(|app| app(stack, place.now));
+                log.lock().leave_app(node, wake);
+                wake
+            }
+            Self::Replay(cursor) => cursor.lock().attend(node, place, stack),
+        }
+    }
+}
+
+const FORMAT: &str = "minitcp-journal 1";
