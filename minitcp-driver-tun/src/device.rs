@@ -294,12 +294,20 @@ fn attach(config: &TunConfig, is_shared: bool) -> Result<(OwnedFd, bool), TunErr
 }
 
 fn attach_as(interface: &Interface, has_header: bool, is_shared: bool) -> io::Result<OwnedFd> {
-    let mut flags = libc::IFF_TUN | libc::IFF_NO_PI;
+    if !is_shared {
+        let mut settings = tun::Configuration::default();
+        settings.tun_name(interface.name());
+        // It is configured here, so that only what differs is changed.
+        settings.platform_config(|platform| {
+            platform.ensure_root_privileges(false);
+            platform.vnet_hdr(has_header);
+        });
+        return Ok(sys::own(tun::create(&settings)?));
+    }
+    // The library knows devices with one queue only.
+    let mut flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_MULTI_QUEUE;
     if has_header {
         flags |= libc::IFF_VNET_HDR;
-    }
-    if is_shared {
-        flags |= libc::IFF_MULTI_QUEUE;
     }
     let file = File::options().read(true).write(true).open("/dev/net/tun")?;
     interface.attach(file.as_fd(), flags)?;

@@ -33,6 +33,10 @@ impl Interface {
         Ok(Self { name: octets, control: UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))? })
     }
 
+    pub(crate) fn name(&self) -> String {
+        String::from_utf8_lossy(&self.name).trim_end_matches('\0').to_owned()
+    }
+
     pub(crate) fn exists(&self) -> bool {
         self.index().is_ok()
     }

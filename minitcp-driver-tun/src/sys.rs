@@ -3,8 +3,14 @@
 
 use std::ffi::c_void;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr;
+
+/// Makes the descriptor of `from` our own.
+pub(crate) fn own(from: tun::Device) -> OwnedFd {
+    // SAFETY: `into_raw_fd` gives up the descriptor, so that nothing else closes it.
+    unsafe { OwnedFd::from_raw_fd(from.into_raw_fd()) }
+}
 
 /// Nanoseconds of the monotonic clock, which is also the clock of [`set_timer`].
 pub(crate) fn monotonic_nanos() -> u64 {
