@@ -166,16 +166,37 @@ fn a_journal_that_was_cut_off_is_refused() {
     assert_eq!(error.to_string(), expected);
 }
 
+/// The lines of `text` without those at `left_out`.
+fn without(text: &str, left_out: impl Fn(usize) -> bool) -> String {
+    let kept = text.lines().enumerate().filter(|(index, _)| !left_out(*index));
+    kept.map(|(_, line)| format!("{line}\n")).collect()
+}
+
+#[test]
+fn a_program_without_an_end_is_found_out() {
+    let mut programs = Programs::new(Network::recorded(1));
+    for last in 1..=4 {
+        programs.recorded_program(config(last), |mut stack, _| {
+            stack.listen("0.0.0.0:7".parse().unwrap(), 4).unwrap();
+        });
+    }
+    let text = programs.run().journal().unwrap();
+    let lines = text.lines().count();
+    assert!(replay(&text).unwrap().is_same());
+    for from in 0..lines {
+        for to in from + 1..=lines {
+            assert_is_survived(&without(&text, |at| (from..to).contains(&at)), lines);
+        }
+    }
+}
+
 #[test]
 fn a_line_that_is_missing_is_found_out() {
     let text = short();
     let lines: Vec<&str> = text.lines().collect();
     let mut missed = 0;
     for left_out in 0..lines.len() {
-        let rest: String = (lines.iter().enumerate())
-            .filter(|(index, _)| *index != left_out)
-            .map(|(_, line)| format!("{line}\n"))
-            .collect();
+        let rest = without(&text, |at| at == left_out);
         // Some lines change nothing, such as a read that had nothing to read.
         missed += usize::from(replay(&rest).is_ok_and(|replay| replay.is_same()));
         assert_is_survived(&rest, lines.len());

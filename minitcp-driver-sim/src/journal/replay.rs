@@ -224,6 +224,9 @@ fn play(cursor: &Cursor, node: NodeId, mut stack: Stack<'static>, mut driver: Si
         let place = driver.with_network(|network| network.place());
         {
             let mut reading = cursor.lock();
+            if reading.error.is_some() {
+                return; // Another program has gone wrong, perhaps beyond the last line.
+            }
             let (line, item) = &script.items[reading.at];
             match item {
                 Item::Program { node: then, now, hash } if *then == node => {

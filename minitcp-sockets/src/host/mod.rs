@@ -261,9 +261,12 @@ impl<O: Observer> Host<O> {
         self.free.push(handle.index);
     }
 
-    /// Learns what the stack has to tell. Call it after everything that may have moved packets.
-    pub(crate) fn collect_events(&mut self) {
+    /// Learns what the stack has to tell, and returns of what kinds that was. Call it after
+    /// everything that may have moved packets or given memory back.
+    pub(crate) fn collect_events(&mut self) -> Readiness {
+        let mut all = Readiness::empty();
         while let Some(event) = self.stack.poll_event() {
+            all |= event.readiness;
             let Some(handle) = self.by_id.get(&event.socket).copied() else { continue };
             if event.readiness.contains(Readiness::ERROR)
                 && let SocketId::Udp(id) = event.socket
@@ -280,15 +283,18 @@ impl<O: Observer> Host<O> {
             interest.set(PollFlags::OUT, event.readiness.intersects(write | both));
             self.wake(handle, interest);
         }
+        all
     }
 
-    /// Wakes those who wait for any of `interest`; of those who wait to accept, only one.
+    /// Wakes those who wait for any of `interest`; of threads that wait to accept, only one. Tasks
+    /// are all woken: one may be gone, or look at something else by now, and would tell nobody.
     fn wake(&mut self, handle: SocketHandle, interest: PollFlags) {
         let Ok(entry) = self.entry_mut(handle) else { return };
-        let mut most = if matches!(entry.role, Role::Listener(_)) { 1 } else { usize::MAX };
+        let mut threads = if matches!(entry.role, Role::Listener(_)) { 1 } else { usize::MAX };
         let is_meant = |waiter: &mut Waiter| {
-            let meant = most > 0 && waiter.interest.intersects(interest);
-            most -= usize::from(meant);
+            let one = usize::from(waiter.sleeper.is_thread);
+            let meant = threads >= one && waiter.interest.intersects(interest);
+            threads -= if meant { one } else { 0 };
             meant
         };
         let woken: Vec<_> = entry.waiters.extract_if(.., is_meant).collect();
@@ -340,8 +346,8 @@ impl<O: Observer> Host<O> {
         self.waiting -= gone;
     }
 
-    /// Somebody gives up who may have been woken for a connection to accept: the next in line is
-    /// woken for it.
+    /// Somebody who may have been woken for a connection to accept gives up, or has only looked:
+    /// the next in line is woken for it.
     pub(crate) fn pass_on(&mut self, on: &[(SocketHandle, PollFlags)]) {
         for (handle, _) in on {
             if let Ok(&Entry { role: Role::Listener(id), .. }) = self.entry(*handle)
@@ -365,6 +371,11 @@ impl<O: Observer> Host<O> {
     /// As [`take_woken`](Self::take_woken), but they are still to be taken.
     pub(crate) fn woken(&self) -> &[Sleeper] {
         &self.woken
+    }
+
+    /// Something should leave soon, or whoever waits with the driver should look.
+    pub(crate) const fn set_urgent(&mut self) {
+        self.urgent = true;
     }
 
     /// Whether something should leave soon; asked once.

@@ -77,7 +77,10 @@ pub trait Runtime: Clone {
             let ready = |fd: &mut PollFd| fd.update(host.readiness(fd.socket()));
             match sockets.iter_mut().filter_map(ready).count() {
                 0 => Poll::Pending,
-                count => Poll::Ready(Ok(count)),
+                count => {
+                    host.pass_on(&on);
+                    Poll::Ready(Ok(count))
+                }
             }
         };
         if let Poll::Ready(result) = self.with(&mut look)? {

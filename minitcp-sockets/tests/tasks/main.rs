@@ -6,6 +6,8 @@ mod cable;
 mod http;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use minitcp_sockets::aio::{TcpListener, TcpStream, UdpSocket};
@@ -84,6 +86,20 @@ async fn a_connection_that_is_refused_and_one_that_is_given_up() {
     tokio::time::timeout(Duration::from_millis(50), attempt).await.unwrap_err();
     let connections = pair.client.with_stack(|stack| stack.usage().connections).unwrap();
     assert_eq!(connections, 0, "dropping the future ends the attempt");
+}
+
+#[tokio::test]
+async fn a_task_that_has_gone_takes_no_wake_up_with_it() {
+    let pair = pair();
+    let listener = Arc::new(TcpListener::bind(&pair.server, addr(SERVER, 7)).unwrap());
+    let mut gone = Context::from_waker(Waker::noop());
+    assert!(listener.poll_accept(&mut gone).is_pending());
+    let twin = Arc::clone(&listener);
+    let other = tokio::spawn(async move { twin.accept().await.map(|_| ()) });
+    tokio::task::yield_now().await; // It waits, behind the one that has gone.
+    let _client = TcpStream::connect(&pair.client, addr(SERVER, 7)).await.unwrap();
+    let accepted = tokio::time::timeout(Duration::from_secs(20), other).await;
+    accepted.expect("it waits for ever").unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ struct Inbox {
     packets: VecDeque<Vec<u8>>,
     unparked: bool,
     broken: bool,
+    shorted: bool,
 }
 
 #[derive(Default)]
@@ -41,6 +42,12 @@ pub(crate) struct Plug(Arc<Socket>);
 impl Plug {
     pub(crate) fn pull(&self) {
         self.0.inbox.lock().unwrap().broken = true;
+        self.0.news.notify_all();
+    }
+
+    /// The driver panics whenever it is turned from now on.
+    pub(crate) fn short_circuit(&self) {
+        self.0.inbox.lock().unwrap().shorted = true;
         self.0.news.notify_all();
     }
 }
@@ -79,13 +86,14 @@ impl Driver for End {
 impl Park for End {
     fn exchange<O: Observer>(&mut self, stack: &mut Stack<'_, O>) -> io::Result<bool> {
         self.send(stack);
-        let received = {
+        let (shorted, received) = {
             let mut inbox = self.mine.inbox.lock().unwrap();
             if inbox.broken {
                 return Err(io::Error::from_raw_os_error(libc::ENETDOWN));
             }
-            std::mem::take(&mut inbox.packets)
+            (inbox.shorted, std::mem::take(&mut inbox.packets))
         };
+        assert!(!shorted, "a short circuit, which this test has made");
         let now = self.now();
         for packet in &received {
             stack.handle_packet(now, packet, RxMeta::default());
@@ -96,8 +104,9 @@ impl Park for End {
     }
 
     fn park(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        let is_idle =
-            |inbox: &mut Inbox| inbox.packets.is_empty() && !inbox.unparked && !inbox.broken;
+        let is_idle = |inbox: &mut Inbox| {
+            inbox.packets.is_empty() && !inbox.unparked && !inbox.broken && !inbox.shorted
+        };
         let inbox = self.mine.inbox.lock().unwrap();
         let mut inbox = match deadline {
             None => self.mine.news.wait_while(inbox, is_idle).unwrap(),

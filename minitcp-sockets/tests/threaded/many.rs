@@ -69,6 +69,34 @@ fn each_connection_is_accepted_once_whoever_waits() {
 }
 
 #[test]
+fn who_polls_a_listener_leaves_the_connection_to_who_accepts() {
+    let pair = pair();
+    let listener = TcpListener::bind_on(&pair.server, (SERVER, 7)).unwrap();
+    while pair.server.counters().waits == 0 {
+        thread::yield_now(); // Until the net's own thread waits with the driver.
+    }
+    let asleep = |threads| {
+        while pair.server.counters().sleeps < threads {
+            thread::yield_now();
+        }
+    };
+    let (net, twin) = (pair.server.clone(), listener.try_clone().unwrap());
+    let poller = thread::spawn(move || {
+        let fds = &mut [PollFd::new(&twin, PollFlags::IN)];
+        net.poll(fds, None).unwrap()
+    });
+    asleep(1);
+    listener.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let acceptor = thread::spawn(move || listener.accept().map(|_| ()));
+    asleep(2);
+    let _client = TcpStream::connect_on(&pair.client, (SERVER, 7)).unwrap();
+    let start = std::time::Instant::now();
+    assert_eq!(poller.join().unwrap(), 1);
+    acceptor.join().unwrap().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(10), "woken by its timeout");
+}
+
+#[test]
 fn poll_waits_for_the_first_of_several() {
     let pair = pair();
     let listener = TcpListener::bind_on(&pair.server, (SERVER, 7)).unwrap();

@@ -6,9 +6,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use minitcp_proto::Limits;
 use minitcp_sockets::{TcpListener, TcpStream, UdpSocket};
 
-use crate::cable::{CLIENT, Pair, SERVER, pair};
+use crate::cable::{CLIENT, Pair, SERVER, pair, pair_with};
 
 fn connected(pair: &Pair) -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind_on(&pair.server, (SERVER, 7)).unwrap();
@@ -112,6 +113,75 @@ fn closing_one_handle_leaves_the_reader_of_another_alone() {
         server.write_all(&[42]).unwrap();
     });
     assert_eq!(result.unwrap(), 42);
+}
+
+#[test]
+fn a_fin_leaves_before_the_reader_that_its_shutdown_has_woken_returns() {
+    loop {
+        let pair = pair();
+        let (client, _server) = connected(&pair);
+        let net = pair.client.clone();
+        let sent = move || net.with_stack(|stack| stack.stats().packets_out).unwrap();
+        let (mut reader, before) = (client.try_clone().unwrap(), sent());
+        let read = move || {
+            assert_eq!(reader.read(&mut [0]).unwrap(), 0);
+            sent()
+        };
+        let after = while_waiting(&pair, read, || client.shutdown(Shutdown::Both).unwrap());
+        // Now and then the net's own thread has the driver, and the reader sleeps.
+        if pair.client.counters().sleeps == 0 {
+            return assert_eq!(after - before, 1);
+        }
+    }
+}
+
+#[test]
+fn memory_that_one_socket_gives_back_wakes_who_waits_for_it_with_another() {
+    let pair = pair_with(&Limits { buffer_bytes: 16 << 10, ..Limits::default() });
+    let datagrams = UdpSocket::bind_on(&pair.client, (CLIENT, 9)).unwrap();
+    let sender = UdpSocket::bind_on(&pair.server, (SERVER, 9)).unwrap();
+    let (mut client, _server) = connected(&pair);
+    let is_full = || pair.client.with_stack(|stack| stack.stats().packets_in).unwrap() >= 20;
+    for _ in 0..20 {
+        sender.send_to(&[7; 1_400], (CLIENT, 9)).unwrap();
+    }
+    while !is_full() {
+        thread::yield_now();
+    }
+    let written = while_waiting(
+        &pair,
+        move || client.write(b"hello"),
+        || {
+            datagrams.set_nonblocking(true).unwrap();
+            while datagrams.recv(&mut [0; 1_400]).is_ok() {}
+        },
+    );
+    assert_eq!(written.unwrap(), 5);
+}
+
+#[test]
+fn a_driver_that_panics_ends_every_wait() {
+    for readers in [1, 3] {
+        let pair = pair();
+        let (client, _server) = connected(&pair);
+        let readers: Vec<_> = (0..readers)
+            .map(|_| {
+                let mut reader = client.try_clone().unwrap();
+                thread::spawn(move || reader.read(&mut [0]))
+            })
+            .collect();
+        pair.client_plug.short_circuit();
+        let panics = readers.into_iter().filter_map(|reader| match reader.join() {
+            Ok(read) => {
+                assert_eq!(read.unwrap_err().raw_os_error(), Some(libc::EIO));
+                None
+            }
+            Err(panic) => Some(panic),
+        });
+        assert!(panics.count() <= 1, "who turned the driver, or the net's own thread");
+        let refused = TcpStream::connect_on(&pair.client, (SERVER, 7)).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::EIO));
+    }
 }
 
 #[test]

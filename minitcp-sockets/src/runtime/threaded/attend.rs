@@ -1,13 +1,15 @@
 //! Who attends to the driver, and when: the core that all share, and the deputy's life.
 
+use std::any::Any;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::task::Waker;
 use std::thread;
 use std::time::Duration;
 
-use minitcp_proto::{Instant, Observer, Park, Stack};
+use minitcp_proto::{Instant, Observer, Park, Readiness, Stack};
 
 use super::bed::{SLEEPER, wake};
 use super::counters::Counts;
@@ -107,17 +109,29 @@ impl<O: Observer> Shared<O> {
         Guard::new(self, core)
     }
 
-    /// Turns the driver, without waiting; `true` if there may be more to do at once.
+    /// Turns the driver, without waiting; `true` if there may be more to do at once. Whatever is
+    /// urgent leaves.
     pub(super) fn exchange(&self, core: &mut Core<O>) -> bool {
         self.counts.turns.fetch_add(1, Ordering::Relaxed);
-        let Some(driver) = &mut core.driver else { return false };
-        let exchanged = driver.exchange(&mut core.host.stack);
+        core.host.take_urgent();
+        let Some(driver) = core.driver.as_mut().filter(|_| core.failed.is_none()) else {
+            return false;
+        };
+        let stack = &mut core.host.stack;
+        let exchanged = catch_unwind(AssertUnwindSafe(|| driver.exchange(stack)));
         core.host.collect_events();
         self.note_all_news(core);
-        exchanged.unwrap_or_else(|error| {
+        exchanged.unwrap_or_else(|panic| self.fail_by_panic(core, panic)).unwrap_or_else(|error| {
             core.fail(&error);
             false
         })
+    }
+
+    /// The driver, or the observer, has panicked in this thread: nobody shall wait for it any more.
+    fn fail_by_panic(&self, core: &mut Core<O>, panic: Box<dyn Any + Send>) -> ! {
+        core.fail(&errno::of(libc::EIO));
+        wake(&self.counts, core.host.take_woken());
+        resume_unwind(panic)
     }
 
     /// Waits with the driver for packets, for the stack's next deadline or for `deadline`.
@@ -135,11 +149,13 @@ impl<O: Observer> Shared<O> {
         let woken = core.host.take_woken();
         drop(core);
         wake(&self.counts, woken);
-        let parked = driver.park(until);
+        let parked = catch_unwind(AssertUnwindSafe(|| driver.park(until)));
         let mut core = self.lock_first();
         core.driver = Some(driver);
-        core.kicked = false;
-        if let Err(error) = parked {
+        if std::mem::take(&mut core.kicked) {
+            core.host.set_urgent(); // It was called back for something, which is still to be done.
+        }
+        if let Err(error) = parked.unwrap_or_else(|panic| self.fail_by_panic(&mut core, panic)) {
             core.fail(&error);
         }
         core
@@ -222,6 +238,10 @@ impl<O: Observer> Shared<O> {
             std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner))
         {
             core.host.end(socket);
+        }
+        // Who is told by a call that there is memory again may be waiting with the driver.
+        if core.host.collect_events().contains(Readiness::WRITABLE) {
+            core.host.set_urgent();
         }
         if core.driver.is_none() {
             self.hasten(&mut core);

@@ -51,7 +51,8 @@ use guard::NOBODY;
 /// [`drain`](Self::drain).
 ///
 /// Calls from inside the observer, which runs while the stack is in use, fail with `EDEADLK`.
-/// When the driver fails, every call that waits fails with its error, now and later.
+/// When the driver fails, every call that waits fails with its error, now and later; when it or the
+/// observer panics, with `EIO`.
 pub struct ThreadedNet<O: Observer = ()> {
     owner: Arc<Owner<O>>,
 }
@@ -199,7 +200,6 @@ impl<O: Observer> Runtime for ThreadedNet<O> {
             }
             led = true;
             let before = core.host.packets();
-            core.host.take_urgent();
             if shared.exchange(&mut core) {
                 core = shared.make_way(core);
             } else if let Poll::Ready(result) = attempt(&mut core.host) {
