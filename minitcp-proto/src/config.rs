@@ -135,8 +135,18 @@ impl Config {
         self.addresses.iter().copied()
     }
 
+    #[inline]
     pub(crate) fn owns(&self, address: IpAddr) -> bool {
-        self.addresses.iter().any(|(own, _)| *own == address)
+        // By version, so that of an IPv4 address no more than its four octets are looked at: a wide
+        // load of octets that were just stored in pieces waits until they are all in the cache.
+        match address {
+            IpAddr::V4(v4) => {
+                self.addresses.iter().any(|own| matches!(own.0, IpAddr::V4(a) if a == v4))
+            }
+            IpAddr::V6(v6) => {
+                self.addresses.iter().any(|own| matches!(own.0, IpAddr::V6(a) if a == v6))
+            }
+        }
     }
 
     /// The address that this host uses towards `remote`: the first of the same network, else the
@@ -152,16 +162,26 @@ impl Config {
 
     /// `address` can be one end of a conversation: not unspecified, multicast or broadcast
     /// (RFC 1122 §3.2.1.3, RFC 9293 MUST-46 and MUST-63).
+    #[inline]
     pub(crate) fn is_unicast(&self, address: IpAddr) -> bool {
-        !(address.is_unspecified() || address.is_multicast() || self.is_broadcast(address))
+        match address {
+            IpAddr::V4(v4) => {
+                !(v4.is_unspecified() || v4.is_multicast() || self.is_broadcast_v4(v4))
+            }
+            IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_multicast()),
+        }
     }
 
     /// RFC 1122 §3.2.1.3: everybody here, or in a network of ours.
     pub(crate) fn is_broadcast(&self, address: IpAddr) -> bool {
-        let IpAddr::V4(v4) = address else { return false };
-        v4.is_broadcast()
+        matches!(address, IpAddr::V4(v4) if self.is_broadcast_v4(v4))
+    }
+
+    #[inline]
+    fn is_broadcast_v4(&self, address: Ipv4Addr) -> bool {
+        address.is_broadcast()
             || self.addresses.iter().any(|(own, prefix_len)| match own {
-                IpAddr::V4(own) => directed_broadcast(*own, *prefix_len) == Some(v4),
+                IpAddr::V4(own) => directed_broadcast(*own, *prefix_len) == Some(address),
                 IpAddr::V6(_) => false,
             })
     }

@@ -102,7 +102,11 @@ impl<'m> Mail<'m> {
     }
 
     /// Removes the oldest stateless reply.
+    #[inline]
     pub(super) fn take_reply(&mut self) -> Option<Datagram> {
+        if self.replies.is_empty() {
+            return None; // As nearly always.
+        }
         let mut replies = self.replies;
         let taken = self.take(&mut replies);
         self.replies = replies;

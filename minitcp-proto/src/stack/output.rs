@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU16;
 
-use crate::config::Offload;
+use crate::config::{Config, Offload};
 use crate::observe::{Direction, Observer, Trace};
 use crate::options::Service;
 use crate::secret::Flow;
@@ -96,13 +96,13 @@ impl<O: Observer> Stack<'_, O> {
         while let Some(owner) = self.schedule.take_ready() {
             match owner {
                 Owner::Connection(index) => {
-                    if let Some((flow, service, outgoing)) = self.ask_connection(index) {
-                        return self.transmit_segment(Some(index), flow, service, &outgoing);
+                    if let Some(outgoing) = self.ask_connection(index) {
+                        return self.transmit_text(index, &outgoing);
                     }
                 }
                 Owner::HalfOpen(index) => {
-                    if let Some((flow, service, outgoing)) = self.ask_half_open(index) {
-                        return self.transmit_segment(None, flow, service, &outgoing);
+                    if let Some((to, outgoing)) = self.ask_half_open(index) {
+                        return self.transmit_bare(to, &outgoing);
                     }
                 }
                 Owner::Udp(index) => {
@@ -116,7 +116,7 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     /// What this connection would send now; if anything, it is asked again after the others.
-    fn ask_connection(&mut self, index: u32) -> Option<(Flow, Service, Outgoing)> {
+    fn ask_connection(&mut self, index: u32) -> Option<Outgoing> {
         let tcb = self.connections.at_mut(index).filter(|tcb| tcb.attached)?;
         let outgoing = output::poll(tcb, &mut self.cx);
         let owner = Owner::Connection(index);
@@ -127,10 +127,10 @@ impl<O: Observer> Stack<'_, O> {
         if tcb.settings.switches.contains(Switches::LOW_WATER) && !tcb.events.is_empty() {
             self.schedule.notify(EventOwner::Connection(index));
         }
-        Some((tcb.flow(), tcb.settings.service, outgoing?))
+        outgoing
     }
 
-    fn ask_half_open(&mut self, index: u32) -> Option<(Flow, Service, Outgoing)> {
+    fn ask_half_open(&mut self, index: u32) -> Option<((Flow, Service), Outgoing)> {
         let half_open = self.half_open.at_mut(index)?;
         if !core::mem::take(&mut half_open.syn_due) {
             return None;
@@ -141,7 +141,7 @@ impl<O: Observer> Stack<'_, O> {
         self.schedule.set_timer(Owner::HalfOpen(index), deadline.or(Some(self.cx.now)));
         self.cx.stats.retransmitted_segments += u64::from(half_open.retries > 0);
         outgoing.count(flow, State::SynRcvd, &mut self.cx);
-        Some((flow, service, outgoing))
+        Some(((flow, service), outgoing))
     }
 
     fn ask_udp(&mut self, index: u32) -> Option<Datagram> {
@@ -159,59 +159,38 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     /// Builds a segment whose payload lies in the send buffer of connection `index`.
-    fn transmit_segment(
+    fn transmit_text(&mut self, index: u32, outgoing: &Outgoing) -> Option<Transmit<'_>> {
+        let tcb = self.connections.at(index)?;
+        let mut pseudo_header = Sum::ZERO;
+        pseudo_header.add_u16(tcb.path.pseudo_sum);
+        let payload = tcb.send.buffer.slices(&self.cx.pool, outgoing.offset, outgoing.len);
+        let to = (&tcb.path.flow, tcb.settings.service, pseudo_header);
+        let len = emit(&mut self.header, &self.cx.config, to, outgoing, payload)?;
+        self.cx.stats.packets_out += 1;
+        let (header, checksum) = (self.header.get(..len)?, self.tcp_checksum(&tcb.path.flow));
+        Some(Transmit { header, payload, segment_size: outgoing.segment_size, checksum })
+    }
+
+    /// Builds a segment without a payload.
+    fn transmit_bare(
         &mut self,
-        index: Option<u32>,
-        flow: Flow,
-        service: Service,
+        (flow, service): (Flow, Service),
         outgoing: &Outgoing,
     ) -> Option<Transmit<'_>> {
-        let (payload, mut sum): ((&[u8], &[u8]), Sum) =
-            match index.and_then(|index| self.connections.at(index)) {
-                Some(tcb) => {
-                    let Outgoing { offset, len, .. } = *outgoing;
-                    let mut sum = Sum::ZERO;
-                    sum.add_u16(tcb.path.pseudo_sum);
-                    (tcb.send.buffer.slices(&self.cx.pool, offset, len), sum)
-                }
-                None => ((&[], &[]), pseudo_header(flow.local, flow.remote, protocol::TCP)),
-            };
-        let segment = Segment {
-            src_port: flow.local_port,
-            dst_port: flow.remote_port,
-            seq: outgoing.seq,
-            ack: outgoing.ack,
-            flags: outgoing.flags,
-            window: outgoing.window,
-            urgent: 0,
-            options: outgoing.options,
-            payload: &[],
-        };
-        let out = &mut self.header;
-        let start = ip::header_len(flow.local);
-        let header_len = segment.emit_header(out.get_mut(start..)?)?;
-        let payload_len = payload.0.len() + payload.1.len();
-        let total = header_len + payload_len;
-        ip_header(&self.cx.config, (flow, service), protocol::TCP, total).emit(out)?;
-        sum.add_u32(u32::try_from(total).ok()?);
-        let at = start + tcp::CHECKSUM_OFFSET;
-        let offloaded = self.cx.config.offload.contains(Offload::CHECKSUM);
-        let (field, checksum) = if offloaded {
-            (sum.folded(), partial(start, tcp::CHECKSUM_OFFSET))
-        } else {
-            // Most headers have no options: for a length known beforehand the sum is unrolled.
-            match out.get(start..start + header_len)?.first_chunk::<{ tcp::HEADER_LEN }>() {
-                Some(fixed) if header_len == tcp::HEADER_LEN => sum.add(fixed),
-                _ => sum.add(out.get(start..start + header_len)?),
-            }
-            sum.add(payload.0);
-            sum.add(payload.1);
-            (sum.finish(), TxChecksum::Complete)
-        };
-        *out.get_mut(at..)?.first_chunk_mut()? = field.to_be_bytes();
+        let to = (&flow, service, pseudo_header(flow.local, flow.remote, protocol::TCP));
+        let payload: (&[u8], &[u8]) = (&[], &[]);
+        let len = emit(&mut self.header, &self.cx.config, to, outgoing, payload)?;
         self.cx.stats.packets_out += 1;
-        let header = self.header.get(..start + header_len)?;
-        Some(Transmit { header, payload, segment_size: outgoing.segment_size, checksum })
+        let (header, checksum) = (self.header.get(..len)?, self.tcp_checksum(&flow));
+        Some(Transmit { header, payload, segment_size: None, checksum })
+    }
+
+    fn tcp_checksum(&self, flow: &Flow) -> TxChecksum {
+        if self.cx.config.offload.contains(Offload::CHECKSUM) {
+            partial(ip::header_len(flow.local), tcp::CHECKSUM_OFFSET)
+        } else {
+            TxChecksum::Complete
+        }
     }
 
     /// Builds a datagram that waited; its block is lent until the next call.
@@ -262,7 +241,7 @@ impl<O: Observer> Stack<'_, O> {
             (field, TxChecksum::Complete)
         };
         *transport.get_mut(checksum_at..)?.first_chunk_mut()? = field.to_be_bytes();
-        ip_header(&self.cx.config, (flow, service), protocol, header_len + len).emit(out)?;
+        ip_header(&self.cx.config, (&flow, service), protocol, header_len + len).emit(out)?;
         self.cx.stats.packets_out += 1;
         let header = self.header.get(..start + header_len)?;
         Some(Transmit { header, payload: (payload, &[]), segment_size: None, checksum })
@@ -300,6 +279,46 @@ impl<O: Observer> Stack<'_, O> {
     }
 }
 
+/// Writes the headers of a segment to the front of `out` and returns their length. `pseudo_header`
+/// is the sum over it, but for its length.
+#[inline]
+fn emit(
+    out: &mut [u8; MAX_HEADER],
+    config: &Config,
+    (flow, service, pseudo_header): (&Flow, Service, Sum),
+    outgoing: &Outgoing,
+    payload: (&[u8], &[u8]),
+) -> Option<usize> {
+    let segment = Segment {
+        src_port: flow.local_port,
+        dst_port: flow.remote_port,
+        seq: outgoing.seq,
+        ack: outgoing.ack,
+        flags: outgoing.flags,
+        window: outgoing.window,
+        urgent: 0,
+        options: outgoing.options,
+        payload: &[],
+    };
+    let start = ip::header_len(flow.local);
+    let (header_len, header_sum) = segment.emit_summed(out.get_mut(start..)?)?;
+    let total = header_len + payload.0.len() + payload.1.len();
+    ip_header(config, (flow, service), protocol::TCP, total).emit(out)?;
+    let mut sum = pseudo_header;
+    sum.add_u32(u32::try_from(total).ok()?);
+    let field = if config.offload.contains(Offload::CHECKSUM) {
+        sum.folded()
+    } else {
+        sum = sum.combine(header_sum);
+        sum.add(payload.0);
+        sum.add(payload.1);
+        sum.finish()
+    };
+    let at = start + tcp::CHECKSUM_OFFSET;
+    *out.get_mut(at..)?.first_chunk_mut()? = field.to_be_bytes();
+    Some(start + header_len)
+}
+
 fn bare_segment(
     flow: Flow,
     (seq, ack): (crate::SeqNum, crate::SeqNum),
@@ -320,8 +339,8 @@ fn bare_segment(
 }
 
 const fn ip_header(
-    config: &crate::config::Config,
-    (flow, service): (Flow, Service),
+    config: &Config,
+    (flow, service): (&Flow, Service),
     protocol: u8,
     payload_len: usize,
 ) -> IpHeader {

@@ -18,12 +18,11 @@ impl<O: Observer> Stack<'_, O> {
         self.feed_starved();
     }
 
+    #[inline]
     fn place(&mut self, index: u32) {
         let Some(tcb) = self.connections.at(index) else { return };
-        match tcb.state() {
-            State::Closed if tcb.attached => self.detach(index),
-            State::TimeWait if tcb.attached => self.retire(index),
-            _ => {}
+        if tcb.attached && matches!(tcb.state(), State::Closed | State::TimeWait) {
+            self.leave(index);
         }
         let Some(tcb) = self.connections.at_mut(index) else { return };
         let owner = Owner::Connection(index);
@@ -37,6 +36,16 @@ impl<O: Observer> Stack<'_, O> {
         }
         if tcb.is_owned_by_application() && !tcb.events.is_empty() {
             self.schedule.notify(EventOwner::Connection(index));
+        }
+    }
+
+    /// The end of a connection, once in its life: out of the way of all other touches.
+    #[cold]
+    fn leave(&mut self, index: u32) {
+        if self.connections.at(index).is_some_and(|tcb| tcb.state() == State::TimeWait) {
+            self.retire(index);
+        } else {
+            self.detach(index);
         }
     }
 
@@ -95,6 +104,7 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     /// Gives the slot of a connection back that neither the network nor the application knows.
+    #[cold]
     fn free(&mut self, index: u32) {
         self.forget_starved(index);
         if let Some(mut tcb) = self.connections.remove(index) {

@@ -195,7 +195,7 @@ impl HalfOpen {
 
     /// When the SYN,ACK is sent again (RFC 6298 §5), or `None` when it is time to give up.
     pub(crate) fn deadline(&self, now: Instant, config: &Config) -> Option<Instant> {
-        let wait = backed_off(micros(config.initial_rto), self.retries, config);
+        let wait = backed_off(micros(config.initial_rto), self.retries.into(), config);
         let give_up = self.give_up(config);
         (now < give_up).then(|| now.after_micros(u64::from(wait)).min(give_up))
     }

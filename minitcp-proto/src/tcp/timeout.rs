@@ -78,7 +78,7 @@ pub(crate) fn arm_persist<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     }
     let rto = tcb.rtt.rto_micros(&cx.config);
     let wait = match tcb.send.snd_wnd {
-        0 => backed_off(rto, tcb.persist_backoff, &cx.config),
+        0 => backed_off(rto, tcb.persist_backoff.into(), &cx.config),
         _ => rto.clamp(100_000, 1_000_000),
     };
     arm_within(tcb, Timer::Persist, wait, patience(tcb, &cx.config), cx);
@@ -111,7 +111,7 @@ fn patience(tcb: &Tcb, config: &Config) -> Duration {
 
 /// The handshake's retransmission timer.
 pub(crate) fn arm_syn<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    let wait = backed_off(micros(cx.config.initial_rto), tcb.syn_retries, &cx.config);
+    let wait = backed_off(micros(cx.config.initial_rto), tcb.syn_retries.into(), &cx.config);
     arm_within(tcb, Timer::Retransmit, wait, patience(tcb, &cx.config), cx);
 }
 

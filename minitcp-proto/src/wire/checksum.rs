@@ -24,12 +24,27 @@ impl Sum {
     /// The sum over `bytes`.
     #[inline]
     pub fn of(bytes: &[u8]) -> Self {
+        if bytes.len() < SHORT {
+            return Self::of_short(bytes);
+        }
         let mut lanes = Lanes::default();
         let (blocks, rest) = bytes.as_chunks();
         for block in blocks {
             lanes.add(block);
         }
         lanes.finish(rest)
+    }
+
+    /// Word by word: what the lanes of [`of`](Self::of) cost to add up is more than they save here.
+    #[inline]
+    fn of_short(bytes: &[u8]) -> Self {
+        let (words, rest) = bytes.as_chunks();
+        let mut sum = 0;
+        for word in words {
+            sum = end_around(sum, u64::from_ne_bytes(*word));
+        }
+        let tail = sum_of_tail(rest);
+        Self { words: end_around(sum, tail), is_odd: !bytes.len().is_multiple_of(2) }
     }
 
     /// Appends `bytes` to the run.
@@ -111,6 +126,8 @@ pub fn copy_and_sum(dst: &mut [u8], src: &[u8]) -> Sum {
 /// Octets summed at a time: one `u32` for each lane.
 const BLOCK: usize = 4 * LANES;
 const LANES: usize = 8;
+/// Fewer octets than this are summed word by word.
+const SHORT: usize = 128;
 
 /// Independent accumulators, which the compiler keeps in vector registers. Words are summed in
 /// native byte order: RFC 1071 §2 (B) lets the order be mended once, at the end. Less than 16 GiB
@@ -130,19 +147,23 @@ impl Lanes {
     #[inline]
     fn finish(self, rest: &[u8]) -> Sum {
         let mut total: u64 = self.0.iter().sum();
-        let (words, last) = rest.as_chunks();
-        for word in words {
-            total += u64::from(u32::from_ne_bytes(*word));
-        }
-        let padded = match *last {
-            [a] => [a, 0, 0, 0],
-            [a, b] => [a, b, 0, 0],
-            [a, b, c] => [a, b, c, 0],
-            _ => [0; 4],
-        };
-        total += u64::from(u32::from_ne_bytes(padded));
+        total += sum_of_tail(rest);
         Sum { words: total, is_odd: !rest.len().is_multiple_of(2) }
     }
+}
+
+/// The sum over the last octets of a run, fewer than a block: a last word is filled up with zeros.
+#[inline]
+fn sum_of_tail(rest: &[u8]) -> u64 {
+    let (words, last) = rest.as_chunks();
+    let whole: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+    let padded = match *last {
+        [a] => [a, 0, 0, 0],
+        [a, b] => [a, b, 0, 0],
+        [a, b, c] => [a, b, c, 0],
+        _ => [0; 4],
+    };
+    whole + u64::from(u32::from_ne_bytes(padded))
 }
 
 /// The one's-complement sum of two 64-bit words.

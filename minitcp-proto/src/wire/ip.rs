@@ -76,15 +76,22 @@ fn parse_v4(packet: &[u8]) -> Result<IpPacket<'_>, IpError> {
     if fixed.more_fragments() || fixed.fragments_offset().value() != 0 {
         return Err(IpError::Fragment);
     }
+    let &[.., s0, s1, s2, s3, d0, d1, d2, d3] = first_octets(header)?;
     Ok(IpPacket {
-        src: IpAddr::V4(Ipv4Addr::from(fixed.source())),
-        dst: IpAddr::V4(Ipv4Addr::from(fixed.destination())),
+        src: IpAddr::V4(Ipv4Addr::from([s0, s1, s2, s3])),
+        dst: IpAddr::V4(Ipv4Addr::from([d0, d1, d2, d3])),
         protocol: fixed.protocol().0,
         hop_limit: fixed.ttl(),
         traffic_class: fixed.dcp().value() << 2 | fixed.ecn().value(),
         header,
         payload: packet.get(header.len()..total_len).ok_or(IpError::Truncated)?,
     })
+}
+
+/// The part of an IPv4 header that is always there.
+#[inline]
+fn first_octets(header: &[u8]) -> Result<&[u8; V4_LEN], IpError> {
+    header.first_chunk().ok_or(IpError::Truncated)
 }
 
 #[inline]

@@ -43,24 +43,19 @@ impl Options {
     /// several options of one kind counts.
     #[inline]
     pub fn parse(bytes: &[u8]) -> Self {
-        let mut options = Self::NONE;
-        options.read(bytes);
-        options
-    }
-
-    /// [`parse`](Self::parse) into `self`, which is [`NONE`](Self::NONE): inside a larger value,
-    /// that saves copying the options there.
-    #[inline]
-    pub(super) fn read(&mut self, bytes: &[u8]) {
         // Nearly all segments of a connection carry one of these two lists.
         match *bytes {
-            [] => {}
+            [] => Self::NONE,
             [NOP, NOP, TIMESTAMPS, TIMESTAMPS_LEN, v0, v1, v2, v3, e0, e1, e2, e3] => {
                 let value = u32::from_be_bytes([v0, v1, v2, v3]);
                 let echo = u32::from_be_bytes([e0, e1, e2, e3]);
-                self.timestamps = Some(Timestamps { value, echo });
+                Self { timestamps: Some(Timestamps { value, echo }), ..Self::NONE }
             }
-            _ => self.walk(bytes),
+            _ => {
+                let mut options = Self::NONE;
+                options.walk(bytes);
+                options
+            }
         }
     }
 
@@ -105,6 +100,9 @@ impl Options {
     /// Octets that [`emit`](Self::emit) writes: a multiple of 4, at most 40.
     #[inline]
     pub fn emitted_len(&self) -> usize {
+        if self.is_empty() {
+            return 0; // As nearly always.
+        }
         match self.sack_room() {
             0 => self.len_without_sack(),
             blocks => self.len_without_sack() + SACK_HEADER_LEN + SACK_BLOCK_LEN * blocks,
@@ -118,6 +116,9 @@ impl Options {
     #[inline]
     pub fn emit(&self, out: &mut [u8]) -> Option<usize> {
         let len = self.emitted_len();
+        if len == 0 {
+            return Some(0);
+        }
         let mut rest = out.get_mut(..len)?;
         if let Some(mss) = self.mss {
             let [high, low] = mss.to_be_bytes();
@@ -149,6 +150,16 @@ impl Options {
         }
         debug_assert!(rest.is_empty(), "emitted_len counts what emit writes");
         Some(len)
+    }
+
+    /// There is nothing to emit.
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.mss.is_none()
+            && self.window_scale.is_none()
+            && !self.sack_permitted
+            && self.timestamps.is_none()
+            && self.sack.is_empty()
     }
 
     #[inline]

@@ -6,6 +6,7 @@ use bitflags::bitflags;
 use etherparse::TcpHeaderSlice;
 use etherparse::err::tcp::HeaderSliceError;
 
+use super::checksum::Sum;
 use super::options::{self, Options};
 use crate::seq::SeqNum;
 
@@ -94,7 +95,7 @@ impl<'a> Segment<'a> {
         let &[_, _, _, _, _, _, _, _, _, _, _, _, offset, low_flags, ..] = header else {
             return Err(TcpError::Truncated);
         };
-        let mut segment = Self {
+        let segment = Self {
             src_port: fixed.source_port(),
             dst_port: fixed.destination_port(),
             seq: SeqNum(fixed.sequence_number()),
@@ -105,8 +106,11 @@ impl<'a> Segment<'a> {
             options: Options::NONE,
             payload,
         };
-        segment.options.read(header.get(HEADER_LEN..).unwrap_or_default());
-        Ok(segment)
+        match header.get(HEADER_LEN..) {
+            // Nearly always. What is returned is never borrowed here, so that nothing is copied.
+            None | Some([]) => Ok(segment),
+            Some(list) => Ok(Self { options: Options::parse(list), ..segment }),
+        }
     }
 
     /// SEG.LEN: the sequence numbers that the segment takes up, with SYN and FIN.
@@ -134,27 +138,35 @@ impl<'a> Segment<'a> {
     /// `out` is too short. The checksum field, at [`CHECKSUM_OFFSET`], is left zero.
     #[inline]
     pub fn emit_header(&self, out: &mut [u8]) -> Option<usize> {
+        self.emit_summed(out).map(|(len, _)| len)
+    }
+
+    /// Also returns the sum over what it wrote. That of the fixed part is made from the fields: to
+    /// load octets that were just stored in pieces has to wait for the stores.
+    #[inline]
+    pub(crate) fn emit_summed(&self, out: &mut [u8]) -> Option<(usize, Sum)> {
         let (fixed, rest) = out.split_first_chunk_mut::<HEADER_LEN>()?;
         let header_len = HEADER_LEN + self.options.emit(rest)?;
-        // Four-octet words in the high half of the octet; at most 60, so it fits.
-        let data_offset = u8::try_from(header_len / 4).ok()? << 4;
-        let [s0, s1] = self.src_port.to_be_bytes();
-        let [d0, d1] = self.dst_port.to_be_bytes();
-        let [n0, n1, n2, n3] = self.seq.0.to_be_bytes();
-        let [a0, a1, a2, a3] = self.ack.0.to_be_bytes();
-        let [f0, f1] = (self.flags & Flags::all()).bits().to_be_bytes();
-        let [w0, w1] = self.window.to_be_bytes();
-        let [u0, u1] = self.urgent.to_be_bytes();
-        #[rustfmt::skip]
-        let octets = [
-            s0, s1, d0, d1,
-            n0, n1, n2, n3,
-            a0, a1, a2, a3,
-            data_offset | f0, f1, w0, w1,
-            0, 0, u0, u1,
+        // Four-octet words in the four high bits; at most 60 octets, so it fits.
+        let data_offset = u32::try_from(header_len / 4).ok()? << 28;
+        let words = [
+            u32::from(self.src_port) << 16 | u32::from(self.dst_port),
+            self.seq.0,
+            self.ack.0,
+            data_offset
+                | u32::from((self.flags & Flags::all()).bits()) << 16
+                | u32::from(self.window),
+            u32::from(self.urgent),
         ];
-        *fixed = octets;
-        Some(header_len)
+        let mut sum = Sum::ZERO;
+        for (octets, word) in fixed.as_chunks_mut().0.iter_mut().zip(words) {
+            *octets = word.to_be_bytes();
+            sum.add_u32(word);
+        }
+        if header_len > HEADER_LEN {
+            sum.add(rest.get(..header_len - HEADER_LEN)?);
+        }
+        Some((header_len, sum))
     }
 }
 

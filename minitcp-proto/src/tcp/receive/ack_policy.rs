@@ -66,7 +66,9 @@ impl AckPolicy {
 
     /// New in-order data makes the duplicates moot: the peer will see an advance instead.
     pub(crate) const fn on_advance(&mut self) {
-        self.duplicates = 0;
+        if self.duplicates > 0 {
+            self.duplicates = 0;
+        }
     }
 
     pub(crate) const fn owed(&self) -> Owed {

@@ -14,8 +14,9 @@ pub(crate) struct RttEstimator {
     rttvar: u32,
     /// RTO before back-off.
     base: u32,
-    /// How often the timer has fired since the last sample: the RTO doubles each time.
-    backoff: u8,
+    /// How often the timer has fired since the last sample: the RTO doubles each time. As wide as
+    /// it is loaded, so that a load right after a store does not have to wait.
+    backoff: u32,
     /// The octet that is being timed (exclusive end) and when it was first sent.
     timing: Option<(SeqNum, Instant)>,
     /// When the timer fired last.
@@ -108,7 +109,7 @@ impl RttEstimator {
 
 /// `base` doubled `times` times, at most the greatest RTO (RFC 6298 §2.5, §5.5), and never
 /// nothing, so that a timer that is armed again cannot be due at once.
-pub(crate) fn backed_off(base: u32, times: u8, config: &Config) -> u32 {
+pub(crate) fn backed_off(base: u32, times: u32, config: &Config) -> u32 {
     let doubled = u64::from(base) << times.min(31);
     u32::try_from(doubled).unwrap_or(u32::MAX).min(micros(config.max_rto)).max(1)
 }

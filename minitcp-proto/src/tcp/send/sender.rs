@@ -110,6 +110,7 @@ impl Sender {
     }
 
     /// Something remains to be sent for the first time.
+    #[inline]
     pub(crate) fn has_unsent(&self) -> bool {
         self.unsent() > 0 || self.fin_unsent()
     }
