@@ -30,7 +30,8 @@ bitflags! {
     pub struct Readiness: u8 {
         /// There are octets, a datagram or an end of stream to read.
         const READABLE = 1;
-        /// There is room to send again after a short count.
+        /// There is room to send again after a short count; or all octets and our FIN have been
+        /// acknowledged.
         const WRITABLE = 2;
         /// A connection waits to be accepted.
         const ACCEPTABLE = 4;

@@ -322,7 +322,7 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
             _ if tcb.orphan => {
                 tcb.timers.arm(Timer::Liveness, cx.now + cx.config.fin_wait_2_timeout);
             }
-            _ => {}
+            _ => tcb.events |= Readiness::WRITABLE, // A close that lingers waits for this.
         }
     }
 }

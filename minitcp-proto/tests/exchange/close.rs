@@ -42,8 +42,10 @@ fn active_close() -> Peer {
 #[test]
 fn active_close_through_fin_wait_2() {
     let mut p = active_close();
+    while p.stack.poll_event().is_some() {}
     p.send(seg().ack(2));
     assert_eq!(p.state(), State::FinWait2);
+    assert_eq!(p.stack.poll_event().unwrap().readiness, Readiness::WRITABLE);
     assert_eq!(p.stack.poll_timeout(), None);
     p.send(seg().fin().ack(2));
     p.expect(seg().seq(2).ack(2));

@@ -160,6 +160,23 @@ fn memory_that_one_socket_gives_back_wakes_who_waits_for_it_with_another() {
 }
 
 #[test]
+fn a_close_that_lingers_ends_with_the_acknowledgment_whoever_has_the_driver() {
+    let pair = pair();
+    let (client, _server) = connected(&pair);
+    client.set_linger(Some(Duration::from_secs(30))).unwrap();
+    let datagrams = UdpSocket::bind_on(&pair.client, (CLIENT, 9)).unwrap();
+    let twin = datagrams.try_clone().unwrap();
+    let receive = move || twin.recv(&mut [0; 8]);
+    let close = || {
+        let start = std::time::Instant::now();
+        drop(client);
+        assert!(start.elapsed() < Duration::from_secs(15), "it lingers to the end");
+        datagrams.socket().shutdown(Shutdown::Both).unwrap_err();
+    };
+    assert_eq!(while_waiting(&pair, receive, close).unwrap(), 0);
+}
+
+#[test]
 fn a_driver_that_panics_ends_every_wait() {
     for readers in [1, 3] {
         let pair = pair();
