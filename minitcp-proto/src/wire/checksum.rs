@@ -123,32 +123,41 @@ pub fn copy_and_sum(dst: &mut [u8], src: &[u8]) -> Sum {
     lanes.finish(from_rest)
 }
 
-/// Octets summed at a time: one `u32` for each lane.
-const BLOCK: usize = 4 * LANES;
+/// Octets summed at a time: one `u64` for each lane.
+const BLOCK: usize = 8 * LANES;
 const LANES: usize = 8;
 /// Fewer octets than this are summed word by word.
 const SHORT: usize = 128;
 
 /// Independent accumulators, which the compiler keeps in vector registers. Words are summed in
-/// native byte order: RFC 1071 §2 (B) lets the order be mended once, at the end. Less than 16 GiB
-/// of input cannot overflow their total.
+/// native byte order: RFC 1071 §2 (B) lets the order be mended once, at the end.
+///
+/// Vectors have no carry. But a sum without carries, and one of the upper halves alone, which has
+/// none for less than 16 GiB, together say what the sum of the lower halves is.
 #[derive(Default)]
-struct Lanes([u64; LANES]);
+struct Lanes {
+    wrapped: [u64; LANES],
+    upper: [u64; LANES],
+}
 
 impl Lanes {
     #[inline]
     fn add(&mut self, block: &[u8; BLOCK]) {
-        for (lane, word) in self.0.iter_mut().zip(block.as_chunks().0) {
-            *lane += u64::from(u32::from_ne_bytes(*word));
+        let words = block.as_chunks().0;
+        for ((wrapped, upper), word) in self.wrapped.iter_mut().zip(&mut self.upper).zip(words) {
+            let word = u64::from_ne_bytes(*word);
+            *wrapped = wrapped.wrapping_add(word);
+            *upper = upper.wrapping_add(word >> 32);
         }
     }
 
     /// The sum of all lanes and of `rest`, the last octets of the run, fewer than a block.
     #[inline]
     fn finish(self, rest: &[u8]) -> Sum {
-        let mut total: u64 = self.0.iter().sum();
-        total += sum_of_tail(rest);
-        Sum { words: total, is_odd: !rest.len().is_multiple_of(2) }
+        let total = |lanes: [u64; LANES]| lanes.into_iter().fold(0, u64::wrapping_add);
+        let (wrapped, upper) = (total(self.wrapped), total(self.upper));
+        let lower = wrapped.wrapping_sub(upper << 32);
+        Sum { words: end_around(lower, upper), is_odd: false }.combine(Sum::of_short(rest))
     }
 }
 
