@@ -1,7 +1,7 @@
 //! Parsing of IP, TCP, UDP, ICMP and TCP options: nothing panics, nothing is read outside, and what
 //! is parsed can be written and parsed again to the same value.
 
-use minitcp_proto::wire::checksum::{Sum, copy_and_sum, pseudo_header};
+use minitcp_proto::wire::checksum::{Sum, pseudo_header};
 use minitcp_proto::wire::ip::{self, IpHeader, IpPacket, protocol};
 use minitcp_proto::wire::options::Options;
 use minitcp_proto::wire::tcp::Segment;
@@ -99,7 +99,4 @@ fn check_sums(data: &[u8]) {
     split.add(a);
     split.add(b);
     assert_eq!(split.finish(), Sum::of(data).finish());
-    let mut copy = vec![0; data.len()];
-    assert_eq!(copy_and_sum(&mut copy, data).finish(), split.finish());
-    assert_eq!(copy, data);
 }

@@ -105,24 +105,6 @@ pub fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8) -> Sum {
     sum
 }
 
-/// Copies `src` to the front of `dst` and sums what it copied, in one pass over memory. Copies
-/// the shorter of the two lengths.
-#[inline]
-#[allow(clippy::indexing_slicing)] // `len` is the lesser of the two.
-pub fn copy_and_sum(dst: &mut [u8], src: &[u8]) -> Sum {
-    let len = dst.len().min(src.len());
-    let (dst, src) = (&mut dst[..len], &src[..len]);
-    let mut lanes = Lanes::default();
-    let (to_blocks, to_rest) = dst.as_chunks_mut();
-    let (from_blocks, from_rest) = src.as_chunks();
-    for (to, from) in to_blocks.iter_mut().zip(from_blocks) {
-        *to = *from;
-        lanes.add(from);
-    }
-    to_rest.copy_from_slice(from_rest);
-    lanes.finish(from_rest)
-}
-
 /// Octets summed at a time: one `u64` for each lane.
 const BLOCK: usize = 8 * LANES;
 const LANES: usize = 8;
@@ -320,19 +302,6 @@ mod tests {
             let [a, b, c] = [a, b, c].map(|bytes| Sum::of(&bytes));
             let (left, right) = (a.combine(b).combine(c), a.combine(b.combine(c)));
             prop_assert_eq!(left.folded(), right.folded());
-        }
-
-        #[test]
-        fn copying_sums_what_it_copies(
-            src in prop::collection::vec(any::<u8>(), 0..400),
-            room in 0usize..400,
-        ) {
-            let mut dst = vec![0xaa; room];
-            let sum = copy_and_sum(&mut dst, &src);
-            let copied = room.min(src.len());
-            prop_assert_eq!(&dst[..copied], &src[..copied]);
-            prop_assert!(dst[copied..].iter().all(|octet| *octet == 0xaa));
-            prop_assert_eq!(sum.folded(), naive(&src[..copied]));
         }
     }
 }
