@@ -8,9 +8,10 @@ use crate::observe::Observer;
 use crate::options::TcpOptions;
 use crate::stack::Stack;
 use crate::stack::event::ConnectionId;
+use crate::stack::schedule::Owner;
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::settings::Switches;
-use crate::tcp::{Info, State, Tcb, configure, user};
+use crate::tcp::{Info, State, Tcb, configure, output, user};
 
 /// A connection, borrowed from its stack for a few calls.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl<O: Observer> Connection<'_, '_, O> {
     /// connection has ended.
     pub fn send(&mut self, data: &[u8]) -> Result<usize, SendError> {
         self.report(|id, connection| Call::Send { id, data, room: connection.send_room() });
-        let taken = self.with(|tcb, cx| {
+        let taken = self.transfer(|tcb, cx| {
             let taken = user::send(tcb, data, cx)?;
             Ok((taken, taken < data.len() && tcb.send_room() > 0))
         });
@@ -61,7 +62,7 @@ impl<O: Observer> Connection<'_, '_, O> {
     /// connection has ended otherwise than by the peer's FIN.
     pub fn recv(&mut self, out: &mut [u8]) -> Result<usize, RecvError> {
         self.report(|id, _| Call::Recv { id, len: out.len() });
-        self.with(|tcb, cx| user::recv(tcb, out, cx)).unwrap_or(Err(RecvError::Closed))
+        self.transfer(|tcb, cx| user::recv(tcb, out, cx)).unwrap_or(Err(RecvError::Closed))
     }
 
     /// The received octets in place, in two pieces where they wrap; both empty at the end of the
@@ -80,7 +81,7 @@ impl<O: Observer> Connection<'_, '_, O> {
     pub fn consume(&mut self, count: usize) {
         self.report(|id, _| Call::Consume { id, count });
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.with(|tcb, cx| user::consume(tcb, count, cx));
+        self.transfer(|tcb, cx| user::consume(tcb, count, cx));
     }
 
     /// Closes our direction: what is queued leaves, then a FIN. Reading goes on.
@@ -189,6 +190,22 @@ impl<O: Observer> Connection<'_, '_, O> {
             let call = call(ConnectionId(key), self);
             self.stack.report(&call);
         }
+    }
+
+    /// Puts octets in or takes octets out, which changes neither the state, nor a timer, nor what
+    /// the application is to be told: all that can come of it is something to send.
+    #[inline]
+    fn transfer<R>(
+        &mut self,
+        act: impl FnOnce(&mut Tcb, &mut crate::tcp::context::Context<'_, O>) -> R,
+    ) -> Option<R> {
+        let tcb = self.stack.connections.at_mut(self.index)?;
+        let result = act(tcb, &mut self.stack.cx);
+        if tcb.attached && !output::is_quiet(tcb) {
+            self.stack.schedule.wake(Owner::Connection(self.index));
+        }
+        self.stack.feed_starved();
+        Some(result)
     }
 
     /// Does something to the connection, then puts it where it belongs.

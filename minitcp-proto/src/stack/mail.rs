@@ -101,12 +101,13 @@ impl<'m> Mail<'m> {
         self.slots.remove(index)
     }
 
-    /// Removes the oldest stateless reply.
     #[inline]
+    pub(super) fn has_replies(&self) -> bool {
+        !self.replies.is_empty()
+    }
+
+    /// Removes the oldest stateless reply.
     pub(super) fn take_reply(&mut self) -> Option<Datagram> {
-        if self.replies.is_empty() {
-            return None; // As nearly always.
-        }
         let mut replies = self.replies;
         let taken = self.take(&mut replies);
         self.replies = replies;

@@ -38,6 +38,7 @@ use crate::store::pool::{Block, Pool};
 use crate::store::queue::{Links, Queue};
 use crate::store::slab::Slab;
 use crate::tcp::context::{Context, RateLimit};
+use crate::tcp::send::rtt::RtoBounds;
 use crate::tcp::{HalfOpen, Remnant, Tcb};
 use crate::time::Instant;
 use demux::Demux;
@@ -111,6 +112,7 @@ impl<'m, O: Observer> Stack<'m, O> {
             ),
             cx: Context {
                 now: Instant::ZERO,
+                rto: RtoBounds::new(&config),
                 config,
                 stats: Stats::default(),
                 secrets: Secrets::new(&seed),

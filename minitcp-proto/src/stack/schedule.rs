@@ -72,6 +72,11 @@ impl<'m> Schedule<'m> {
         self.ready.push_back(&mut self.ready_links, id);
     }
 
+    #[inline]
+    pub(super) const fn is_nobody_ready(&self) -> bool {
+        self.ready.is_empty()
+    }
+
     /// The next that may have something to send.
     pub(super) fn take_ready(&mut self) -> Option<Owner> {
         let id = self.ready.pop_front(&mut self.ready_links)?;

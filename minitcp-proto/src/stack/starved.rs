@@ -19,6 +19,11 @@ pub(super) struct Starved {
 
 impl Starved {
     pub(super) const NOBODY: Self = Self { connections: Queue::EMPTY, free_bytes: 0, udp: None };
+
+    #[inline]
+    pub(super) const fn is_nobody(&self) -> bool {
+        self.connections.is_empty() && self.udp.is_none()
+    }
 }
 
 impl<O: Observer> Stack<'_, O> {
@@ -41,7 +46,7 @@ impl<O: Observer> Stack<'_, O> {
     /// Something may have been given back: wake one connection, and the UDP sockets.
     #[inline]
     pub(super) fn feed_starved(&mut self) {
-        if !self.starved.connections.is_empty() || self.starved.udp.is_some() {
+        if !self.starved.is_nobody() {
             self.feed_some();
         }
     }

@@ -144,7 +144,7 @@ impl Queue {
 
     /// Nothing is in the queue.
     #[inline]
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 

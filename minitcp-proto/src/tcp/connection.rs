@@ -110,7 +110,7 @@ impl Tcb {
             send: Sender::new(iss, options.send_buffer, smss),
             receive: Receiver::new(options.receive_buffer, rcv_wscale, affordable),
             timers: Timers::NONE,
-            rtt: RttEstimator::new(config),
+            rtt: RttEstimator::new(&cx.rto),
             recovery: Recovery::new(iss),
             congestion: AnyController::new(config.congestion, u32::from(smss), false),
             syn_due: false,

@@ -9,6 +9,7 @@ use crate::stats::{Drop, Stats};
 use crate::store::pool::Pool;
 use crate::store::slab::Slab;
 use crate::tcp::receive::assembler::Assembly;
+use crate::tcp::send::rtt::RtoBounds;
 use crate::time::Instant;
 use crate::wire::tcp::Segment;
 
@@ -18,6 +19,8 @@ pub(crate) struct Context<'m, O> {
     /// The largest `now` seen.
     pub(crate) now: Instant,
     pub(crate) config: Config,
+    /// Of `config`, made once: segments ask for them.
+    pub(crate) rto: RtoBounds,
     pub(crate) stats: Stats,
     pub(crate) secrets: Secrets,
     pub(crate) pool: Pool<'m>,

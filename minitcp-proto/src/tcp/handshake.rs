@@ -13,7 +13,7 @@ use crate::tcp::output::Outgoing;
 use crate::tcp::path::Path;
 use crate::tcp::receive::receiver::first_window;
 use crate::tcp::receive::window::{affordable, shift_for};
-use crate::tcp::send::rtt::{backed_off, micros};
+use crate::tcp::send::rtt::RtoBounds;
 use crate::time::Instant;
 use crate::wire::options::Options;
 use crate::wire::tcp::{Flags, Segment};
@@ -195,7 +195,8 @@ impl HalfOpen {
 
     /// When the SYN,ACK is sent again (RFC 6298 §5), or `None` when it is time to give up.
     pub(crate) fn deadline(&self, now: Instant, config: &Config) -> Option<Instant> {
-        let wait = backed_off(micros(config.initial_rto), self.retries.into(), config);
+        let rto = RtoBounds::new(config);
+        let wait = rto.backed_off(rto.initial, self.retries.into());
         let give_up = self.give_up(config);
         (now < give_up).then(|| now.after_micros(u64::from(wait)).min(give_up))
     }

@@ -5,6 +5,7 @@ use crate::seq::SeqNum;
 use crate::tcp::congestion::Controller as _;
 use crate::tcp::connection::Tcb;
 use crate::tcp::send::recovery::Phase;
+use crate::tcp::send::rtt::RtoBounds;
 use crate::tcp::state::State;
 use crate::time::Instant;
 
@@ -23,7 +24,7 @@ impl Tcb {
             mss: self.send.smss,
             srtt_micros: self.rtt.srtt_micros(),
             rttvar_micros: self.rtt.rttvar_micros(),
-            rto_micros: self.rtt.rto_micros(config),
+            rto_micros: self.rtt.rto_micros(&RtoBounds::new(config)),
             timeouts: self.recovery.timeouts,
             unsent: self.send.unsent(),
             unread: self.receive.buffer.len(),

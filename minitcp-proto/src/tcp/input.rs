@@ -295,7 +295,7 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
     let flight = tcb.send.flight();
     let Acked { octets, syn, fin } = tcb.send.acknowledge(ack, &mut cx.pool);
     tcb.unanswered_since = cx.now;
-    tcb.rtt.on_ack(ack, cx.now, &cx.config);
+    tcb.rtt.on_ack(ack, cx.now, &cx.rto);
     let smss = u32::from(tcb.send.smss);
     let acked = octets - u32::from(syn);
     if acked > 0 {
@@ -329,7 +329,7 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
 
 /// RFC 6298 §5.3.
 fn restart_timer<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    let rto = u64::from(tcb.rtt.rto_micros(&cx.config));
+    let rto = u64::from(tcb.rtt.rto_micros(&cx.rto));
     tcb.timers.arm(Timer::Retransmit, cx.now.after_micros(rto));
 }
 

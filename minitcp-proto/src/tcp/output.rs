@@ -258,7 +258,7 @@ fn new_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text>
 /// Nothing was sent for longer than an RTO: the window may no longer fit the path
 /// (RFC 5681 §4.1).
 fn is_stale<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> bool {
-    cx.now.micros_since(tcb.last_sent) > tcb.rtt.rto_micros(&cx.config)
+    cx.now.micros_since(tcb.last_sent) > tcb.rtt.rto_micros(&cx.rto)
 }
 
 /// RFC 9293 §3.8.6.1: one octet, or the FIN, into a window that is shut; or again what is in
@@ -363,7 +363,7 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
     tcb.timers.disarm(Timer::Persist);
     if !tcb.timers.is_armed(Timer::Retransmit) {
         // RFC 6298 §5.1.
-        let rto = u64::from(tcb.rtt.rto_micros(&cx.config));
+        let rto = u64::from(tcb.rtt.rto_micros(&cx.rto));
         tcb.timers.arm(Timer::Retransmit, cx.now.after_micros(rto));
     }
 }

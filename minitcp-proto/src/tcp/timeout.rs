@@ -9,7 +9,6 @@ use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::input::Reset;
 use crate::tcp::keepalive;
-use crate::tcp::send::rtt::{backed_off, micros};
 use crate::tcp::state::State;
 use crate::tcp::timers::Timer;
 
@@ -42,7 +41,7 @@ fn on_retransmission_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>
     tcb.recovery.on_timeout(&tcb.send, &mut tcb.congestion, cx.now);
     tcb.rtt.on_timeout(cx.now);
     tcb.rtt.on_retransmission();
-    let rto_micros = tcb.rtt.rto_micros(&cx.config);
+    let rto_micros = tcb.rtt.rto_micros(&cx.rto);
     cx.note(tcb.path.flow, Note::RetransmissionTimeout { rto_micros });
     arm_within(tcb, Timer::Retransmit, rto_micros, patience, cx);
 }
@@ -76,9 +75,9 @@ pub(crate) fn arm_persist<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     if tcb.send.flight() == 0 && tcb.persist_backoff == 0 {
         tcb.unanswered_since = cx.now;
     }
-    let rto = tcb.rtt.rto_micros(&cx.config);
+    let rto = tcb.rtt.rto_micros(&cx.rto);
     let wait = match tcb.send.snd_wnd {
-        0 => backed_off(rto, tcb.persist_backoff.into(), &cx.config),
+        0 => cx.rto.backed_off(rto, tcb.persist_backoff.into()),
         _ => rto.clamp(100_000, 1_000_000),
     };
     arm_within(tcb, Timer::Persist, wait, patience(tcb, &cx.config), cx);
@@ -111,7 +110,7 @@ fn patience(tcb: &Tcb, config: &Config) -> Duration {
 
 /// The handshake's retransmission timer.
 pub(crate) fn arm_syn<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    let wait = backed_off(micros(cx.config.initial_rto), tcb.syn_retries.into(), &cx.config);
+    let wait = cx.rto.backed_off(cx.rto.initial, tcb.syn_retries.into());
     arm_within(tcb, Timer::Retransmit, wait, patience(tcb, &cx.config), cx);
 }
 

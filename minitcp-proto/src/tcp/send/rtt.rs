@@ -4,6 +4,36 @@ use crate::config::Config;
 use crate::seq::SeqNum;
 use crate::time::Instant;
 
+/// The bounds of every RTO, of [`Config`] in microseconds, at most 71 minutes each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RtoBounds {
+    /// Before the first measurement (RFC 6298 §2.1).
+    pub(crate) initial: u32,
+    /// The least margin above the smoothed RTT.
+    min: u32,
+    /// After back-off (RFC 6298 §2.5).
+    max: u32,
+}
+
+impl RtoBounds {
+    pub(crate) fn new(config: &Config) -> Self {
+        let micros =
+            |span: core::time::Duration| u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
+        Self {
+            initial: micros(config.initial_rto),
+            min: micros(config.min_rto),
+            max: micros(config.max_rto),
+        }
+    }
+
+    /// `base` doubled `times` times, at most the greatest RTO (RFC 6298 §2.5, §5.5), and never
+    /// nothing, so that a timer that is armed again cannot be due at once.
+    pub(crate) fn backed_off(&self, base: u32, times: u32) -> u32 {
+        let doubled = u64::from(base) << times.min(31);
+        u32::try_from(doubled).unwrap_or(u32::MAX).min(self.max).max(1)
+    }
+}
+
 /// The smoothed round-trip time, its variation, and the timeout that follows from them.
 /// All in microseconds.
 #[derive(Clone, Debug)]
@@ -25,11 +55,11 @@ pub(crate) struct RttEstimator {
 
 impl RttEstimator {
     /// RFC 6298 §2.1: until a sample is taken, the initial RTO holds.
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(bounds: &RtoBounds) -> Self {
         Self {
             srtt: 0,
             rttvar: 0,
-            base: micros(config.initial_rto),
+            base: bounds.initial,
             backoff: 0,
             timing: None,
             fired_at: Instant::ZERO,
@@ -50,12 +80,12 @@ impl RttEstimator {
     }
 
     /// `snd_una` moved to `ack`: take the sample if the timed octet is covered.
-    pub(crate) fn on_ack(&mut self, ack: SeqNum, now: Instant, config: &Config) {
+    pub(crate) fn on_ack(&mut self, ack: SeqNum, now: Instant, bounds: &RtoBounds) {
         if let Some((end, sent)) = self.timing
             && ack.at_or_after(end)
         {
             self.timing = None;
-            self.sample(now.micros_since(sent).max(1), config);
+            self.sample(now.micros_since(sent).max(1), bounds);
         } else if now.micros_since(self.fired_at) <= self.base {
             // Deviation: RFC 6298 §5 keeps the back-off until a sample is taken. While every other
             // segment is lost there is none, and the RTO would stay at its maximum. An answer this
@@ -65,7 +95,7 @@ impl RttEstimator {
     }
 
     /// RFC 6298 §2.2 and §2.3, in the order of the text: RTTVAR before SRTT.
-    fn sample(&mut self, rtt: u32, config: &Config) {
+    fn sample(&mut self, rtt: u32, bounds: &RtoBounds) {
         if self.srtt == 0 {
             self.srtt = rtt;
             self.rttvar = rtt / 2;
@@ -74,8 +104,8 @@ impl RttEstimator {
             self.rttvar = self.rttvar - self.rttvar / 4 + error / 4;
             self.srtt = (self.srtt - self.srtt / 8 + rtt / 8).max(1);
         }
-        let margin = self.rttvar.saturating_mul(4).max(micros(config.min_rto));
-        self.base = self.srtt.saturating_add(margin).min(micros(config.max_rto));
+        let margin = self.rttvar.saturating_mul(4).max(bounds.min);
+        self.base = self.srtt.saturating_add(margin).min(bounds.max);
         self.backoff = 0;
     }
 
@@ -92,8 +122,8 @@ impl RttEstimator {
     }
 
     /// The RTO in microseconds, with back-off and its ceiling.
-    pub(crate) fn rto_micros(&self, config: &Config) -> u32 {
-        backed_off(self.base, self.backoff, config)
+    pub(crate) fn rto_micros(&self, bounds: &RtoBounds) -> u32 {
+        bounds.backed_off(self.base, self.backoff)
     }
 
     /// The smoothed RTT in microseconds; `None` before the first sample.
@@ -107,31 +137,19 @@ impl RttEstimator {
     }
 }
 
-/// `base` doubled `times` times, at most the greatest RTO (RFC 6298 §2.5, §5.5), and never
-/// nothing, so that a timer that is armed again cannot be due at once.
-pub(crate) fn backed_off(base: u32, times: u32, config: &Config) -> u32 {
-    let doubled = u64::from(base) << times.min(31);
-    u32::try_from(doubled).unwrap_or(u32::MAX).min(micros(config.max_rto)).max(1)
-}
-
-/// A configured span in microseconds, at most 71 minutes.
-pub(crate) fn micros(span: core::time::Duration) -> u32 {
-    u32::try_from(span.as_micros()).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use core::net::Ipv4Addr;
 
-    fn config() -> Config {
-        Config::new(Ipv4Addr::LOCALHOST, 32)
+    fn bounds() -> RtoBounds {
+        RtoBounds::new(&Config::new(Ipv4Addr::LOCALHOST, 32))
     }
 
     fn after_samples(samples_ms: &[u32]) -> RttEstimator {
-        let mut rtt = RttEstimator::new(&config());
+        let mut rtt = RttEstimator::new(&bounds());
         for sample in samples_ms {
-            rtt.sample(sample * 1000, &config());
+            rtt.sample(sample * 1000, &bounds());
         }
         rtt
     }
@@ -149,7 +167,7 @@ mod tests {
         ] {
             let rtt = after_samples(samples);
             assert_eq!(
-                (rtt.srtt, rtt.rttvar, rtt.rto_micros(&config())),
+                (rtt.srtt, rtt.rttvar, rtt.rto_micros(&bounds())),
                 (srtt, rttvar, rto),
                 "{samples:?}"
             );
@@ -161,16 +179,16 @@ mod tests {
         let mut rtt = after_samples(&[100]);
         let mut seen = std::vec::Vec::new();
         for _ in 0..10 {
-            seen.push(rtt.rto_micros(&config()) / 1000);
+            seen.push(rtt.rto_micros(&bounds()) / 1000);
             rtt.on_timeout(Instant::ZERO);
         }
         assert_eq!(seen, [300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400, 60_000, 60_000]);
-        rtt.sample(100_000, &config());
-        assert!(rtt.rto_micros(&config()) <= 300_000);
+        rtt.sample(100_000, &bounds());
+        assert!(rtt.rto_micros(&bounds()) <= 300_000);
         for _ in 0..300 {
             rtt.on_timeout(Instant::ZERO);
         }
-        assert_eq!(rtt.rto_micros(&config()), 60_000_000);
+        assert_eq!(rtt.rto_micros(&bounds()), 60_000_000);
     }
 
     #[test]
@@ -181,23 +199,23 @@ mod tests {
             rtt.on_timeout(Instant::from_secs(5));
             rtt.on_timeout(fired_at);
             rtt.on_retransmission();
-            rtt.on_ack(SeqNum(1), fired_at.after_micros(after_micros), &config());
-            assert_eq!(rtt.rto_micros(&config()), rto_micros, "{after_micros} µs");
+            rtt.on_ack(SeqNum(1), fired_at.after_micros(after_micros), &bounds());
+            assert_eq!(rtt.rto_micros(&bounds()), rto_micros, "{after_micros} µs");
         }
     }
 
     #[test]
     fn karn_takes_no_sample_from_what_was_sent_twice() {
-        let mut rtt = RttEstimator::new(&config());
+        let mut rtt = RttEstimator::new(&bounds());
         let (t0, end) = (Instant::from_secs(1), SeqNum(10));
         rtt.on_first_transmission(end, t0);
         rtt.on_retransmission();
-        rtt.on_ack(end, t0 + core::time::Duration::from_millis(5), &config());
+        rtt.on_ack(end, t0 + core::time::Duration::from_millis(5), &bounds());
         assert_eq!(rtt.srtt_micros(), None);
         rtt.on_first_transmission(end, t0);
-        rtt.on_ack(SeqNum(9), t0, &config());
+        rtt.on_ack(SeqNum(9), t0, &bounds());
         assert_eq!(rtt.srtt_micros(), None, "the timed octet is not covered yet");
-        rtt.on_ack(SeqNum(11), t0 + core::time::Duration::from_millis(5), &config());
+        rtt.on_ack(SeqNum(11), t0 + core::time::Duration::from_millis(5), &bounds());
         assert_eq!(rtt.srtt_micros(), Some(5_000));
     }
 }
