@@ -25,6 +25,12 @@ const KIND_SHIFT: u32 = 29;
 const INDEX_MASK: u32 = (1 << KIND_SHIFT) - 1;
 
 impl Endpoint {
+    /// It has both ends of a conversation.
+    #[inline]
+    pub(super) const fn is_flow(self) -> bool {
+        matches!(self, Self::Connection(_) | Self::HalfOpen(_) | Self::TimeWait(_))
+    }
+
     const fn index(self) -> u32 {
         match self {
             Self::Connection(index)

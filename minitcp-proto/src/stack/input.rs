@@ -33,15 +33,13 @@ impl<O: Observer> Stack<'_, O> {
 
     #[inline]
     fn dispatch(&mut self, packet: &IpPacket<'_>, meta: RxMeta) {
-        // RFC 1122 §3.2.1.3; MUST-57 and MUST-63 of RFC 9293.
-        if !self.cx.config.owns(packet.dst) {
-            return self.cx.drop(Drop::NotOurs);
+        if packet.protocol == protocol::TCP {
+            return self.handle_tcp(packet, meta); // Looks at the addresses if the flow is new.
         }
-        if !self.is_possible_source(packet.src) {
-            return self.cx.drop(Drop::BadSource);
+        if let Some(reason) = self.misaddressed(packet) {
+            return self.cx.drop(reason);
         }
         match packet.protocol {
-            protocol::TCP => self.handle_tcp(packet, meta),
             protocol::UDP => self.handle_udp(packet, meta),
             protocol::ICMP if packet.src.is_ipv4() => self.handle_icmp_v4(packet),
             protocol::ICMPV6 if packet.src.is_ipv6() => self.handle_icmp_v6(packet),
@@ -51,6 +49,18 @@ impl<O: Observer> Stack<'_, O> {
                 self.cx.drop(Drop::Protocol);
                 self.send_protocol_unreachable(packet);
             }
+        }
+    }
+
+    /// Why the addresses rule out that anybody here takes the packet (RFC 1122 §3.2.1.3; MUST-57
+    /// and MUST-63 of RFC 9293).
+    pub(super) fn misaddressed(&self, packet: &IpPacket<'_>) -> Option<Drop> {
+        if !self.cx.config.owns(packet.dst) {
+            Some(Drop::NotOurs)
+        } else if !self.is_possible_source(packet.src) {
+            Some(Drop::BadSource)
+        } else {
+            None
         }
     }
 

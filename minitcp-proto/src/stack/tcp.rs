@@ -18,17 +18,28 @@ use crate::wire::tcp::{Flags, Segment};
 
 impl<O: Observer> Stack<'_, O> {
     pub(super) fn handle_tcp(&mut self, packet: &IpPacket<'_>, meta: RxMeta) {
+        // Borrowed where it was made: it is large enough for a copy to be seen in a profile.
+        let parsed = Segment::parse(packet.payload);
+        let flow = match &parsed {
+            Ok(segment) => {
+                Flow::new(packet.dst, packet.src, segment.dst_port, segment.src_port)
+            }
+            Err(_) => Flow::new(packet.dst, packet.src, 0, 0),
+        };
+        let endpoint = self.lookup(Protocol::Tcp, &flow);
+        // A flow that is known began with addresses that were looked at.
+        if !endpoint.is_some_and(Endpoint::is_flow)
+            && let Some(reason) = self.misaddressed(packet)
+        {
+            return self.cx.drop(reason);
+        }
         if !meta.checksum_verified && !has_valid_checksum(packet) {
             return self.cx.drop(Drop::TcpChecksum); // RFC 9293 MUST-3
         }
-        // Borrowed where it was made: it is large enough for a copy to be seen in a profile.
-        let parsed = Segment::parse(packet.payload);
         let Ok(segment) = &parsed else {
             return self.cx.drop(Drop::BadTcp);
         };
         self.cx.stats.segments_in += 1;
-        let flow = Flow::new(packet.dst, packet.src, segment.dst_port, segment.src_port);
-        let endpoint = self.lookup(Protocol::Tcp, &flow);
         self.trace_received(&flow, segment, endpoint);
         match endpoint {
             Some(Endpoint::Connection(index)) => self.deliver_to_connection(index, segment, meta),

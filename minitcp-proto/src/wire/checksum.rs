@@ -35,6 +35,13 @@ impl Sum {
         lanes.finish(rest)
     }
 
+    /// The sum over `words` as they stand in a header: most significant octet first.
+    #[inline]
+    pub(super) fn of_words<const N: usize>(words: [u32; N]) -> Self {
+        // Fewer than 2³² of them: no carry is lost.
+        Self { words: words.iter().map(|word| u64::from(word.to_be())).sum(), is_odd: false }
+    }
+
     /// Word by word: what the lanes of [`of`](Self::of) cost to add up is more than they save here.
     #[inline]
     fn of_short(bytes: &[u8]) -> Self {
@@ -164,18 +171,14 @@ const fn end_around(a: u64, b: u64) -> u64 {
     sum.wrapping_add(carry as u64)
 }
 
-/// The one's-complement sum of the four 16-bit words of `sum`.
+/// The one's-complement sum of the four 16-bit words of `sum`. Added to its other half, a word holds
+/// in its upper half the sum of both, with the carry that came out of the lower one.
 #[inline]
+#[allow(clippy::cast_possible_truncation)] // The upper half fits.
 const fn fold(sum: u64) -> u16 {
-    let sum = (sum & LOW_32) + (sum >> 32);
-    let sum = (sum & LOW_16) + (sum >> 16 & LOW_16) + (sum >> 32);
-    let sum = (sum & LOW_16) + (sum >> 16);
-    let [.., high, low] = sum.to_be_bytes();
-    u16::from_be_bytes([high, low])
+    let sum = (sum.wrapping_add(sum.rotate_right(32)) >> 32) as u32;
+    (sum.wrapping_add(sum.rotate_right(16)) >> 16) as u16
 }
-
-const LOW_16: u64 = 0xffff;
-const LOW_32: u64 = 0xffff_ffff;
 
 #[cfg(test)]
 mod tests {

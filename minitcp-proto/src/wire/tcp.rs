@@ -158,11 +158,10 @@ impl<'a> Segment<'a> {
                 | u32::from(self.window),
             u32::from(self.urgent),
         ];
-        let mut sum = Sum::ZERO;
         for (octets, word) in fixed.as_chunks_mut().0.iter_mut().zip(words) {
             *octets = word.to_be_bytes();
-            sum.add_u32(word);
         }
+        let mut sum = Sum::of_words(words);
         if header_len > HEADER_LEN {
             sum.add(rest.get(..header_len - HEADER_LEN)?);
         }
