@@ -21,9 +21,7 @@ impl<O: Observer> Stack<'_, O> {
         // Borrowed where it was made: it is large enough for a copy to be seen in a profile.
         let parsed = Segment::parse(packet.payload);
         let flow = match &parsed {
-            Ok(segment) => {
-                Flow::new(packet.dst, packet.src, segment.dst_port, segment.src_port)
-            }
+            Ok(segment) => Flow::new(packet.dst, packet.src, segment.dst_port, segment.src_port),
             Err(_) => Flow::new(packet.dst, packet.src, 0, 0),
         };
         let endpoint = self.lookup(Protocol::Tcp, &flow);

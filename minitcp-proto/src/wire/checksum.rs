@@ -171,8 +171,8 @@ const fn end_around(a: u64, b: u64) -> u64 {
     sum.wrapping_add(carry as u64)
 }
 
-/// The one's-complement sum of the four 16-bit words of `sum`. Added to its other half, a word holds
-/// in its upper half the sum of both, with the carry that came out of the lower one.
+/// The one's-complement sum of the four 16-bit words of `sum`. Added to its other half, a word has
+/// the sum of both in its upper half, with the carry that came out of the lower one.
 #[inline]
 #[allow(clippy::cast_possible_truncation)] // The upper half fits.
 const fn fold(sum: u64) -> u16 {
