@@ -77,6 +77,8 @@ pub struct Stack<'m, O: Observer = ()> {
     udp_connected: u32,
     mail: Mail<'m>,
     demux: Demux<'m>,
+    /// The connection that the last segment was for: often the next is for it, too.
+    latest: u32,
     schedule: Schedule<'m>,
     /// ICMP errors, a thousand a second (RFC 4443 §2.4 (f), RFC 1812 §4.3.2.8).
     icmp_errors: RateLimit,
@@ -135,6 +137,7 @@ impl<'m, O: Observer> Stack<'m, O> {
             udp_connected: 0,
             mail: Mail::new(memory.datagrams, memory.datagram_links),
             demux: Demux::new(memory.demux),
+            latest: 0,
             icmp_errors: RateLimit::per_second(1000),
             header: [0; output::MAX_HEADER],
             in_transit: None,

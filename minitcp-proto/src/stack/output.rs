@@ -314,7 +314,7 @@ fn emit(
         flags: outgoing.flags,
         window: outgoing.window,
         urgent: 0,
-        options: outgoing.options,
+        options: outgoing.options(),
         payload: &[],
     };
     let start = ip::header_len(flow.local);

@@ -20,11 +20,12 @@ impl<O: Observer> Stack<'_, O> {
 
     #[inline]
     fn place(&mut self, index: u32) {
-        let Some(tcb) = self.connections.at(index) else { return };
+        let Some(mut tcb) = self.connections.at_mut(index) else { return };
         if tcb.attached && matches!(tcb.state(), State::Closed | State::TimeWait) {
             self.leave(index);
+            let Some(left) = self.connections.at_mut(index) else { return };
+            tcb = left;
         }
-        let Some(tcb) = self.connections.at_mut(index) else { return };
         let owner = Owner::Connection(index);
         if tcb.attached {
             self.schedule.set_timer(owner, tcb.timers.earliest());

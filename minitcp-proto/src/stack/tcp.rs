@@ -5,7 +5,7 @@ use crate::options::Service;
 use crate::secret::Flow;
 use crate::seq::SeqNum;
 use crate::stack::Stack;
-use crate::stack::demux::{Endpoint, Protocol};
+use crate::stack::demux::Endpoint;
 use crate::stack::input::RxMeta;
 use crate::stack::mail::Content;
 use crate::stack::settle::last_ack;
@@ -24,7 +24,7 @@ impl<O: Observer> Stack<'_, O> {
             Ok(segment) => Flow::new(packet.dst, packet.src, segment.dst_port, segment.src_port),
             Err(_) => Flow::new(packet.dst, packet.src, 0, 0),
         };
-        let endpoint = self.lookup(Protocol::Tcp, &flow);
+        let endpoint = self.lookup_flow(&flow);
         // A flow that is known began with addresses that were looked at.
         if !endpoint.is_some_and(Endpoint::is_flow)
             && let Some(reason) = self.misaddressed(packet)

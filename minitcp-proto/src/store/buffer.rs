@@ -68,6 +68,19 @@ impl Buffer {
         }
     }
 
+    /// Adds all of `data` at the end. Does nothing and returns false when there is no block with
+    /// room for it.
+    #[inline]
+    pub fn append_all(&mut self, pool: &mut Pool<'_>, data: &[u8]) -> bool {
+        if !self.reserve(pool, self.len().saturating_add(count(data.len()))) {
+            return false;
+        }
+        match &self.block {
+            Some(block) => self.ring.append(pool.bytes_mut(block), data) == data.len(),
+            None => data.is_empty(),
+        }
+    }
+
     /// Writes `data` at `offset`, which may lie beyond the bytes held, and holds no more than
     /// before: see [`extend`](Self::extend).
     ///

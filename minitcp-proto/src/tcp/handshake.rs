@@ -9,7 +9,7 @@ use crate::stats::Drop;
 use crate::store::slab::Key;
 use crate::tcp::context::Context;
 use crate::tcp::isn;
-use crate::tcp::output::Outgoing;
+use crate::tcp::output::{Outgoing, SynOptions};
 use crate::tcp::path::Path;
 use crate::tcp::receive::receiver::first_window;
 use crate::tcp::receive::window::{affordable, shift_for};
@@ -150,7 +150,7 @@ impl HalfOpen {
             ack: self.irs.plus(1),
             flags: Flags::SYN | Flags::ACK,
             window: u16::try_from(self.advertised).unwrap_or(u16::MAX),
-            options: Options { mss: Some(self.mss), window_scale: scale, ..Options::NONE },
+            options: Some(SynOptions { mss: self.mss, window_scale: scale }),
             ..Outgoing::EMPTY
         }
     }

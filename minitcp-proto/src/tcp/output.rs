@@ -28,7 +28,8 @@ pub(crate) struct Outgoing {
     pub(crate) ack: SeqNum,
     pub(crate) flags: Flags,
     pub(crate) window: u16,
-    pub(crate) options: Options,
+    /// Only a SYN has any.
+    pub(crate) options: Option<SynOptions>,
     /// Where the payload starts in the send buffer.
     pub(crate) offset: u32,
     /// Octets of payload.
@@ -37,13 +38,31 @@ pub(crate) struct Outgoing {
     pub(crate) segment_size: Option<NonZeroU16>,
 }
 
+/// What a SYN says besides the header.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SynOptions {
+    pub(crate) mss: u16,
+    pub(crate) window_scale: Option<u8>,
+}
+
 impl Outgoing {
+    /// The options as they are written.
+    #[inline]
+    pub(crate) fn options(&self) -> Options {
+        match self.options {
+            None => Options::NONE,
+            Some(SynOptions { mss, window_scale }) => {
+                Options { mss: Some(mss), window_scale, ..Options::NONE }
+            }
+        }
+    }
+
     pub(crate) const EMPTY: Self = Self {
         seq: SeqNum(0),
         ack: SeqNum(0),
         flags: Flags::empty(),
         window: 0,
-        options: Options::NONE,
+        options: None,
         offset: 0,
         len: 0,
         segment_size: None,
@@ -151,7 +170,7 @@ fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
         ack: if answering { tcb.receive.rcv_nxt } else { SeqNum(0) },
         flags: if answering { Flags::SYN | Flags::ACK } else { Flags::SYN },
         window: u16::try_from(tcb.receive.rcv_wnd()).unwrap_or(u16::MAX),
-        options: Options { mss: Some(tcb.local_mss()), window_scale: scale, ..Options::NONE },
+        options: Some(SynOptions { mss: tcb.local_mss(), window_scale: scale }),
         ..Outgoing::EMPTY
     };
     outgoing.count(tcb.flow(), tcb.state(), cx);
@@ -312,7 +331,7 @@ fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> O
         ack: rcv_nxt,
         flags,
         window,
-        options: Options::NONE,
+        options: None,
         offset: if text.len > 0 { offset } else { 0 },
         len: text.len,
         segment_size: if text.len > smss { NonZeroU16::new(tcb.send.smss) } else { None },

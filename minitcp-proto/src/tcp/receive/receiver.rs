@@ -124,6 +124,9 @@ impl Receiver {
         pool: &mut Pool<'_>,
         assemblies: &mut Slab<'_, Assembly>,
     ) -> Accepted {
+        if let Some(octets) = self.fits_next(seq, payload) {
+            return self.append(payload, octets, pool);
+        }
         let Some((start, payload)) = self.trim(seq, payload) else {
             return Accepted::Duplicate;
         };
@@ -145,12 +148,22 @@ impl Receiver {
         self.insert(start, payload, octets, pool, assemblies)
     }
 
-    /// The hot path: in order, and no holes.
+    /// Nearly always: what comes is what was to come next, there are no holes, and there is room
+    /// for all of it. Then so many octets.
+    #[inline]
+    fn fits_next(&self, seq: SeqNum, payload: &[u8]) -> Option<u32> {
+        let octets = u32::try_from(payload.len()).ok()?;
+        let room = self.rcv_wnd().min(self.promised.saturating_sub(self.buffer.len()));
+        let is_next = seq == self.rcv_nxt && self.assembler.is_empty() && self.fin_at.is_none();
+        (is_next && 0 < octets && octets <= room).then_some(octets)
+    }
+
+    /// In order, and no holes.
+    #[inline]
     fn append(&mut self, payload: &[u8], octets: u32, pool: &mut Pool<'_>) -> Accepted {
-        if !self.buffer.reserve(pool, self.buffer.len() + octets) {
+        if !self.buffer.append_all(pool, payload) {
             return Accepted::Refused(Drop::NoBuffer);
         }
-        self.buffer.append(pool, payload);
         self.rcv_nxt = self.rcv_nxt.plus(octets);
         Accepted::InOrder { octets, filled: false }
     }
