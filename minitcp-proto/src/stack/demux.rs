@@ -10,7 +10,6 @@ use crate::stack::bind::Binding;
 use crate::stack::listener::Listener;
 use crate::store::lent::Lent;
 use crate::store::table::{Bucket, Table};
-use crate::tcp::Tcb;
 
 /// What the table leads to: an index into the slab of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,22 +95,6 @@ pub(super) const fn wildcard(address: IpAddr) -> IpAddr {
 }
 
 impl<O: Observer> Stack<'_, O> {
-    /// Whoever has this flow in TCP.
-    #[inline]
-    pub(super) fn lookup_flow(&mut self, flow: &Flow) -> Option<Endpoint> {
-        let is_its = |tcb: &Tcb| tcb.attached && tcb.path.flow == *flow;
-        if self.connections.at(self.latest).is_some_and(is_its) {
-            let latest = Some(Endpoint::Connection(self.latest));
-            debug_assert_eq!(self.lookup(Protocol::Tcp, flow), latest);
-            return latest;
-        }
-        let found = self.lookup(Protocol::Tcp, flow);
-        if let Some(Endpoint::Connection(index)) = found {
-            self.latest = index;
-        }
-        found
-    }
-
     /// Whoever has exactly this key.
     #[inline]
     pub(super) fn lookup(&self, protocol: Protocol, flow: &Flow) -> Option<Endpoint> {

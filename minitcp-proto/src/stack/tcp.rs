@@ -1,11 +1,13 @@
 //! A TCP segment arrives: which of the four shapes takes it (RFC 9293 §3.10.7)?
 
+use core::net::IpAddr;
+
 use crate::observe::{Direction, Observer, Trace};
 use crate::options::Service;
 use crate::secret::Flow;
 use crate::seq::SeqNum;
 use crate::stack::Stack;
-use crate::stack::demux::Endpoint;
+use crate::stack::demux::{Endpoint, Protocol};
 use crate::stack::input::RxMeta;
 use crate::stack::mail::Content;
 use crate::stack::settle::last_ack;
@@ -20,33 +22,75 @@ impl<O: Observer> Stack<'_, O> {
     pub(super) fn handle_tcp(&mut self, packet: &IpPacket<'_>, meta: RxMeta) {
         // Borrowed where it was made: it is large enough for a copy to be seen in a profile.
         let parsed = Segment::parse(packet.payload);
-        let flow = match &parsed {
-            Ok(segment) => Flow::new(packet.dst, packet.src, segment.dst_port, segment.src_port),
-            Err(_) => Flow::new(packet.dst, packet.src, 0, 0),
+        let Ok(segment) = &parsed else {
+            let reason = self.unacceptable(packet, meta).unwrap_or(Drop::BadTcp);
+            return self.cx.drop(reason);
         };
-        let endpoint = self.lookup_flow(&flow);
+        if self.is_for_latest(packet, segment) {
+            let endpoint = Some(Endpoint::Connection(self.latest));
+            if let Some(reason) = self.corrupted(packet, meta) {
+                return self.cx.drop(reason);
+            }
+            self.count_received(packet, segment, endpoint);
+            return self.deliver_to_connection(self.latest, segment, meta);
+        }
+        self.find_and_deliver(packet, segment, meta);
+    }
+
+    fn find_and_deliver(&mut self, packet: &IpPacket<'_>, segment: &Segment<'_>, meta: RxMeta) {
+        let flow = flow_of(packet, segment);
+        let endpoint = self.lookup(Protocol::Tcp, &flow);
         // A flow that is known began with addresses that were looked at.
-        if !endpoint.is_some_and(Endpoint::is_flow)
-            && let Some(reason) = self.misaddressed(packet)
-        {
+        let reason = if endpoint.is_some_and(Endpoint::is_flow) {
+            self.corrupted(packet, meta)
+        } else {
+            self.unacceptable(packet, meta)
+        };
+        if let Some(reason) = reason {
             return self.cx.drop(reason);
         }
-        if !meta.checksum_verified && !has_valid_checksum(packet) {
-            return self.cx.drop(Drop::TcpChecksum); // RFC 9293 MUST-3
-        }
-        let Ok(segment) = &parsed else {
-            return self.cx.drop(Drop::BadTcp);
-        };
-        self.cx.stats.segments_in += 1;
-        self.trace_received(&flow, segment, endpoint);
+        self.count_received(packet, segment, endpoint);
         match endpoint {
-            Some(Endpoint::Connection(index)) => self.deliver_to_connection(index, segment, meta),
+            Some(Endpoint::Connection(index)) => {
+                self.latest = index;
+                self.deliver_to_connection(index, segment, meta);
+            }
             Some(Endpoint::HalfOpen(index)) => self.deliver_to_half_open(index, segment, meta),
             Some(Endpoint::TimeWait(index)) => self.deliver_to_time_wait(index, segment),
             Some(Endpoint::Listener(_) | Endpoint::Udp(_)) | None => {
                 self.deliver_to_listener(&flow, segment, None);
             }
         }
+    }
+
+    /// The segment is for the connection that the last one was for, as often in a burst. Looked
+    /// at field by field: a flow put together in memory would have to get there first.
+    #[inline]
+    fn is_for_latest(&self, packet: &IpPacket<'_>, segment: &Segment<'_>) -> bool {
+        let Some(tcb) = self.connections.at(self.latest) else { return false };
+        let Flow { local, remote, local_port, remote_port } = &tcb.path.flow;
+        let same_hosts = match (local, packet.dst, remote, packet.src) {
+            (IpAddr::V4(local), IpAddr::V4(dst), IpAddr::V4(remote), IpAddr::V4(src)) => {
+                *local == dst && *remote == src
+            }
+            (IpAddr::V6(local), IpAddr::V6(dst), IpAddr::V6(remote), IpAddr::V6(src)) => {
+                *local == dst && *remote == src
+            }
+            _ => false,
+        };
+        let same_ports = (*local_port, *remote_port) == (segment.dst_port, segment.src_port);
+        tcb.attached && same_ports && same_hosts
+    }
+
+    /// Why it is dropped, whatever its header says.
+    fn unacceptable(&self, packet: &IpPacket<'_>, meta: RxMeta) -> Option<Drop> {
+        self.misaddressed(packet).or_else(|| self.corrupted(packet, meta))
+    }
+
+    /// RFC 9293 MUST-3.
+    fn corrupted(&self, packet: &IpPacket<'_>, meta: RxMeta) -> Option<Drop> {
+        let is_intact = meta.checksum_verified || has_valid_checksum(packet);
+        (!is_intact).then_some(Drop::TcpChecksum)
     }
 
     pub(super) fn deliver_to_connection(
@@ -56,10 +100,10 @@ impl<O: Observer> Stack<'_, O> {
         meta: RxMeta,
     ) {
         let Some(tcb) = self.connections.at_mut(index) else { return };
-        let (flow, service) = (tcb.flow(), tcb.settings.service);
         let payload = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
         let segment_size = meta.segment_size.map_or(payload, |size| u32::from(size.get()));
         if let Some(reset) = handle_segment(tcb, segment, segment_size, &mut self.cx) {
+            let (flow, service) = (tcb.flow(), tcb.settings.service);
             self.send_reset(flow, service, reset);
         }
         self.settle(index);
@@ -138,10 +182,17 @@ impl<O: Observer> Stack<'_, O> {
         queued
     }
 
-    fn trace_received(&mut self, flow: &Flow, segment: &Segment<'_>, endpoint: Option<Endpoint>) {
+    fn count_received(
+        &mut self,
+        packet: &IpPacket<'_>,
+        segment: &Segment<'_>,
+        endpoint: Option<Endpoint>,
+    ) {
+        self.cx.stats.segments_in += 1;
         if !O::ENABLED {
             return;
         }
+        let flow = flow_of(packet, segment);
         let state = match endpoint {
             Some(Endpoint::Connection(index)) => {
                 self.connections.at(index).map_or(State::Closed, |tcb| tcb.state())
@@ -149,12 +200,12 @@ impl<O: Observer> Stack<'_, O> {
             Some(Endpoint::HalfOpen(_)) => State::SynRcvd,
             Some(Endpoint::TimeWait(_)) => State::TimeWait,
             Some(Endpoint::Listener(_) | Endpoint::Udp(_)) | None => {
-                if self.find_listener(flow).is_some() { State::Listen } else { State::Closed }
+                if self.find_listener(&flow).is_some() { State::Listen } else { State::Closed }
             }
         };
         self.cx.trace(|| Trace::Tcp {
             direction: Direction::Received,
-            flow: *flow,
+            flow,
             flags: segment.flags,
             seq: segment.seq,
             ack: segment.ack,
@@ -163,6 +214,10 @@ impl<O: Observer> Stack<'_, O> {
             state,
         });
     }
+}
+
+fn flow_of(packet: &IpPacket<'_>, segment: &Segment<'_>) -> Flow {
+    Flow::new(packet.dst, packet.src, segment.dst_port, segment.src_port)
 }
 
 fn has_valid_checksum(packet: &IpPacket<'_>) -> bool {

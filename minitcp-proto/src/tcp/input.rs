@@ -144,17 +144,19 @@ fn check_sequence<O: Observer>(
     cx: &mut Context<'_, O>,
 ) -> Result<(), Stop> {
     let (rcv_nxt, rcv_wnd) = (tcb.receive.rcv_nxt, tcb.receive.rcv_wnd());
+    if segment.seq == rcv_nxt {
+        return Ok(()); // As nearly always.
+    }
     if completes_simultaneous_open(tcb, segment) {
         tcb.receive.ack.require_now();
         return Ok(());
     }
     let len = segment.seq_len();
     let acceptable = match (len, rcv_wnd) {
-        (0, 0) => segment.seq == rcv_nxt,
-        (0, _) => segment.seq.in_window(rcv_nxt, rcv_wnd),
         // MUST-66: with a shut window the ACK, RST and URG of the next segment still count; its
         // text is cut off later.
-        (_, 0) => segment.seq == rcv_nxt,
+        (_, 0) => false,
+        (0, _) => segment.seq.in_window(rcv_nxt, rcv_wnd),
         (_, _) => {
             segment.seq.in_window(rcv_nxt, rcv_wnd)
                 || segment.end().minus(1).in_window(rcv_nxt, rcv_wnd)

@@ -143,7 +143,7 @@ impl<'a> Segment<'a> {
 
     /// Also returns the sum over what it wrote. That of the fixed part is made from the fields: to
     /// load octets that were just stored in pieces has to wait for the stores.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn emit_summed(&self, out: &mut [u8]) -> Option<(usize, Sum)> {
         let (fixed, rest) = out.split_first_chunk_mut::<HEADER_LEN>()?;
         let header_len = HEADER_LEN + self.options.emit(rest)?;
