@@ -17,7 +17,7 @@ use crate::wire::checksum::{Sum, pseudo_header};
 use crate::wire::icmp;
 use crate::wire::ip::{self, IpHeader, protocol};
 use crate::wire::segments::Segments;
-use crate::wire::tcp::{self, Flags, Segment};
+use crate::wire::tcp::{self, FixedHeader, Flags, Segment};
 use crate::wire::udp;
 
 /// An IPv6 header and a TCP header with all options.
@@ -306,7 +306,15 @@ fn emit(
     outgoing: &Outgoing,
     payload: (&[u8], &[u8]),
 ) -> Option<usize> {
-    let segment = Segment {
+    let start = ip::header_len(flow.local);
+    let (ip_part, transport) = out.split_at_mut_checked(start)?;
+    let (fixed, rest) = transport.split_first_chunk_mut()?;
+    let options_len = match outgoing.options {
+        None => 0, // As nearly always.
+        Some(options) => options.expand().emit(rest)?,
+    };
+    let header_len = tcp::HEADER_LEN + options_len;
+    let header = FixedHeader {
         src_port: flow.local_port,
         dst_port: flow.remote_port,
         seq: outgoing.seq,
@@ -314,19 +322,17 @@ fn emit(
         flags: outgoing.flags,
         window: outgoing.window,
         urgent: 0,
-        options: outgoing.options(),
-        payload: &[],
     };
-    let start = ip::header_len(flow.local);
-    let (header_len, header_sum) = segment.emit_summed(out.get_mut(start..)?)?;
+    let header_sum = header.emit(fixed, header_len);
     let total = header_len + payload.0.len() + payload.1.len();
-    ip_header(config, (flow, service), protocol::TCP, total).emit(out)?;
+    ip_header(config, (flow, service), protocol::TCP, total).emit(ip_part)?;
     let mut sum = pseudo_header;
     sum.add_u32(u32::try_from(total).ok()?);
     let field = if config.offload.contains(Offload::CHECKSUM) {
         sum.folded()
     } else {
         sum = sum.combine(header_sum);
+        sum.add(rest.get(..options_len)?);
         sum.add(payload.0);
         sum.add(payload.1);
         sum.finish()

@@ -45,18 +45,14 @@ pub(crate) struct SynOptions {
     pub(crate) window_scale: Option<u8>,
 }
 
-impl Outgoing {
-    /// The options as they are written.
-    #[inline]
-    pub(crate) fn options(&self) -> Options {
-        match self.options {
-            None => Options::NONE,
-            Some(SynOptions { mss, window_scale }) => {
-                Options { mss: Some(mss), window_scale, ..Options::NONE }
-            }
-        }
+impl SynOptions {
+    pub(crate) const fn expand(self) -> Options {
+        let Self { mss, window_scale } = self;
+        Options { mss: Some(mss), window_scale, ..Options::NONE }
     }
+}
 
+impl Outgoing {
     pub(crate) const EMPTY: Self = Self {
         seq: SeqNum(0),
         ack: SeqNum(0),

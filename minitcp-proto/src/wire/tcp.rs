@@ -138,17 +138,34 @@ impl<'a> Segment<'a> {
     /// `out` is too short. The checksum field, at [`CHECKSUM_OFFSET`], is left zero.
     #[inline]
     pub fn emit_header(&self, out: &mut [u8]) -> Option<usize> {
-        self.emit_summed(out).map(|(len, _)| len)
-    }
-
-    /// Also returns the sum over what it wrote. That of the fixed part is made from the fields: to
-    /// load octets that were just stored in pieces has to wait for the stores.
-    #[inline(always)]
-    pub(crate) fn emit_summed(&self, out: &mut [u8]) -> Option<(usize, Sum)> {
-        let (fixed, rest) = out.split_first_chunk_mut::<HEADER_LEN>()?;
+        let (fixed, rest) = out.split_first_chunk_mut()?;
         let header_len = HEADER_LEN + self.options.emit(rest)?;
-        // Four-octet words in the four high bits; at most 60 octets, so it fits.
-        let data_offset = u32::try_from(header_len / 4).ok()? << 28;
+        let Self { src_port, dst_port, seq, ack, flags, window, urgent, .. } = *self;
+        FixedHeader { src_port, dst_port, seq, ack, flags, window, urgent }.emit(fixed, header_len);
+        Some(header_len)
+    }
+}
+
+/// The part of a header that is always there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FixedHeader {
+    pub(crate) src_port: u16,
+    pub(crate) dst_port: u16,
+    pub(crate) seq: SeqNum,
+    pub(crate) ack: SeqNum,
+    pub(crate) flags: Flags,
+    pub(crate) window: u16,
+    pub(crate) urgent: u16,
+}
+
+impl FixedHeader {
+    /// Writes it as the beginning of a header of `header_len` octets, at most 60, and returns the
+    /// sum over it. That is made from the fields: to load octets that were just stored in pieces
+    /// has to wait for the stores.
+    #[inline]
+    pub(crate) fn emit(&self, out: &mut [u8; HEADER_LEN], header_len: usize) -> Sum {
+        // Four-octet words in the four high bits.
+        let data_offset = u32::try_from(header_len / 4).unwrap_or(0) << 28;
         let words = [
             u32::from(self.src_port) << 16 | u32::from(self.dst_port),
             self.seq.0,
@@ -158,14 +175,10 @@ impl<'a> Segment<'a> {
                 | u32::from(self.window),
             u32::from(self.urgent),
         ];
-        for (octets, word) in fixed.as_chunks_mut().0.iter_mut().zip(words) {
+        for (octets, word) in out.as_chunks_mut().0.iter_mut().zip(words) {
             *octets = word.to_be_bytes();
         }
-        let mut sum = Sum::of_words(words);
-        if header_len > HEADER_LEN {
-            sum.add(rest.get(..header_len - HEADER_LEN)?);
-        }
-        Some((header_len, sum))
+        Sum::of_words(words)
     }
 }
 
