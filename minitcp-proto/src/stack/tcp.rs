@@ -28,14 +28,15 @@ impl<O: Observer> Stack<'_, O> {
         };
         self.cx.stats.segments_in += 1;
         let flow = Flow::new(packet.dst, packet.src, segment.dst_port, segment.src_port);
-        let endpoint = self.lookup(Protocol::Tcp, &flow);
+        let hash = self.hash_of(&flow);
+        let endpoint = self.lookup(Protocol::Tcp, &flow, hash);
         self.trace_received(&flow, segment, endpoint);
         match endpoint {
             Some(Endpoint::Connection(index)) => self.deliver_to_connection(index, segment, meta),
             Some(Endpoint::HalfOpen(index)) => self.deliver_to_half_open(index, segment, meta),
             Some(Endpoint::TimeWait(index)) => self.deliver_to_time_wait(index, segment),
             Some(Endpoint::Listener(_) | Endpoint::Udp(_)) | None => {
-                self.deliver_to_listener(&flow, segment, None);
+                self.deliver_to_listener((&flow, hash), segment, None);
             }
         }
     }
@@ -57,7 +58,12 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     /// RFC 9293 §3.10.7.2 where somebody listens, §3.10.7.1 where nobody does.
-    fn deliver_to_listener(&mut self, flow: &Flow, segment: &Segment<'_>, beyond: Option<SeqNum>) {
+    fn deliver_to_listener(
+        &mut self,
+        (flow, hash): (&Flow, u32),
+        segment: &Segment<'_>,
+        beyond: Option<SeqNum>,
+    ) {
         let listener = self.find_listener(flow).and_then(|index| self.listeners.key_at(index));
         let Some(listener) = listener else {
             self.cx.drop(Drop::NoConnection);
@@ -70,7 +76,7 @@ impl<O: Observer> Stack<'_, O> {
             self.cx.drop(Drop::NoConnection);
             self.refuse(*flow, segment);
         } else if segment.flags.contains(Flags::SYN) {
-            self.open_half(*flow, listener, segment, beyond);
+            self.open_half((*flow, hash), listener, segment, beyond);
         } else {
             self.cx.drop(Drop::BadFlags);
         }
@@ -78,12 +84,12 @@ impl<O: Observer> Stack<'_, O> {
 
     fn deliver_to_time_wait(&mut self, index: u32, segment: &Segment<'_>) {
         let Some(remnant) = self.time_wait.at(index) else { return };
-        let (flow, snd_nxt, last_ack) = (remnant.flow, remnant.snd_nxt, last_ack(remnant));
-        let service = remnant.service;
+        let (flow, hash, service) = (remnant.flow, remnant.hash, remnant.service);
+        let (snd_nxt, last_ack) = (remnant.snd_nxt, last_ack(remnant));
         match remnant.on_segment(segment) {
             time_wait::Outcome::Reopen if self.find_listener(&flow).is_some() => {
                 self.forget_time_wait(index);
-                self.deliver_to_listener(&flow, segment, Some(snd_nxt));
+                self.deliver_to_listener((&flow, hash), segment, Some(snd_nxt));
             }
             time_wait::Outcome::AckAndRestart => {
                 self.restart_time_wait(index);
