@@ -70,9 +70,18 @@ impl Secrets {
     }
 
     /// The demux hash of a flow or of a port: keyed, so that nobody outside can make collisions.
+    ///
+    /// `flow.local` does not count. A host has few addresses, so few flows collide by that; and all
+    /// sockets bound to a port are found by one hash, whether to one address or to any.
     #[inline]
-    pub(crate) fn demux_hash(&self, flow: &Flow) -> u64 {
-        hash_flow(self.demux, flow)
+    pub(crate) fn demux_hash(&self, flow: &Flow) -> u32 {
+        let ports = ports(flow);
+        low_half(match flow.remote {
+            IpAddr::V4(remote) => {
+                hash_word(self.demux, u64::from(u32::from(remote)) | u64::from(ports) << 32)
+            }
+            IpAddr::V6(remote) => hash_words(self.demux, u128::from(remote), ports),
+        })
     }
 
     /// F(localip, localport, remoteip, remoteport, secretkey) of RFC 9293 §3.4.1.
@@ -129,7 +138,7 @@ impl Flow {
 /// to get there.
 #[inline(always)]
 fn hash_flow<H: Hasher>(hasher: H, flow: &Flow) -> u64 {
-    let ports = (u32::from(flow.local_port) << 16) | u32::from(flow.remote_port);
+    let ports = ports(flow);
     match (flow.local, flow.remote) {
         // One word in place of two: the octets are the same, and there is less to put together.
         (IpAddr::V4(local), IpAddr::V4(remote)) => {
@@ -138,6 +147,24 @@ fn hash_flow<H: Hasher>(hasher: H, flow: &Flow) -> u64 {
         }
         (local, remote) => hash_other(hasher, (local, remote), ports),
     }
+}
+
+#[inline]
+const fn ports(flow: &Flow) -> u32 {
+    ((flow.local_port as u32) << 16) | flow.remote_port as u32
+}
+
+#[inline(never)]
+fn hash_word(mut hasher: SipHasher13, word: u64) -> u64 {
+    hasher.write_u64(word);
+    hasher.finish()
+}
+
+#[inline(never)]
+fn hash_words(mut hasher: SipHasher13, words: u128, ports: u32) -> u64 {
+    hasher.write_u128(words);
+    hasher.write_u32(ports);
+    hasher.finish()
 }
 
 #[inline(never)]

@@ -22,7 +22,7 @@ impl<O: Observer> Stack<'_, O> {
     /// A SYN for `listener`: remember it, and answer with SYN,ACK.
     pub(super) fn open_half(
         &mut self,
-        flow: Flow,
+        (flow, hash): (Flow, u32),
         listener: Key,
         syn: &Segment<'_>,
         beyond: Option<SeqNum>,
@@ -39,10 +39,10 @@ impl<O: Observer> Stack<'_, O> {
         if self.half_open.is_full() && !self.evict_half_open() {
             return self.cx.drop(Drop::NoSlot);
         }
-        let half_open = HalfOpen::new(flow, (listener, &options), syn, beyond, &self.cx);
+        let half_open = HalfOpen::new((flow, hash), (listener, &options), syn, beyond, &self.cx);
         let Ok(key) = self.half_open.insert(half_open) else { return };
         self.half_open_order.push_back(&mut self.half_open_links, key.index);
-        self.demux_insert(&flow, Endpoint::HalfOpen(key.index));
+        self.demux_insert(hash, Endpoint::HalfOpen(key.index));
         if let Some(to) = State::Listen.next(Cause::ReceiveSyn) {
             self.cx.trace(|| Trace::State { flow, from: State::Listen, to });
         }
@@ -85,7 +85,7 @@ impl<O: Observer> Stack<'_, O> {
     /// the peer's next segment tries again.
     fn complete_half_open(&mut self, index: u32, segment: &Segment<'_>, meta: RxMeta) {
         let Some(half_open) = self.half_open.at(index) else { return };
-        let (flow, listener) = (half_open.flow, half_open.listener);
+        let (flow, hash, listener) = (half_open.flow, half_open.hash, half_open.listener);
         let Some(opener) = self.listeners.get(listener) else {
             self.cx.drop(Drop::NoConnection);
             self.forget_half_open(index, Cause::Abort);
@@ -105,7 +105,7 @@ impl<O: Observer> Stack<'_, O> {
         let Ok(key) = self.connections.insert(tcb) else {
             return self.cx.drop(Drop::NoSlot);
         };
-        self.demux_replace(&flow, Endpoint::HalfOpen(index), Endpoint::Connection(key.index));
+        self.demux_replace(hash, Endpoint::HalfOpen(index), Endpoint::Connection(key.index));
         self.discard_half_open(index);
         self.cx.stats.passive_opens += 1;
         if let Some(listener) = self.listeners.get_mut(listener) {
@@ -145,8 +145,9 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     fn forget_half_open(&mut self, index: u32, cause: Cause) {
-        let Some(flow) = self.half_open.at(index).map(|half_open| half_open.flow) else { return };
-        self.demux_remove(&flow, Endpoint::HalfOpen(index));
+        let Some(half_open) = self.half_open.at(index) else { return };
+        let (flow, hash) = (half_open.flow, half_open.hash);
+        self.demux_remove(hash, Endpoint::HalfOpen(index));
         self.discard_half_open(index);
         if let Some(to) = State::SynRcvd.next(cause) {
             self.cx.trace(|| Trace::State { flow, from: State::SynRcvd, to });

@@ -126,7 +126,8 @@ impl<O: Observer> Stack<'_, O> {
         }
         // A connected UDP socket is found under another key, until it lets go of its peer.
         let (address, port) = (binding.flow.local, binding.flow.local_port);
-        let is_taken = self.lookup(protocol, &binding.flow).is_some()
+        let hash = self.hash_of(&binding.flow);
+        let is_taken = self.lookup(protocol, &binding.flow, hash).is_some()
             || protocol == Protocol::Udp
                 && self.udp.iter().any(|(_, socket)| {
                     socket.bound == address && socket.binding.flow.local_port == port
@@ -177,7 +178,7 @@ impl<O: Observer> Stack<'_, O> {
         });
         let port = self.ephemeral_port(&binding.flow, |_, port| {
             let (word, bit) = place(port);
-            taken.get(word).is_some_and(|word| word & bit == 0)
+            taken.get(word).is_some_and(|word| word & bit == 0).then_some(port)
         });
         let flow = bound_flow(address, port.ok_or(BindError::NoPort)?);
         Ok(Binding { flow, ..binding })

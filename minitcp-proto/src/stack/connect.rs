@@ -83,26 +83,30 @@ impl<O: Observer> Stack<'_, O> {
         Ok(id)
     }
 
-    fn open(&mut self, flow: Flow, options: &TcpOptions) -> Result<ConnectionId, ConnectError> {
+    fn open(
+        &mut self,
+        (flow, hash): (Flow, u32),
+        options: &TcpOptions,
+    ) -> Result<ConnectionId, ConnectError> {
         let iss = isn::initial(&self.cx.secrets, &flow, self.cx.now);
         if self.connections.is_full() {
             return Err(ConnectError::NoSlot);
         }
-        let path = Path::new(flow, self.cx.config.mtu());
+        let path = Path::new(flow, hash, self.cx.config.mtu());
         let tcb = Tcb::connect(path, iss, &options.nearest(), &mut self.cx);
         let key = self.connections.insert(tcb).map_err(|_| ConnectError::NoSlot)?;
-        self.demux_insert(&flow, Endpoint::Connection(key.index));
+        self.demux_insert(hash, Endpoint::Connection(key.index));
         self.cx.stats.active_opens += 1;
         self.settle(key.index);
         Ok(ConnectionId(key))
     }
 
-    /// The four-tuple of a new connection.
+    /// The four-tuple of a new connection, and its hash.
     fn flow_towards(
         &mut self,
         remote: SocketAddr,
         local: Option<SocketAddr>,
-    ) -> Result<Flow, ConnectError> {
+    ) -> Result<(Flow, u32), ConnectError> {
         // RFC 9293 MUST-46.
         let config = &self.cx.config;
         let is_peer = config.is_unicast(remote.ip()) && !config.owns(remote.ip());
@@ -123,19 +127,22 @@ impl<O: Observer> Stack<'_, O> {
             local_port,
             remote_port: remote.port(),
         };
-        let is_free = |stack: &Self, port| {
-            stack.lookup(Protocol::Tcp, &flow(port)).is_none()
-                && stack.lookup_bound(Protocol::Tcp, address, port).is_none()
+        let unused = |stack: &Self, port| {
+            let flow = flow(port);
+            let hash = stack.hash_of(&flow);
+            stack.lookup(Protocol::Tcp, &flow, hash).is_none().then_some((flow, hash))
+        };
+        let free = |stack: &Self, port| {
+            unused(stack, port)
+                .filter(|_| stack.lookup_bound(Protocol::Tcp, address, port).is_none())
         };
         match local.map_or(0, |local| local.port()) {
             0 => {
                 let key = Flow { local: wildcard(address), ..flow(0) };
-                let port = self.ephemeral_port(&key, is_free).ok_or(ConnectError::NoPort)?;
-                Ok(flow(port))
+                self.ephemeral_port(&key, free).ok_or(ConnectError::NoPort)
             }
             // MUST-42: a listener on the port is no obstacle to a chosen four-tuple.
-            port if self.lookup(Protocol::Tcp, &flow(port)).is_some() => Err(ConnectError::InUse),
-            port => Ok(flow(port)),
+            port => unused(self, port).ok_or(ConnectError::InUse),
         }
     }
 }

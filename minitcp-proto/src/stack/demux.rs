@@ -95,10 +95,16 @@ pub(super) const fn wildcard(address: IpAddr) -> IpAddr {
 }
 
 impl<O: Observer> Stack<'_, O> {
-    /// Whoever has exactly this key.
+    /// What the table finds `flow` by. Whoever has the flow keeps it, so that it is worked out
+    /// once for each packet.
     #[inline]
-    pub(super) fn lookup(&self, protocol: Protocol, flow: &Flow) -> Option<Endpoint> {
-        let hash = self.cx.secrets.demux_hash(flow);
+    pub(super) fn hash_of(&self, flow: &Flow) -> u32 {
+        self.cx.secrets.demux_hash(flow)
+    }
+
+    /// Whoever has exactly this key, whose hash is `hash`.
+    #[inline]
+    pub(super) fn lookup(&self, protocol: Protocol, flow: &Flow, hash: u32) -> Option<Endpoint> {
         let found = self.demux.0.find(hash, |value| {
             let endpoint = Endpoint::unpack(value);
             let is_udp = matches!(endpoint, Endpoint::Udp(_));
@@ -115,8 +121,9 @@ impl<O: Observer> Stack<'_, O> {
         local: IpAddr,
         port: u16,
     ) -> Option<Endpoint> {
-        self.lookup(protocol, &bound_flow(local, port))
-            .or_else(|| self.lookup(protocol, &bound_flow(wildcard(local), port)))
+        let (specific, any) = (bound_flow(local, port), bound_flow(wildcard(local), port));
+        let hash = self.hash_of(&any); // Of both: only the remote end and the port count.
+        self.lookup(protocol, &specific, hash).or_else(|| self.lookup(protocol, &any, hash))
     }
 
     /// The listener that takes a SYN of `flow`, if any: as [`lookup_bound`](Self::lookup_bound),
@@ -138,7 +145,7 @@ impl<O: Observer> Stack<'_, O> {
     pub(super) fn find_udp(&self, flow: &Flow) -> Option<u32> {
         let is_udp = |endpoint| matches!(endpoint, Endpoint::Udp(_));
         if self.udp_connected > 0
-            && let Some(connected) = self.pick(flow, flow, is_udp)
+            && let Some(connected) = self.pick((flow, self.hash_of(flow)), flow, is_udp)
         {
             return Some(connected.index());
         }
@@ -148,14 +155,19 @@ impl<O: Observer> Stack<'_, O> {
     fn find_bound(&self, flow: &Flow, fits: impl Fn(Endpoint) -> bool) -> Option<Endpoint> {
         let specific = bound_flow(flow.local, flow.local_port);
         let any = bound_flow(wildcard(flow.local), flow.local_port);
-        self.pick(&specific, flow, &fits).or_else(|| self.pick(&any, flow, &fits))
+        let hash = self.hash_of(&any); // Of both, as above.
+        self.pick((&specific, hash), flow, &fits).or_else(|| self.pick((&any, hash), flow, &fits))
     }
 
     /// One of those with this key: the only one, or where several share a port with
     /// `SO_REUSEPORT`, one that the keyed hash of the four-tuple chooses, so that a flow stays
     /// where it is and nobody outside can choose for it.
-    fn pick(&self, key: &Flow, flow: &Flow, fits: impl Fn(Endpoint) -> bool) -> Option<Endpoint> {
-        let hash = self.cx.secrets.demux_hash(key);
+    fn pick(
+        &self,
+        (key, hash): (&Flow, u32),
+        flow: &Flow,
+        fits: impl Fn(Endpoint) -> bool,
+    ) -> Option<Endpoint> {
         let is_match = |value| {
             let endpoint = Endpoint::unpack(value);
             fits(endpoint) && self.has_key(endpoint, key)
@@ -164,15 +176,15 @@ impl<O: Observer> Stack<'_, O> {
         if !self.shares_port(first) {
             return Some(first);
         }
-        let mut count = 0_u64;
+        let mut count = 0;
         self.demux.0.find(hash, |value| {
-            count += u64::from(is_match(value));
+            count += u32::from(is_match(value));
             false
         });
-        let mut skip = (self.cx.secrets.demux_hash(flow) >> 32) % count.max(1);
+        let mut skip = self.hash_of(flow) % count.max(1);
         let chosen = self.demux.0.find(hash, |value| {
             let found = is_match(value) && skip == 0;
-            skip -= u64::from(skip > 0 && is_match(value));
+            skip -= u32::from(skip > 0 && is_match(value));
             found
         });
         chosen.map(Endpoint::unpack)
@@ -206,46 +218,43 @@ impl<O: Observer> Stack<'_, O> {
 
     /// Under one key, or two if it stands for both IP versions.
     pub(super) fn demux_insert_binding(&mut self, binding: &Binding, endpoint: Endpoint) {
-        self.demux_insert(&binding.flow, endpoint);
+        self.demux_insert(self.hash_of(&binding.flow), endpoint);
         if let Some(twin) = binding.twin() {
-            self.demux_insert(&twin, endpoint);
+            self.demux_insert(self.hash_of(&twin), endpoint);
         }
     }
 
     pub(super) fn demux_remove_binding(&mut self, binding: &Binding, endpoint: Endpoint) {
-        self.demux_remove(&binding.flow, endpoint);
+        self.demux_remove(self.hash_of(&binding.flow), endpoint);
         if let Some(twin) = binding.twin() {
-            self.demux_remove(&twin, endpoint);
+            self.demux_remove(self.hash_of(&twin), endpoint);
         }
     }
 
     /// `false` only if the table is full, which its size rules out.
-    pub(super) fn demux_insert(&mut self, flow: &Flow, endpoint: Endpoint) -> bool {
-        let hash = self.cx.secrets.demux_hash(flow);
+    pub(super) fn demux_insert(&mut self, hash: u32, endpoint: Endpoint) -> bool {
         let inserted = self.demux.0.insert(hash, endpoint.pack());
         debug_assert!(inserted, "the table is sized for every slot");
         inserted
     }
 
-    pub(super) fn demux_remove(&mut self, flow: &Flow, endpoint: Endpoint) {
-        let hash = self.cx.secrets.demux_hash(flow);
+    pub(super) fn demux_remove(&mut self, hash: u32, endpoint: Endpoint) {
         let removed = self.demux.0.remove(hash, endpoint.pack());
         debug_assert!(removed, "{endpoint:?} was not in the table");
     }
 
-    pub(super) fn demux_replace(&mut self, flow: &Flow, old: Endpoint, new: Endpoint) {
-        let hash = self.cx.secrets.demux_hash(flow);
+    pub(super) fn demux_replace(&mut self, hash: u32, old: Endpoint, new: Endpoint) {
         let replaced = self.demux.0.replace(hash, old.pack(), new.pack());
         debug_assert!(replaced, "{old:?} was not in the table");
     }
 
-    /// A local port between 49152 and 65535 for which `is_free`, searched from a keyed offset so
-    /// that others cannot guess it (RFC 6056 §3.3.3). At most 16384 tries.
-    pub(super) fn ephemeral_port(
+    /// The first that `try_port` makes of a local port between 49152 and 65535, searched from a
+    /// keyed offset so that others cannot guess it (RFC 6056 §3.3.3). At most 16384 tries.
+    pub(super) fn ephemeral_port<T>(
         &mut self,
         flow: &Flow,
-        mut is_free: impl FnMut(&Self, u16) -> bool,
-    ) -> Option<u16> {
+        mut try_port: impl FnMut(&Self, u16) -> Option<T>,
+    ) -> Option<T> {
         let spread = u16::try_from(self.cx.secrets.draw() % 16).unwrap_or(0);
         let offset = self.cx.secrets.port_offset(flow).wrapping_add(self.next_ephemeral);
         self.next_ephemeral = self.next_ephemeral.wrapping_add(1 + u32::from(spread));
@@ -253,6 +262,8 @@ impl<O: Observer> Stack<'_, O> {
         let first = *range.start().max(EPHEMERAL_PORTS.start());
         let count = (*range.end()).checked_sub(first)?.checked_add(1)?;
         let start = u16::try_from(offset % u32::from(count)).unwrap_or(0);
-        (0..count).map(|tried| first + (start + tried) % count).find(|port| is_free(self, *port))
+        (0..count)
+            .map(|tried| first + (start + tried) % count)
+            .find_map(|port| try_port(self, port))
     }
 }

@@ -64,8 +64,8 @@ impl<O: Observer> Stack<'_, O> {
     fn detach(&mut self, index: u32) {
         let Some(tcb) = self.connections.at_mut(index) else { return };
         tcb.attached = false;
-        let flow = tcb.flow();
-        self.demux_remove(&flow, Endpoint::Connection(index));
+        let hash = tcb.path.hash;
+        self.demux_remove(hash, Endpoint::Connection(index));
         self.schedule.set_timer(Owner::Connection(index), None);
     }
 
@@ -76,6 +76,7 @@ impl<O: Observer> Stack<'_, O> {
         let owes_ack = tcb.receive.ack.owed() != Owed::Nothing;
         let remnant = Remnant {
             flow: tcb.flow(),
+            hash: tcb.path.hash,
             snd_nxt: tcb.send.snd_nxt,
             rcv_nxt: tcb.receive.rcv_nxt,
             window: tcb.receive.window.field(tcb.receive.rcv_nxt),
@@ -83,7 +84,8 @@ impl<O: Observer> Stack<'_, O> {
             reuse_port: tcb.settings.switches.contains(Switches::REUSE_PORT),
             deadline: self.cx.now + 2 * self.cx.config.msl,
         };
-        let (flow, service, last_ack) = (remnant.flow, remnant.service, last_ack(&remnant));
+        let (flow, hash) = (remnant.flow, remnant.hash);
+        let (service, last_ack) = (remnant.service, last_ack(&remnant));
         self.schedule.set_timer(Owner::Connection(index), None);
         if self.time_wait.is_full()
             && let Some(oldest) = self.time_wait_order.front()
@@ -95,9 +97,9 @@ impl<O: Observer> Stack<'_, O> {
         match self.time_wait.insert(remnant) {
             Ok(key) => {
                 self.time_wait_order.push_back(&mut self.time_wait_links, key.index);
-                self.demux_replace(&flow, old, Endpoint::TimeWait(key.index));
+                self.demux_replace(hash, old, Endpoint::TimeWait(key.index));
             }
-            Err(_) => self.demux_remove(&flow, old), // No TIME-WAIT slots at all.
+            Err(_) => self.demux_remove(hash, old), // No TIME-WAIT slots at all.
         }
         if owes_ack {
             self.reply(flow, service, last_ack, &[]);
@@ -137,7 +139,7 @@ impl<O: Observer> Stack<'_, O> {
     pub(super) fn forget_time_wait(&mut self, index: u32) {
         self.time_wait_order.remove(&mut self.time_wait_links, index);
         let Some(remnant) = self.time_wait.remove(index) else { return };
-        self.demux_remove(&remnant.flow, Endpoint::TimeWait(index));
+        self.demux_remove(remnant.hash, Endpoint::TimeWait(index));
         if let Some(to) = State::TimeWait.next(Cause::TimeWaitExpired) {
             self.cx.trace(|| Trace::State { flow: remnant.flow, from: State::TimeWait, to });
         }

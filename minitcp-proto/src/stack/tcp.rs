@@ -39,7 +39,8 @@ impl<O: Observer> Stack<'_, O> {
 
     fn find_and_deliver(&mut self, packet: &IpPacket<'_>, segment: &Segment<'_>, meta: RxMeta) {
         let flow = flow_of(packet, segment);
-        let endpoint = self.lookup(Protocol::Tcp, &flow);
+        let hash = self.hash_of(&flow);
+        let endpoint = self.lookup(Protocol::Tcp, &flow, hash);
         // A flow that is known began with addresses that were looked at.
         let reason = if endpoint.is_some_and(Endpoint::is_flow) {
             self.corrupted(packet, meta)
@@ -58,7 +59,7 @@ impl<O: Observer> Stack<'_, O> {
             Some(Endpoint::HalfOpen(index)) => self.deliver_to_half_open(index, segment, meta),
             Some(Endpoint::TimeWait(index)) => self.deliver_to_time_wait(index, segment),
             Some(Endpoint::Listener(_) | Endpoint::Udp(_)) | None => {
-                self.deliver_to_listener(&flow, segment, None);
+                self.deliver_to_listener((&flow, hash), segment, None);
             }
         }
     }
@@ -110,7 +111,12 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     /// RFC 9293 §3.10.7.2 where somebody listens, §3.10.7.1 where nobody does.
-    fn deliver_to_listener(&mut self, flow: &Flow, segment: &Segment<'_>, beyond: Option<SeqNum>) {
+    fn deliver_to_listener(
+        &mut self,
+        (flow, hash): (&Flow, u32),
+        segment: &Segment<'_>,
+        beyond: Option<SeqNum>,
+    ) {
         let listener = self.find_listener(flow).and_then(|index| self.listeners.key_at(index));
         let Some(listener) = listener else {
             self.cx.drop(Drop::NoConnection);
@@ -123,7 +129,7 @@ impl<O: Observer> Stack<'_, O> {
             self.cx.drop(Drop::NoConnection);
             self.refuse(*flow, segment);
         } else if segment.flags.contains(Flags::SYN) {
-            self.open_half(*flow, listener, segment, beyond);
+            self.open_half((*flow, hash), listener, segment, beyond);
         } else {
             self.cx.drop(Drop::BadFlags);
         }
@@ -131,12 +137,12 @@ impl<O: Observer> Stack<'_, O> {
 
     fn deliver_to_time_wait(&mut self, index: u32, segment: &Segment<'_>) {
         let Some(remnant) = self.time_wait.at(index) else { return };
-        let (flow, snd_nxt, last_ack) = (remnant.flow, remnant.snd_nxt, last_ack(remnant));
-        let service = remnant.service;
+        let (flow, hash, service) = (remnant.flow, remnant.hash, remnant.service);
+        let (snd_nxt, last_ack) = (remnant.snd_nxt, last_ack(remnant));
         match remnant.on_segment(segment) {
             time_wait::Outcome::Reopen if self.find_listener(&flow).is_some() => {
                 self.forget_time_wait(index);
-                self.deliver_to_listener(&flow, segment, Some(snd_nxt));
+                self.deliver_to_listener((&flow, hash), segment, Some(snd_nxt));
             }
             time_wait::Outcome::AckAndRestart => {
                 self.restart_time_wait(index);

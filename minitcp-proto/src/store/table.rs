@@ -2,17 +2,17 @@
 
 use super::{Lent, NONE};
 
-/// Room for one value and the low half of its hash.
+/// Room for one value and its hash.
 #[derive(Copy, Clone, Debug)]
 pub struct Bucket {
     /// Spares most looks at a wrong key, and tells the home bucket when neighbours move.
-    tag: u32,
+    hash: u32,
     value: u32,
 }
 
 impl Bucket {
     /// A bucket that holds nothing.
-    pub const EMPTY: Self = Self { tag: 0, value: NONE };
+    pub const EMPTY: Self = Self { hash: 0, value: NONE };
 
     #[inline]
     const fn is_empty(self) -> bool {
@@ -20,7 +20,7 @@ impl Bucket {
     }
 }
 
-/// A multiset of `(hash, value)`. The low 32 bits of a hash count, and should be random.
+/// A multiset of `(hash, value)`. All bits of a hash should be random.
 ///
 /// A value stands in its home bucket or in the unbroken run of full buckets behind it. Removal
 /// closes the gap, so that there are no tombstones and old tables are as fast as new ones.
@@ -44,9 +44,8 @@ impl<'m> Table<'m> {
 
     /// The first value of this hash that `matches`.
     #[inline]
-    pub fn find(&self, hash: u64, mut matches: impl FnMut(u32) -> bool) -> Option<u32> {
-        let tag = tag(hash);
-        let index = self.probe(tag, |bucket| bucket.tag == tag && matches(bucket.value))?;
+    pub fn find(&self, hash: u32, mut matches: impl FnMut(u32) -> bool) -> Option<u32> {
+        let index = self.probe(hash, |bucket| bucket.hash == hash && matches(bucket.value))?;
         self.buckets.get(index as usize).map(|bucket| bucket.value)
     }
 
@@ -54,23 +53,22 @@ impl<'m> Table<'m> {
     ///
     /// Does nothing and returns false when the table is loaded to 7/8, or for `u32::MAX`.
     #[inline]
-    pub fn insert(&mut self, hash: u64, value: u32) -> bool {
+    pub fn insert(&mut self, hash: u32, value: u32) -> bool {
         if self.len >= self.limit || value == NONE {
             return false;
         }
-        let tag = tag(hash);
-        let mut index = tag & self.mask;
+        let mut index = hash & self.mask;
         while !self.buckets[index as usize].is_empty() {
             index = self.after(index);
         }
-        self.buckets[index as usize] = Bucket { tag, value };
+        self.buckets[index as usize] = Bucket { hash, value };
         self.len += 1;
         true
     }
 
     /// Takes one `value` of this hash out; false if there is none.
     #[inline]
-    pub fn remove(&mut self, hash: u64, value: u32) -> bool {
+    pub fn remove(&mut self, hash: u32, value: u32) -> bool {
         let Some(mut hole) = self.locate(hash, value) else { return false };
         let mut index = self.after(hole);
         loop {
@@ -79,7 +77,7 @@ impl<'m> Table<'m> {
                 break;
             }
             // It may move into the hole unless that lies before its home.
-            let from_home = index.wrapping_sub(bucket.tag) & self.mask;
+            let from_home = index.wrapping_sub(bucket.hash) & self.mask;
             let from_hole = index.wrapping_sub(hole) & self.mask;
             if from_home >= from_hole {
                 self.buckets[hole as usize] = bucket;
@@ -94,7 +92,7 @@ impl<'m> Table<'m> {
 
     /// Puts `new` in the place of one `old` of this hash; false if there is none.
     #[inline]
-    pub fn replace(&mut self, hash: u64, old: u32, new: u32) -> bool {
+    pub fn replace(&mut self, hash: u32, old: u32, new: u32) -> bool {
         if new == NONE {
             return false;
         }
@@ -116,15 +114,14 @@ impl<'m> Table<'m> {
     }
 
     #[inline]
-    fn locate(&self, hash: u64, value: u32) -> Option<u32> {
-        let tag = tag(hash);
-        self.probe(tag, |bucket| bucket.tag == tag && bucket.value == value)
+    fn locate(&self, hash: u32, value: u32) -> Option<u32> {
+        self.probe(hash, |bucket| bucket.hash == hash && bucket.value == value)
     }
 
     /// The first bucket from home on that is `wanted`, up to the first empty one.
     #[inline]
-    fn probe(&self, tag: u32, mut wanted: impl FnMut(Bucket) -> bool) -> Option<u32> {
-        let mut index = tag & self.mask;
+    fn probe(&self, hash: u32, mut wanted: impl FnMut(Bucket) -> bool) -> Option<u32> {
+        let mut index = hash & self.mask;
         loop {
             let bucket = *self.buckets.get(index as usize)?;
             if bucket.is_empty() {
@@ -151,12 +148,6 @@ pub const fn buckets_for(values: usize) -> usize {
     }
 }
 
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the low half is what is kept")]
-const fn tag(hash: u64) -> u32 {
-    hash as u32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,7 +156,7 @@ mod tests {
     use std::vec::Vec;
 
     fn table(buckets: usize) -> Table<'static> {
-        Table::new(Lent::allocate(buckets, Bucket { tag: 9, value: 9 }))
+        Table::new(Lent::allocate(buckets, Bucket { hash: 9, value: 9 }))
     }
 
     #[test]
@@ -175,10 +166,10 @@ mod tests {
         {
             let mut table = table(buckets);
             assert_eq!(table.find(0, |_| true), None);
-            let taken = (0..100u32).filter(|&value| table.insert(u64::from(value), value)).count();
+            let taken = (0..100u32).filter(|&value| table.insert(value, value)).count();
             assert_eq!(taken, limit, "{buckets} buckets");
-            assert_eq!(table.find(u64::from(NONE), |_| true), None);
-            assert!(!table.remove(u64::from(NONE), 0) && !table.replace(u64::from(NONE), 0, 1));
+            assert_eq!(table.find(NONE, |_| true), None);
+            assert!(!table.remove(NONE, 0) && !table.replace(NONE, 0, 1));
             assert_eq!(table.len() as usize, limit);
         }
     }
@@ -196,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tag_spares_looks_at_wrong_keys() {
+    fn the_hash_spares_looks_at_wrong_keys() {
         let mut table = table(8);
         table.insert(0x10, 1);
         table.insert(0x20, 2);
@@ -216,15 +207,15 @@ mod tests {
 
     #[derive(Clone, Debug)]
     enum Step {
-        Insert(u64, u32),
-        Remove(u64, u32),
-        Replace(u64, u32, u32),
+        Insert(u32, u32),
+        Remove(u32, u32),
+        Replace(u32, u32, u32),
     }
 
     /// Few homes, many of them at the end of the table, and several hashes to a home.
-    fn hash() -> impl Strategy<Value = u64> {
-        let home = prop_oneof![0u64..4, 28u64..32];
-        (home, 0u64..3, 0u64..2).prop_map(|(home, tag, high)| high << 32 | tag << 5 | home)
+    fn hash() -> impl Strategy<Value = u32> {
+        let home = prop_oneof![0u32..4, 28u32..32];
+        (home, 0u32..3).prop_map(|(home, above)| above << 5 | home)
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -246,18 +237,18 @@ mod tests {
                 let size: usize = model.values().map(HashSet::len).sum();
                 match step {
                     Step::Insert(hash, value) => {
-                        let values = model.entry(tag(hash)).or_default();
+                        let values = model.entry(hash).or_default();
                         if !values.contains(&value) {
                             prop_assert_eq!(table.insert(hash, value), size < 28);
                             values.extend((size < 28).then_some(value));
                         }
                     }
                     Step::Remove(hash, value) => {
-                        let values = model.entry(tag(hash)).or_default();
+                        let values = model.entry(hash).or_default();
                         prop_assert_eq!(table.remove(hash, value), values.remove(&value));
                     }
                     Step::Replace(hash, old, new) => {
-                        let values = model.entry(tag(hash)).or_default();
+                        let values = model.entry(hash).or_default();
                         if old == new || !values.contains(&new) {
                             let found = values.remove(&old);
                             prop_assert_eq!(table.replace(hash, old, new), found);
@@ -269,12 +260,12 @@ mod tests {
                 prop_assert_eq!(table.len() as usize, size);
                 let full = table.buckets[..32].iter().filter(|bucket| !bucket.is_empty());
                 prop_assert_eq!(full.count(), size);
-                for (&tag, values) in &model {
+                for (&hash, values) in &model {
                     let mut seen = HashSet::new();
-                    table.find(u64::from(tag), |value| !seen.insert(value));
+                    table.find(hash, |value| !seen.insert(value));
                     prop_assert_eq!(&seen, values);
                     for &value in values {
-                        let found = table.find(u64::from(tag), |other| other == value);
+                        let found = table.find(hash, |other| other == value);
                         prop_assert_eq!(found, Some(value));
                     }
                 }

@@ -153,7 +153,7 @@ impl Tcb {
         options: &TcpOptions,
         cx: &Context<'_, O>,
     ) -> Self {
-        let path = Path::new(half_open.flow, cx.config.mtu());
+        let path = Path::new(half_open.flow, half_open.hash, cx.config.mtu());
         let mut tcb = Self::new(path, half_open.iss, State::SynRcvd, options, cx);
         tcb.receive.window.rcv_wscale = half_open.rcv_wscale;
         tcb.receive.on_syn(half_open.irs, half_open.advertised);

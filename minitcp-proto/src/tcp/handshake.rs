@@ -22,6 +22,8 @@ use crate::wire::tcp::{Flags, Segment};
 #[derive(Clone, Debug)]
 pub(crate) struct HalfOpen {
     pub(crate) flow: Flow,
+    /// What the demultiplexing table finds `flow` by.
+    pub(crate) hash: u32,
     pub(crate) listener: Key,
     pub(crate) iss: SeqNum,
     pub(crate) irs: SeqNum,
@@ -66,7 +68,7 @@ impl HalfOpen {
     /// LISTEN, third step (RFC 9293 §3.10.7.2): a SYN has come. Our ISN will be after `beyond`,
     /// where the last incarnation of this connection ended (RFC 9293 MAY-2).
     pub(crate) fn new<O: Observer>(
-        flow: Flow,
+        (flow, hash): (Flow, u32),
         (listener, options): (Key, &TcpOptions),
         syn: &Segment<'_>,
         beyond: Option<SeqNum>,
@@ -76,10 +78,11 @@ impl HalfOpen {
         if let Some(old) = beyond.filter(|old| !iss.after(*old)) {
             iss = old.plus(1 << 16);
         }
-        let local_mss = Path::new(flow, cx.config.mtu()).local_mss();
+        let local_mss = Path::new(flow, hash, cx.config.mtu()).local_mss();
         let affordable = affordable(&cx.pool, u32::from(local_mss));
         Self {
             flow,
+            hash,
             listener,
             iss,
             irs: syn.seq,
@@ -211,6 +214,7 @@ mod tests {
         let address = |last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
         HalfOpen {
             flow: Flow { local: address(2), remote: address(1), local_port: 80, remote_port: 1000 },
+            hash: 0,
             listener: Key { index: 0, generation: 0 },
             iss: SeqNum(5000),
             irs: SeqNum(1000),

@@ -11,6 +11,8 @@ use crate::wire::tcp::HEADER_LEN;
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
     pub(crate) flow: Flow,
+    /// What the demultiplexing table finds `flow` by.
+    pub(crate) hash: u32,
     /// Sum of the pseudo-header without the length, folded.
     pub(crate) pseudo_sum: u16,
     /// Largest IP packet.
@@ -18,9 +20,9 @@ pub(crate) struct Path {
 }
 
 impl Path {
-    pub(crate) fn new(flow: Flow, mtu: u16) -> Self {
+    pub(crate) fn new(flow: Flow, hash: u32, mtu: u16) -> Self {
         let pseudo_sum = pseudo_header(flow.local, flow.remote, ip::protocol::TCP).folded();
-        Self { flow, pseudo_sum, mtu }
+        Self { flow, hash, pseudo_sum, mtu }
     }
 
     /// The MSS that we announce: what fits the MTU after headers without options

@@ -11,6 +11,8 @@ use crate::wire::tcp::{Flags, Segment};
 #[derive(Clone, Debug)]
 pub(crate) struct Remnant {
     pub(crate) flow: Flow,
+    /// What the demultiplexing table finds `flow` by.
+    pub(crate) hash: u32,
     pub(crate) snd_nxt: SeqNum,
     pub(crate) rcv_nxt: SeqNum,
     /// The window field of its acknowledgments.
