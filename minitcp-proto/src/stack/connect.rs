@@ -109,8 +109,7 @@ impl<O: Observer> Stack<'_, O> {
     ) -> Result<(Flow, u32), ConnectError> {
         // RFC 9293 MUST-46.
         let config = &self.cx.config;
-        let is_peer = config.is_unicast(remote.ip()) && !config.owns(remote.ip());
-        if remote.port() == 0 || !is_peer {
+        if remote.port() == 0 || !self.is_possible_peer(remote.ip()) {
             return Err(ConnectError::InvalidRemote);
         }
         let chosen = local.map(|local| local.ip()).filter(|address| !address.is_unspecified());

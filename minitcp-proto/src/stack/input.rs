@@ -57,19 +57,21 @@ impl<O: Observer> Stack<'_, O> {
     pub(super) fn misaddressed(&self, packet: &IpPacket<'_>) -> Option<Drop> {
         if !self.cx.config.owns(packet.dst) {
             Some(Drop::NotOurs)
-        } else if !self.is_possible_source(packet.src) {
+        } else if !self.is_possible_peer(packet.src) {
             Some(Drop::BadSource)
         } else {
             None
         }
     }
 
-    fn is_possible_source(&self, src: IpAddr) -> bool {
-        let loopback = match src {
+    /// `address` may be the other end of a conversation: a loopback address never leaves its host
+    /// (RFC 1122 §3.2.1.3).
+    pub(super) fn is_possible_peer(&self, address: IpAddr) -> bool {
+        let loopback = match address {
             IpAddr::V4(v4) => v4.octets()[0] == Ipv4Addr::LOCALHOST.octets()[0],
             IpAddr::V6(v6) => v6.is_loopback(),
         };
-        self.cx.config.is_unicast(src) && !self.cx.config.owns(src) && !loopback
+        self.cx.config.is_unicast(address) && !self.cx.config.owns(address) && !loopback
     }
 }
 

@@ -140,6 +140,8 @@ fn connect_says_what_is_wrong() {
         ("0.0.0.0:80", None, ConnectError::InvalidRemote),
         ("255.255.255.255:80", None, ConnectError::InvalidRemote),
         ("10.0.0.255:80", None, ConnectError::InvalidRemote),
+        ("127.0.0.1:80", None, ConnectError::InvalidRemote),
+        ("[::1]:80", None, ConnectError::InvalidRemote),
         ("224.0.0.1:80", None, ConnectError::InvalidRemote),
         ("10.0.0.2:80", None, ConnectError::InvalidRemote),
         ("[ff02::1]:80", None, ConnectError::InvalidRemote),
