@@ -67,8 +67,8 @@ errors! {
     }
     /// Why [`Stack::connect`](crate::Stack::connect) refused.
     ConnectError {
-        /// The remote address is unspecified, broadcast, multicast, loopback or our own, or its port
-        /// is 0 (RFC 9293 MUST-46).
+        /// The remote address is unspecified, broadcast, multicast, loopback or our own, or its
+        /// port is 0 (RFC 9293 MUST-46).
         InvalidRemote = "remote address cannot be connected to",
         /// The chosen local address is not one of this host's, or none fits the remote's version.
         NotOurs = "no local address fits",
