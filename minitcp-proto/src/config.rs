@@ -45,6 +45,8 @@ bitflags! {
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) addresses: heapless::Vec<(IpAddr, u8), MAX_ADDRESSES>,
+    /// Of their networks, as each packet's source is compared with them.
+    broadcasts: heapless::Vec<Ipv4Addr, MAX_ADDRESSES>,
     /// Largest IP packet that the link takes, in octets; 576 to 65535 (smaller values count as
     /// 576, the least an IPv4 host must take, RFC 1122 §3.3.2).
     pub mtu: u16,
@@ -98,6 +100,7 @@ impl Config {
     pub fn new(address: impl Into<IpAddr>, prefix_len: u8) -> Self {
         let mut config = Self {
             addresses: heapless::Vec::new(),
+            broadcasts: heapless::Vec::new(),
             mtu: 1500,
             hop_limit: 64,
             unbound_udp: UnboundUdp::PortUnreachable,
@@ -122,7 +125,12 @@ impl Config {
 
     /// Adds another address of this host; `false` when [`MAX_ADDRESSES`] are there already.
     pub fn add_address(&mut self, address: impl Into<IpAddr>, prefix_len: u8) -> bool {
-        self.addresses.push((address.into(), prefix_len)).is_ok()
+        let address = address.into();
+        let added = self.addresses.push((address, prefix_len)).is_ok();
+        if added && let Some(broadcast) = directed_broadcast(address, prefix_len) {
+            let _fits = self.broadcasts.push(broadcast); // At most one for each address.
+        }
+        added
     }
 
     /// This host's addresses.
@@ -179,11 +187,7 @@ impl Config {
 
     #[inline]
     fn is_broadcast_v4(&self, address: Ipv4Addr) -> bool {
-        address.is_broadcast()
-            || self.addresses.iter().any(|(own, prefix_len)| match own {
-                IpAddr::V4(own) => directed_broadcast(*own, *prefix_len) == Some(address),
-                IpAddr::V6(_) => false,
-            })
+        address.is_broadcast() || self.broadcasts.contains(&address)
     }
 
     /// The MTU with its bounds applied.
@@ -207,7 +211,8 @@ fn same_network(a: IpAddr, b: IpAddr, prefix_len: u8) -> bool {
 }
 
 /// The broadcast address of a network that is large enough to have one (RFC 3021: /31 has none).
-fn directed_broadcast(own: Ipv4Addr, prefix_len: u8) -> Option<Ipv4Addr> {
+fn directed_broadcast(own: IpAddr, prefix_len: u8) -> Option<Ipv4Addr> {
+    let IpAddr::V4(own) = own else { return None };
     let host_bits = 32_u32.checked_sub(u32::from(prefix_len)).filter(|bits| *bits >= 2)?;
     let mask = u32::MAX.checked_shr(32 - host_bits).unwrap_or(u32::MAX);
     Some(Ipv4Addr::from(u32::from(own) | mask))

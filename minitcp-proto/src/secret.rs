@@ -75,31 +75,29 @@ impl Secrets {
     /// sockets bound to a port are found by one hash, whether to one address or to any.
     #[inline]
     pub(crate) fn demux_hash(&self, flow: &Flow) -> u32 {
-        let ports = ports(flow);
         low_half(match flow.remote {
             IpAddr::V4(remote) => {
-                hash_word(self.demux, u64::from(u32::from(remote)) | u64::from(ports) << 32)
+                let word = u64::from(u32::from(remote)) | u64::from(ports(flow)) << 32;
+                hash_word(&self.demux, word)
             }
-            IpAddr::V6(remote) => hash_words(self.demux, u128::from(remote), ports),
+            IpAddr::V6(_) => hash_remote(self.demux, flow.remote, ports(flow)),
         })
     }
 
     /// F(localip, localport, remoteip, remoteport, secretkey) of RFC 9293 §3.4.1.
     pub(crate) fn isn_hash(&self, flow: &Flow) -> u32 {
-        low_half(hash_flow(self.isn, flow))
+        low_half(hash_flow(&self.isn, flow))
     }
 
     /// Where the search for an ephemeral port towards `flow.remote` starts (RFC 6056 §3.3.3).
     pub(crate) fn port_offset(&self, flow: &Flow) -> u32 {
-        low_half(hash_flow(self.ports, flow))
+        low_half(hash_flow(&self.ports, flow))
     }
 
     /// The next number of a pseudorandom stream (IPv4 identification, port increments).
     pub(crate) fn draw(&mut self) -> u64 {
         self.drawn = self.drawn.wrapping_add(1);
-        let mut hasher = self.stream;
-        hasher.write_u64(self.drawn);
-        hasher.finish()
+        self.stream.hash(&self.drawn.to_le_bytes())
     }
 }
 
@@ -137,15 +135,14 @@ impl Flow {
 /// The addresses go on in registers: a flow that was just put together in memory would first have
 /// to get there.
 #[inline(always)]
-fn hash_flow<H: Hasher>(hasher: H, flow: &Flow) -> u64 {
-    let ports = ports(flow);
+fn hash_flow(hasher: &SipHasher24, flow: &Flow) -> u64 {
     match (flow.local, flow.remote) {
         // One word in place of two: the octets are the same, and there is less to put together.
         (IpAddr::V4(local), IpAddr::V4(remote)) => {
             let addresses = u64::from(u32::from(local)) | u64::from(u32::from(remote)) << 32;
-            hash_v4(hasher, addresses, ports)
+            hash_v4(hasher, addresses, ports(flow))
         }
-        (local, remote) => hash_other(hasher, (local, remote), ports),
+        (local, remote) => hash_other(*hasher, (local, remote), ports(flow)),
     }
 }
 
@@ -154,29 +151,32 @@ const fn ports(flow: &Flow) -> u32 {
     ((flow.local_port as u32) << 16) | flow.remote_port as u32
 }
 
+// As arrays, whose length is known: what is written piece by piece has its octets counted each time.
+
 #[inline(never)]
-fn hash_word(mut hasher: SipHasher13, word: u64) -> u64 {
-    hasher.write_u64(word);
-    hasher.finish()
+fn hash_v4(hasher: &SipHasher24, addresses: u64, ports: u32) -> u64 {
+    let mut octets = [0; 12];
+    let (head, tail) = octets.split_at_mut(8);
+    head.copy_from_slice(&addresses.to_le_bytes());
+    tail.copy_from_slice(&ports.to_le_bytes());
+    hasher.hash(&octets)
 }
 
 #[inline(never)]
-fn hash_words(mut hasher: SipHasher13, words: u128, ports: u32) -> u64 {
-    hasher.write_u128(words);
-    hasher.write_u32(ports);
-    hasher.finish()
-}
-
-#[inline(never)]
-fn hash_v4<H: Hasher>(mut hasher: H, addresses: u64, ports: u32) -> u64 {
-    hasher.write_u64(addresses);
-    hasher.write_u32(ports);
-    hasher.finish()
+fn hash_word(hasher: &SipHasher13, word: u64) -> u64 {
+    hasher.hash(&word.to_le_bytes())
 }
 
 #[inline(never)]
 fn hash_other<H: Hasher>(mut hasher: H, (local, remote): (IpAddr, IpAddr), ports: u32) -> u64 {
     write_address(&mut hasher, local);
+    write_address(&mut hasher, remote);
+    hasher.write_u32(ports);
+    hasher.finish()
+}
+
+#[inline(never)]
+fn hash_remote<H: Hasher>(mut hasher: H, remote: IpAddr, ports: u32) -> u64 {
     write_address(&mut hasher, remote);
     hasher.write_u32(ports);
     hasher.finish()
@@ -215,6 +215,20 @@ mod tests {
         assert_ne!(a.isn_hash(&flow(1, 1)), a.isn_hash(&flow(2, 1)));
         assert_ne!(a.isn_hash(&flow(1, 1)), a.port_offset(&flow(1, 1)));
         assert_ne!(a.demux_hash(&flow(1, 1)), b.demux_hash(&flow(1, 1)));
+    }
+
+    #[test]
+    fn flows_to_one_peer_differ_for_the_table_by_their_ports_alone() {
+        let secrets = Secrets::new(&Seed::from_u64(1));
+        let v6 = |last| IpAddr::V6([0xfd00, 0, 0, 0, 0, 0, 0, last].into());
+        for one in [flow(1, 1), Flow { local: v6(2), remote: v6(1), ..flow(1, 1) }] {
+            let elsewhere = if one.local.is_ipv4() { flow(9, 1).remote } else { v6(9) };
+            let hash = secrets.demux_hash(&one);
+            assert_eq!(hash, secrets.demux_hash(&Flow { local: elsewhere, ..one }));
+            assert_ne!(hash, secrets.demux_hash(&Flow { remote: elsewhere, ..one }));
+            assert_ne!(hash, secrets.demux_hash(&Flow { local_port: 81, ..one }));
+            assert_ne!(hash, secrets.demux_hash(&Flow { remote_port: 2, ..one }));
+        }
     }
 
     #[test]

@@ -253,7 +253,7 @@ mod tests {
     fn no_field_is_forgotten() {
         let options = config().tcp_options();
         for (debug, words, others) in [
-            (format!("{:?}", config()), config().words(None), 1), // And the addresses.
+            (format!("{:?}", config()), config().words(None), 2), // And the addresses, and what follows.
             (format!("{:?}", Limits::default()), Limits::default().words(None), 0),
             (format!("{options:?}"), options.words(None), 0),
             (format!("{:?}", BindOptions::default()), BindOptions::default().words(None), 0),

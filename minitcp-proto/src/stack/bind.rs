@@ -25,15 +25,10 @@ impl Binding {
         is_dual(self.flow.local, self.options)
     }
 
-    /// The second key of a dual socket in the demultiplexing table.
-    pub(super) fn twin(&self) -> Option<Flow> {
-        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        self.is_dual().then(|| bound_flow(any, self.flow.local_port))
-    }
-
     /// What comes for `key` is for this socket.
     pub(super) fn has_key(&self, key: &Flow) -> bool {
-        self.flow == *key || (self.is_dual() && self.twin() == Some(*key))
+        let any_v4 = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        self.flow == *key || (self.is_dual() && bound_flow(any_v4, self.flow.local_port) == *key)
     }
 }
 

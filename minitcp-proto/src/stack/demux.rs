@@ -6,7 +6,6 @@ use crate::config::EPHEMERAL_PORTS;
 use crate::observe::Observer;
 use crate::secret::Flow;
 use crate::stack::Stack;
-use crate::stack::bind::Binding;
 use crate::stack::listener::Listener;
 use crate::store::lent::Lent;
 use crate::store::table::{Bucket, Table};
@@ -86,6 +85,12 @@ pub(super) const fn bound_flow(local: IpAddr, port: u16) -> Flow {
     Flow { local, remote: wildcard(local), local_port: port, remote_port: 0 }
 }
 
+/// The hash of all sockets bound to `port`, to whatever address, and with no remote end. It needs
+/// no key: strangers do not bind. The factor puts neighbours apart.
+const fn bound_hash(port: u16) -> u32 {
+    (port as u32).wrapping_mul(0x9e37_79b1)
+}
+
 /// The unspecified address of the same IP version.
 pub(super) const fn wildcard(address: IpAddr) -> IpAddr {
     match address {
@@ -99,7 +104,11 @@ impl<O: Observer> Stack<'_, O> {
     /// once for each packet.
     #[inline]
     pub(super) fn hash_of(&self, flow: &Flow) -> u32 {
-        self.cx.secrets.demux_hash(flow)
+        if flow.remote.is_unspecified() {
+            bound_hash(flow.local_port)
+        } else {
+            self.cx.secrets.demux_hash(flow)
+        }
     }
 
     /// Whoever has exactly this key, whose hash is `hash`.
@@ -122,7 +131,7 @@ impl<O: Observer> Stack<'_, O> {
         port: u16,
     ) -> Option<Endpoint> {
         let (specific, any) = (bound_flow(local, port), bound_flow(wildcard(local), port));
-        let hash = self.hash_of(&any); // Of both: only the remote end and the port count.
+        let hash = bound_hash(port);
         self.lookup(protocol, &specific, hash).or_else(|| self.lookup(protocol, &any, hash))
     }
 
@@ -155,7 +164,7 @@ impl<O: Observer> Stack<'_, O> {
     fn find_bound(&self, flow: &Flow, fits: impl Fn(Endpoint) -> bool) -> Option<Endpoint> {
         let specific = bound_flow(flow.local, flow.local_port);
         let any = bound_flow(wildcard(flow.local), flow.local_port);
-        let hash = self.hash_of(&any); // Of both, as above.
+        let hash = bound_hash(flow.local_port);
         self.pick((&specific, hash), flow, &fits).or_else(|| self.pick((&any, hash), flow, &fits))
     }
 
@@ -213,21 +222,6 @@ impl<O: Observer> Stack<'_, O> {
             Endpoint::Udp(index) => {
                 self.udp.at(index).is_some_and(|socket| socket.binding.has_key(key))
             }
-        }
-    }
-
-    /// Under one key, or two if it stands for both IP versions.
-    pub(super) fn demux_insert_binding(&mut self, binding: &Binding, endpoint: Endpoint) {
-        self.demux_insert(self.hash_of(&binding.flow), endpoint);
-        if let Some(twin) = binding.twin() {
-            self.demux_insert(self.hash_of(&twin), endpoint);
-        }
-    }
-
-    pub(super) fn demux_remove_binding(&mut self, binding: &Binding, endpoint: Endpoint) {
-        self.demux_remove(self.hash_of(&binding.flow), endpoint);
-        if let Some(twin) = binding.twin() {
-            self.demux_remove(self.hash_of(&twin), endpoint);
         }
     }
 

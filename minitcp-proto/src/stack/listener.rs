@@ -108,7 +108,7 @@ impl<O: Observer> Stack<'_, O> {
         let options = self.cx.config.listen_options();
         let listener = Listener { binding, backlog: 0, accept_queue: Queue::EMPTY, options };
         let key = self.listeners.insert(listener).map_err(|_| BindError::NoSlot)?;
-        self.demux_insert_binding(&binding, Endpoint::Listener(key.index));
+        self.demux_insert(self.hash_of(&binding.flow), Endpoint::Listener(key.index));
         Ok(ListenerId(key))
     }
 
@@ -126,19 +126,18 @@ impl<O: Observer> Stack<'_, O> {
     /// The next connection that waits on `listener`, oldest first. It may have ended already;
     /// then it says so like any other.
     pub fn accept(&mut self, listener: ListenerId) -> Option<ConnectionId> {
-        if self.acceptable(listener) > 0 {
-            self.report(&Call::Accept { id: listener });
-        }
         let queue = &mut self.listeners.get_mut(listener.0)?.accept_queue;
         let index = queue.pop_front(&mut self.waiting_links)?;
         if !queue.is_empty() {
             self.schedule.notify(EventOwner::Listener(listener.0.index));
         }
+        self.report(&Call::Accept { id: listener });
         let tcb = self.connections.at_mut(index)?;
         tcb.listener = None;
-        let key = self.connections.key_at(index)?;
-        self.settle(index);
-        Some(ConnectionId(key))
+        if !tcb.events.is_empty() {
+            self.schedule.notify(EventOwner::Connection(index));
+        }
+        self.connections.key_at(index).map(ConnectionId)
     }
 
     /// How many connections wait on `listener` to be accepted; 0 for a stale id.
@@ -184,7 +183,7 @@ impl<O: Observer> Stack<'_, O> {
             }
             self.abort_at(index);
         }
-        self.demux_remove_binding(&binding, Endpoint::Listener(listener.0.index));
+        self.demux_remove(self.hash_of(&binding.flow), Endpoint::Listener(listener.0.index));
         self.listeners.remove(listener.0.index);
         // Its handshakes find it gone when they complete, and are reset then.
     }

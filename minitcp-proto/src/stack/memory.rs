@@ -88,8 +88,7 @@ impl Memory<'static> {
         let timers = connections + half_open;
         let ready = timers + udp_sockets;
         let events = connections + listeners + udp_sockets;
-        // A bound socket may have two keys.
-        let demuxed = ready + limits.time_wait + 2 * listeners + udp_sockets;
+        let demuxed = ready + limits.time_wait + listeners;
         let buffer_bytes = limits.buffer_bytes / MIN_BLOCK * MIN_BLOCK;
         Self {
             connections: slots(connections),
@@ -132,8 +131,7 @@ pub struct StaticMemory<const SLOTS: usize, const BLOCKS: usize> {
     datagrams: [Slot<Datagram>; SLOTS],
     datagram_links: [Link; SLOTS],
     assemblies: [Slot<Assembly>; SLOTS],
-    /// Five kinds of values, of which bound sockets may stand there twice: 7 in 16, whatever power
-    /// of two fits.
+    /// Five kinds of values: 5 in 16, whatever power of two fits.
     demux: [[Bucket; 16]; SLOTS],
     ready: [[Link; 3]; SLOTS],
     events: [[Link; 3]; SLOTS],

@@ -110,9 +110,10 @@ impl<O: Observer> Stack<'_, O> {
     #[cold]
     fn free(&mut self, index: u32) {
         self.forget_starved(index);
-        if let Some(mut tcb) = self.connections.remove(index) {
+        if let Some(tcb) = self.connections.at_mut(index) {
             tcb.release(&mut self.cx);
         }
+        self.connections.remove(index);
     }
 
     pub(super) fn abort_at(&mut self, index: u32) {

@@ -180,7 +180,7 @@ impl<O: Observer> Stack<'_, O> {
             events: Readiness::empty(),
         };
         let key = self.udp.insert(socket).map_err(|_| BindError::NoSlot)?;
-        self.demux_insert_binding(&binding, Endpoint::Udp(key.index));
+        self.demux_insert(self.hash_of(&binding.flow), Endpoint::Udp(key.index));
         Ok(UdpId(key))
     }
 
@@ -264,7 +264,7 @@ impl<O: Observer> Stack<'_, O> {
         self.udp_connected -= u32::from(socket.is_connected());
         self.mail.clear(&mut socket.received, &mut self.cx.pool);
         self.mail.send_on(&mut socket.outgoing);
-        self.demux_remove_binding(&socket.binding, Endpoint::Udp(id.0.index));
+        self.demux_remove(self.hash_of(&socket.binding.flow), Endpoint::Udp(id.0.index));
     }
 }
 

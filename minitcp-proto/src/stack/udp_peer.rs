@@ -60,9 +60,9 @@ impl<O: Observer> Stack<'_, O> {
                 self.udp_flow(&unconnected, remote, socket.options.broadcast)?
             }
         };
-        self.demux_remove_binding(&old, Endpoint::Udp(id.0.index));
+        self.demux_remove(self.hash_of(&old.flow), Endpoint::Udp(id.0.index));
         let binding = Binding { flow, ..old };
-        self.demux_insert_binding(&binding, Endpoint::Udp(id.0.index));
+        self.demux_insert(self.hash_of(&flow), Endpoint::Udp(id.0.index));
         let socket = self.udp.get_mut(id.0).ok_or(UdpError::Stale)?;
         socket.binding = binding;
         socket.fault = None;
