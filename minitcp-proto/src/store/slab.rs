@@ -2,8 +2,10 @@
 
 use super::{Lent, NONE, count};
 
-/// Room for one value.
+/// Room for one value, in cache lines of its own: else a field lies in one line or across two, as
+/// the number of the slot has it, and a load across two waits until the stores before it are done.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub struct Slot<T> {
     generation: u32,
     /// The next free slot, while this one is free.
