@@ -150,6 +150,7 @@ impl Tcb {
 
     /// A passive handshake whose SYN,ACK is being acknowledged: still in SYN_RCVD, with our SYN
     /// in flight, so that the acknowledgment takes the ordinary path.
+    #[inline(always)] // As `new`.
     pub(crate) fn from_handshake<O: Observer>(
         half_open: &HalfOpen,
         options: &TcpOptions,
@@ -170,6 +171,7 @@ impl Tcb {
     }
 
     /// Takes over what both sides said in their SYNs (RFC 9293 §3.7.1, RFC 7323 §2.2).
+    #[inline(always)] // As `new`.
     pub(crate) fn negotiate(&mut self, theirs: &Options, lost_syn: bool, algorithm: Congestion) {
         self.send.smss = self.settings.clamp_mss(self.path.send_mss(theirs.mss));
         match theirs.window_scale {
