@@ -151,7 +151,7 @@ const fn ports(flow: &Flow) -> u32 {
     ((flow.local_port as u32) << 16) | flow.remote_port as u32
 }
 
-// As arrays, whose length is known: what is written piece by piece has its octets counted each time.
+// As arrays, whose length is known: of what is written piece by piece, the octets are counted.
 
 #[inline(never)]
 fn hash_v4(hasher: &SipHasher24, addresses: u64, ports: u32) -> u64 {
