@@ -69,18 +69,12 @@ impl Secrets {
         }
     }
 
-    /// The demux hash of a flow or of a port: keyed, so that nobody outside can make collisions.
-    ///
-    /// `flow.local` does not count. A host has few addresses, so few flows collide by that; and all
-    /// sockets bound to a port are found by one hash, whether to one address or to any.
+    /// The demux hash of a flow: keyed, so that nobody outside can make collisions.
     #[inline]
     pub(crate) fn demux_hash(&self, flow: &Flow) -> u32 {
-        low_half(match flow.remote {
-            IpAddr::V4(remote) => {
-                let word = u64::from(u32::from(remote)) | u64::from(ports(flow)) << 32;
-                hash_word(&self.demux, word)
-            }
-            IpAddr::V6(_) => hash_remote(self.demux, flow.remote, ports(flow)),
+        low_half(match v4_octets(flow) {
+            Some(octets) => hash_v4(&self.demux, &octets),
+            None => hash_v6(self.demux, flow),
         })
     }
 
@@ -132,18 +126,25 @@ impl Flow {
     }
 }
 
-/// The addresses go on in registers: a flow that was just put together in memory would first have
-/// to get there.
-#[inline(always)]
 fn hash_flow(hasher: &SipHasher24, flow: &Flow) -> u64 {
-    match (flow.local, flow.remote) {
-        // One word in place of two: the octets are the same, and there is less to put together.
-        (IpAddr::V4(local), IpAddr::V4(remote)) => {
-            let addresses = u64::from(u32::from(local)) | u64::from(u32::from(remote)) << 32;
-            hash_v4(hasher, addresses, ports(flow))
-        }
-        (local, remote) => hash_other(*hasher, (local, remote), ports(flow)),
+    match v4_octets(flow) {
+        Some(octets) => hasher.hash(&octets),
+        None => hash_v6(*hasher, flow),
     }
+}
+
+/// The octets of a flow between IPv4 addresses, put together in registers: a flow that was just
+/// put together in memory would first have to get there. As an array, since of what is written
+/// piece by piece the octets are counted.
+#[inline(always)]
+fn v4_octets(flow: &Flow) -> Option<[u8; 12]> {
+    let (IpAddr::V4(local), IpAddr::V4(remote)) = (flow.local, flow.remote) else { return None };
+    let addresses = u64::from(u32::from(local)) | u64::from(u32::from(remote)) << 32;
+    let mut octets = [0; 12];
+    let (head, tail) = octets.split_at_mut(8);
+    head.copy_from_slice(&addresses.to_le_bytes());
+    tail.copy_from_slice(&ports(flow).to_le_bytes());
+    Some(octets)
 }
 
 #[inline]
@@ -151,34 +152,16 @@ const fn ports(flow: &Flow) -> u32 {
     ((flow.local_port as u32) << 16) | flow.remote_port as u32
 }
 
-// As arrays, whose length is known: what is written piece by piece has its octets counted.
-
 #[inline(never)]
-fn hash_v4(hasher: &SipHasher24, addresses: u64, ports: u32) -> u64 {
-    let mut octets = [0; 12];
-    let (head, tail) = octets.split_at_mut(8);
-    head.copy_from_slice(&addresses.to_le_bytes());
-    tail.copy_from_slice(&ports.to_le_bytes());
-    hasher.hash(&octets)
+fn hash_v4(hasher: &SipHasher13, octets: &[u8; 12]) -> u64 {
+    hasher.hash(octets)
 }
 
 #[inline(never)]
-fn hash_word(hasher: &SipHasher13, word: u64) -> u64 {
-    hasher.hash(&word.to_le_bytes())
-}
-
-#[inline(never)]
-fn hash_other<H: Hasher>(mut hasher: H, (local, remote): (IpAddr, IpAddr), ports: u32) -> u64 {
-    write_address(&mut hasher, local);
-    write_address(&mut hasher, remote);
-    hasher.write_u32(ports);
-    hasher.finish()
-}
-
-#[inline(never)]
-fn hash_remote<H: Hasher>(mut hasher: H, remote: IpAddr, ports: u32) -> u64 {
-    write_address(&mut hasher, remote);
-    hasher.write_u32(ports);
+fn hash_v6<H: Hasher>(mut hasher: H, flow: &Flow) -> u64 {
+    write_address(&mut hasher, flow.local);
+    write_address(&mut hasher, flow.remote);
+    hasher.write_u32(ports(flow));
     hasher.finish()
 }
 
@@ -218,13 +201,13 @@ mod tests {
     }
 
     #[test]
-    fn flows_to_one_peer_differ_for_the_table_by_their_ports_alone() {
+    fn the_table_tells_flows_apart_by_all_four_parts() {
         let secrets = Secrets::new(&Seed::from_u64(1));
         let v6 = |last| IpAddr::V6([0xfd00, 0, 0, 0, 0, 0, 0, last].into());
         for one in [flow(1, 1), Flow { local: v6(2), remote: v6(1), ..flow(1, 1) }] {
             let elsewhere = if one.local.is_ipv4() { flow(9, 1).remote } else { v6(9) };
             let hash = secrets.demux_hash(&one);
-            assert_eq!(hash, secrets.demux_hash(&Flow { local: elsewhere, ..one }));
+            assert_ne!(hash, secrets.demux_hash(&Flow { local: elsewhere, ..one }));
             assert_ne!(hash, secrets.demux_hash(&Flow { remote: elsewhere, ..one }));
             assert_ne!(hash, secrets.demux_hash(&Flow { local_port: 81, ..one }));
             assert_ne!(hash, secrets.demux_hash(&Flow { remote_port: 2, ..one }));

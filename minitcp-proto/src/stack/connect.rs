@@ -10,6 +10,7 @@ use crate::secret::Flow;
 use crate::stack::Stack;
 use crate::stack::demux::{Endpoint, Protocol, wildcard};
 use crate::stack::event::{ConnectionId, ListenerId};
+use crate::stack::schedule::Owner;
 use crate::tcp::Tcb;
 use crate::tcp::isn;
 use crate::tcp::path::Path;
@@ -97,7 +98,7 @@ impl<O: Observer> Stack<'_, O> {
         let key = self.connections.insert(tcb).map_err(|_| ConnectError::NoSlot)?;
         self.demux_insert(hash, Endpoint::Connection(key.index));
         self.cx.stats.active_opens += 1;
-        self.settle(key.index);
+        self.schedule.wake(Owner::Connection(key.index)); // For its SYN.
         Ok(ConnectionId(key))
     }
 
