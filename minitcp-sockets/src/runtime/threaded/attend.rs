@@ -183,7 +183,7 @@ impl<O: Observer> Shared<O> {
             }
         };
         if led {
-            self.note_news(&mut core, &SLEEPER.with(|(_, sleeper)| sleeper.clone()));
+            SLEEPER.with(|(_, sleeper)| self.note_news(&mut core, sleeper));
         }
         if self.is_crowded(&mut core) {
             self.appoint(&mut core, Duty::Lead);
