@@ -120,7 +120,7 @@ fn a_fin_leaves_before_the_reader_that_its_shutdown_has_woken_returns() {
     for _ in 0..100 {
         let pair = pair();
         while pair.client.counters().waits == 0 {
-            thread::yield_now(); // Until the net's own thread has the driver, which it gives up once.
+            thread::yield_now(); // Until the net's own thread has the driver.
         }
         let (client, _server) = connected(&pair);
         let net = pair.client.clone();
