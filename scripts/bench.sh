@@ -20,9 +20,7 @@
 # stays in network namespaces that the run makes and removes. Samples go to $OUT/tun.jsonl
 # (OUT=out/bench), the table to standard output. MINITCP is the command of our stack
 # (target/release/minitcp bench-server --tun tun0 --addr 10.77.0.1), which also takes --offload
-# on|off; without the program the peers run alone. BENCH_RUNNER=/path/run.py takes another runner
-# with the same options (tun, --bin, --out, --reps, --secs, --only, --stack) instead of
-# scripts/bench-peers/run_tun.py, but for "pingpong".
+# on|off; without the program the peers run alone.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -78,27 +76,17 @@ tun() {
         echo "bench.sh: no $program; measuring the peers alone" >&2
     fi
     local options=("${stack[@]}" --bin "$peers_target/release" --out "$out" "$@")
-    if [ -n "${BENCH_RUNNER:-}" ] && [ "$rows" != pingpong ]; then
-        # That runner heeds the first --only, so one of the caller wins over this.
-        local only="minitcp,smoltcp tun sock,smoltcp tun vnet,toy"
-        case $rows in
-            offload) only="minitcp vnet,smoltcp tun vnet,toy tun vnet" ;;
-            plain) only="minitcp plain,smoltcp tun sock,toy tun ack" ;;
-        esac
-        python3 "$BENCH_RUNNER" tun "${options[@]}" --only "$only"
-    else
-        local only=""
-        case $rows in
-            offload) only=vnet ;;
-            plain) only="minitcp plain,smoltcp sock,toy ack" ;;
-            pingpong)
-                only="minitcp plain,minitcp threads,smoltcp sock=64K,linux"
-                options+=(--dirs rr,rr1)
-                ;;
-        esac
-        # The last --only counts there.
-        python3 "$root/scripts/bench-peers/run_tun.py" --only "$only" "${options[@]}"
-    fi
+    local only=""
+    case $rows in
+        offload) only=vnet ;;
+        plain) only="minitcp plain,smoltcp sock,toy ack" ;;
+        pingpong)
+            only="minitcp plain,minitcp threads,smoltcp sock=64K,linux"
+            options+=(--dirs rr,rr1)
+            ;;
+    esac
+    # The last --only counts: that of the caller, if there is one.
+    python3 "$root/scripts/bench-peers/run_tun.py" --only "$only" "${options[@]}"
 }
 
 # Both stacks without a device, compared in one run.

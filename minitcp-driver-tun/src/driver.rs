@@ -234,9 +234,10 @@ impl Driver for TunDriver {
 impl Park for TunDriver {
     fn exchange<O: Observer>(&mut self, stack: &mut Stack<'_, O>) -> io::Result<bool> {
         self.send(stack)?;
-        self.receive(stack)?;
-        self.serve_timers(stack);
-        self.send(stack)?;
+        let received = self.receive(stack)?;
+        if self.serve_timers(stack) || received {
+            self.send(stack)?;
+        }
         Ok(self.readable || self.backlog)
     }
 
@@ -372,11 +373,14 @@ impl TunDriver {
         true
     }
 
-    fn serve_timers<O: Observer>(&self, stack: &mut Stack<'_, O>) {
+    /// Serves the timers that are due; `false` if none is.
+    fn serve_timers<O: Observer>(&self, stack: &mut Stack<'_, O>) -> bool {
         let now = self.now();
-        if stack.poll_timeout().is_some_and(|deadline| deadline <= now) {
+        let is_due = stack.poll_timeout().is_some_and(|deadline| deadline <= now);
+        if is_due {
             stack.handle_timeout(now);
         }
+        is_due
     }
 
     /// Waits for the device, the waker, a signal, or `deadline`; not at all if that has passed.

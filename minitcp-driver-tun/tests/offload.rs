@@ -6,8 +6,8 @@ mod support;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use std::{fs, io, thread};
 
@@ -15,9 +15,9 @@ use minitcp_driver_tun::{Counters, TunConfig, TunDriver, TunOffloads};
 use minitcp_proto::wire::checksum::pseudo_header;
 use minitcp_proto::wire::ip;
 use minitcp_proto::{
-    Config, Driver, Drop, Limits, Memory, Offload, RecvError, Seed, Stack, Stats, UnboundUdp,
+    Config, Driver, Drop, Limits, Memory, Offload, Seed, Stack, Stats, UnboundUdp,
 };
-use support::{in_namespace, pattern, persistent_device};
+use support::{Shared, echo, in_namespace, pattern, persistent_device};
 
 #[test]
 fn a_stream_goes_both_ways_in_super_packets() {
@@ -210,7 +210,7 @@ impl Running {
             while !stopped.load(Ordering::Acquire) {
                 driver.turn(&mut stack, None).unwrap();
                 accepted.extend(stack.accept(listener));
-                accepted.iter().for_each(|id| echo(&mut stack, *id));
+                accepted.retain(|id| echo(&mut stack, *id));
             }
             driver.finish_capture().unwrap();
             (driver.counters(), stack.stats().clone())
@@ -269,21 +269,6 @@ fn echo_stream(running: &Running, len: usize) {
     assert!(received == expected, "{} octets of {}", received.len(), expected.len());
 }
 
-/// Sends back what has come, as far as there is room, and closes after the peer.
-fn echo(stack: &mut Stack, id: minitcp_proto::ConnectionId) {
-    let Some(mut connection) = stack.connection(id) else { return };
-    connection.set_no_delay(true);
-    let chunk = match connection.peek() {
-        Ok((front, _)) => front.to_vec(),
-        Err(RecvError::WouldBlock | RecvError::Closed) => return,
-    };
-    if chunk.is_empty() {
-        connection.shutdown();
-    } else if let Ok(sent) = connection.send(&chunk) {
-        connection.consume(sent);
-    }
-}
-
 /// The kernel's sockets have found no broken checksum.
 fn expect_no_checksum_errors() {
     let v4 = fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
@@ -321,19 +306,6 @@ fn kernel_addr(version: u8) -> IpAddr {
 
 fn stack_addr(version: u8) -> IpAddr {
     if version == 4 { "10.9.0.2".parse().unwrap() } else { "fd00::2".parse().unwrap() }
-}
-
-/// A file in memory.
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -15,7 +15,7 @@ use minitcp_driver_tun::{Counters, TunConfig, TunDriver, TunError, Waker};
 use minitcp_proto::{
     Config, ConnectionId, Driver as _, Drop, Limits, Memory, RecvError, Seed, Stack,
 };
-use support::{in_namespace, pattern, run};
+use support::{echo, in_namespace, pattern, run};
 
 const KERNEL: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 const STACK: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
@@ -201,24 +201,6 @@ fn serve(
         returned,
         counters: driver.counters(),
         segments_for_nobody: stack.stats().dropped(Drop::NoConnection),
-    }
-}
-
-/// `false` once both directions have ended.
-fn echo(stack: &mut Stack<'_>, id: ConnectionId) -> bool {
-    let mut buffer = [0; 4096];
-    let mut connection = stack.connection(id).unwrap();
-    loop {
-        match connection.recv(&mut buffer) {
-            // The kernel sends no more than fits the buffers at once.
-            Ok(count) if count > 0 => assert_eq!(connection.send(&buffer[..count]), Ok(count)),
-            Err(RecvError::WouldBlock) => return true,
-            Ok(_) => {
-                connection.close();
-                return false;
-            }
-            Err(error) => panic!("{error:?}"),
-        }
     }
 }
 

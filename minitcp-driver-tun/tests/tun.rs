@@ -13,8 +13,8 @@ use std::time::Duration;
 use std::{fs, io, thread};
 
 use minitcp_driver_tun::{TunConfig, TunDriver, TunError};
-use minitcp_proto::{Config, Driver, Instant, Limits, Memory, RecvError, Seed, Stack, UnboundUdp};
-use support::{in_namespace, persistent_device, run};
+use minitcp_proto::{Config, Driver, Instant, Limits, Memory, Seed, Stack, UnboundUdp};
+use support::{echo, in_namespace, persistent_device, run};
 use tun::AbstractDevice;
 
 const KERNEL: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
@@ -312,7 +312,7 @@ impl Running {
             while !stopped.load(Ordering::Acquire) {
                 driver.turn(&mut stack, None).unwrap();
                 accepted.extend(stack.accept(listener));
-                accepted.iter().for_each(|id| echo(&mut stack, *id));
+                accepted.retain(|id| echo(&mut stack, *id));
             }
             driver
         });
@@ -323,20 +323,6 @@ impl Running {
         self.stop.store(true, Ordering::Release);
         self.waker.wake().unwrap();
         self.thread.join().unwrap()
-    }
-}
-
-/// Sends back what has come, as far as there is room, and closes after the peer.
-fn echo(stack: &mut Stack, id: minitcp_proto::ConnectionId) {
-    let Some(mut connection) = stack.connection(id) else { return };
-    let chunk = match connection.peek() {
-        Ok((front, _)) => front.to_vec(),
-        Err(RecvError::WouldBlock | RecvError::Closed) => return,
-    };
-    if chunk.is_empty() {
-        connection.shutdown();
-    } else if let Ok(sent) = connection.send(&chunk) {
-        connection.consume(sent);
     }
 }
 

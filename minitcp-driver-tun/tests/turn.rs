@@ -1,14 +1,17 @@
 //! What one turn does, with a pair of datagram sockets for the device: like a TUN device they
 //! give and take one packet at a time, fill up, and tell when they have room again.
 
+mod support;
+
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant as StdInstant, SystemTime};
 
 use minitcp_driver_tun::TunDriver;
 use minitcp_proto::{Config, Driver, Instant, Limits, Memory, Seed, Stack, UdpId, UnboundUdp};
+
+use support::Shared;
 
 #[test]
 fn a_ping_pong_turn_costs_one_poll_and_no_alarm() {
@@ -314,19 +317,6 @@ impl Far {
             payloads.push(payload);
         }
         payloads
-    }
-}
-
-/// A file in memory.
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -418,28 +418,12 @@ impl<R: Runtime> Socket<R> {
         mut attempt: impl FnMut(&mut Host<R::Observer>, SocketHandle) -> Attempt<T>,
     ) -> io::Result<T> {
         let Shared { runtime, handle } = &*self.shared;
-        let (result, modes) = runtime.with(|host| {
-            let result = attempt(host, *handle);
-            (result, host.modes(*handle, side))
-        })?;
-        if let Poll::Ready(result) = result {
-            runtime.push(false)?;
-            return result;
-        }
-        let (nonblocking, timeout) = modes?;
-        if nonblocking || flags.contains(MsgFlags::DONTWAIT) {
-            // What has come but was not looked at counts, too.
-            runtime.push(true)?;
-            return match runtime.with(|host| attempt(host, *handle))? {
-                Poll::Ready(result) => result,
-                Poll::Pending => Err(errno::would_block()),
-            };
-        }
-        let deadline = match timeout {
-            Some(timeout) => Some(runtime.now()? + timeout),
-            None => None,
+        let patience = |host: &Host<R::Observer>| {
+            let (nonblocking, timeout) = host.modes(*handle, side)?;
+            let may_wait = !nonblocking && !flags.contains(MsgFlags::DONTWAIT);
+            Ok(if may_wait { timeout } else { Some(Duration::ZERO) })
         };
-        runtime.wait(&[(*handle, side.interest())], deadline, |host| attempt(host, *handle))
+        runtime.call((*handle, side.interest()), patience, |host| attempt(host, *handle))
     }
 
     /// An option that is a time.

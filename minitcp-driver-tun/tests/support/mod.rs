@@ -1,9 +1,13 @@
-//! Network namespaces of the tests' own.
+//! What several tests need: a network namespace of their own, devices, an echo, a file in memory.
 
 #![allow(dead_code, unreachable_pub)] // Each test binary uses a part.
 
+use std::io::{self, Write};
 use std::path::Path;
-use std::{io, panic, thread};
+use std::sync::{Arc, Mutex};
+use std::{panic, thread};
+
+use minitcp_proto::{ConnectionId, RecvError, Stack};
 
 /// Runs `test` in a thread with a network namespace of its own. Without root or /dev/net/tun it
 /// says SKIP and passes.
@@ -41,4 +45,38 @@ pub fn persistent_device(name: &str, configure: impl FnOnce(&mut tun::Device)) {
 /// Octets that differ wherever one looks.
 pub fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at.wrapping_mul(31) ^ (at >> 8) ^ (at >> 16)).to_le_bytes()[0]).collect()
+}
+
+/// Sends back what has come, as far as there is room, and closes after the peer; `false` once it
+/// has.
+pub fn echo(stack: &mut Stack<'_>, id: ConnectionId) -> bool {
+    let Some(mut connection) = stack.connection(id) else { return false };
+    connection.set_no_delay(true);
+    loop {
+        let chunk = match connection.peek() {
+            Ok(([], _)) | Err(RecvError::Closed) => {
+                connection.close();
+                return false;
+            }
+            Ok((front, _)) => front.to_vec(),
+            Err(RecvError::WouldBlock) => return true,
+        };
+        match connection.send(&chunk) {
+            Ok(sent) if sent > 0 => connection.consume(sent),
+            _ => return true,
+        }
+    }
+}
+
+/// A file in memory.
+#[derive(Clone, Default)]
+pub struct Shared(pub Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

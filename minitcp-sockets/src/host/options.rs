@@ -77,8 +77,10 @@ impl<O: Observer> Host<O> {
             (false, _) => options.set_common(option, value, role, domain),
         };
         outcome.map_err(errno::of)?;
+        // Not remembered if the stack refuses it.
+        self.apply(role, &options)?;
         self.entry_mut(handle)?.options = options;
-        self.apply(role, &options)
+        Ok(())
     }
 
     /// Tells the stack.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use minitcp_proto::{Instant, Observer};
 
+use crate::errno;
 use crate::host::{Host, SocketHandle};
 use crate::poll::{PollFd, PollFlags};
 
@@ -43,6 +44,37 @@ pub trait Runtime: Clone {
         deadline: Option<Instant>,
         attempt: impl FnMut(&mut Host<Self::Observer>) -> Poll<io::Result<T>>,
     ) -> io::Result<T>;
+
+    /// One call: `attempt`, and where that would wait, `patience` says how long it may: `None` as
+    /// long as it takes, zero not at all.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait), and those of `patience`.
+    fn call<T>(
+        &self,
+        on: (SocketHandle, PollFlags),
+        patience: impl FnOnce(&Host<Self::Observer>) -> io::Result<Option<Duration>>,
+        mut attempt: impl FnMut(&mut Host<Self::Observer>) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        let first = self.with(|host| match attempt(host) {
+            Poll::Ready(result) => result.map(Ok),
+            Poll::Pending => patience(host).map(Err),
+        })??;
+        let deadline = match first {
+            Ok(done) => return Ok(done),
+            Err(None) => None,
+            Err(Some(Duration::ZERO)) => {
+                // What has come but was not looked at counts, too.
+                self.push(true)?;
+                return match self.with(attempt)? {
+                    Poll::Ready(result) => result,
+                    Poll::Pending => Err(errno::would_block()),
+                };
+            }
+            Err(Some(patience)) => Some(self.now()? + patience),
+        };
+        self.wait(&[on], deadline, attempt)
+    }
 
     /// Something was queued: lets it leave, without waiting. Where only calls that block move
     /// packets, the call is one that `blocks`.

@@ -44,9 +44,9 @@ fn a_ping_pong_of_lone_threads_wakes_nobody() {
     // takes over, and one round trip goes through it.
     let (wakes, kicks) = (after.wakes - before.wakes, after.kicks - before.kicks);
     assert!(wakes < ROUNDS / 4 && kicks < ROUNDS / 4, "{before:?} {after:?}");
-    // A turn to send, one when something has come, one before waiting.
+    // A turn to send, and one when something has come; none before waiting.
     let turns = after.turns - before.turns;
-    assert!(turns < ROUNDS * 5, "busy: {before:?} {after:?}");
+    assert!(turns < ROUNDS * 5 / 2, "busy: {before:?} {after:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -47,8 +47,11 @@ pub(super) struct Core<O: Observer> {
     pub(super) attended: u64,
     /// Who had news last.
     pub(super) busy: Option<Waker>,
-    /// Until when several count as busy.
-    pub(super) crowded_until: Instant,
+    /// Until when several count as busy; `None` at the latest when somebody asks after that.
+    pub(super) crowded_until: Option<Instant>,
+    /// The last turn of the driver left nothing to do, and since then nobody has waited with the
+    /// driver, and nothing was done to the stack but what is urgent: it could wait at once.
+    pub(super) settled: bool,
     /// The driver has failed, with this error.
     pub(super) failed: Option<i32>,
     pub(super) stop: bool,
@@ -114,6 +117,7 @@ impl<O: Observer> Shared<O> {
     pub(super) fn exchange(&self, core: &mut Core<O>) -> bool {
         self.counts.turns.fetch_add(1, Ordering::Relaxed);
         core.host.take_urgent();
+        core.settled = false;
         let Some(driver) = core.driver.as_mut().filter(|_| core.failed.is_none()) else {
             return false;
         };
@@ -121,10 +125,16 @@ impl<O: Observer> Shared<O> {
         let exchanged = catch_unwind(AssertUnwindSafe(|| driver.exchange(stack)));
         core.host.collect_events();
         self.note_all_news(core);
-        exchanged.unwrap_or_else(|panic| self.fail_by_panic(core, panic)).unwrap_or_else(|error| {
-            core.fail(&error);
-            false
-        })
+        match exchanged.unwrap_or_else(|panic| self.fail_by_panic(core, panic)) {
+            Ok(more) => {
+                core.settled = !more;
+                more
+            }
+            Err(error) => {
+                core.fail(&error);
+                false
+            }
+        }
     }
 
     /// The driver, or the observer, has panicked in this thread: nobody shall wait for it any more.
@@ -132,6 +142,56 @@ impl<O: Observer> Shared<O> {
         core.fail(&errno::of(libc::EIO));
         wake(&self.counts, core.host.take_woken());
         resume_unwind(panic)
+    }
+
+    /// Waits, with the driver or without, until `attempt` is done, which it was not just now.
+    pub(super) fn attend<'a, T>(
+        &'a self,
+        mut core: Guard<'a, O>,
+        on: &[(SocketHandle, PollFlags)],
+        deadline: Option<Instant>,
+        mut attempt: impl FnMut(&mut Host<O>) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        let (mut led, mut moved) = (false, true);
+        let result = loop {
+            if let Err(error) = core.check() {
+                break Err(error);
+            }
+            if deadline.is_some_and(|deadline| (self.clock)() >= deadline) {
+                core.host.pass_on(on);
+                break Err(errno::would_block());
+            }
+            if core.driver.is_none() || self.is_crowded(&mut core) {
+                core = self.sleep(core, on, deadline);
+            } else {
+                led = true;
+                // What an attempt has queued leaves before the wait. (Where no packet moves, the
+                // device takes none, and will say when it does.)
+                let is_urgent = core.host.take_urgent() && moved;
+                if core.settled && !is_urgent {
+                    core = self.park(core, deadline);
+                }
+                let before = core.host.packets();
+                let more = self.exchange(&mut core);
+                moved = core.host.packets() != before;
+                if more {
+                    core = self.make_way(core);
+                }
+            }
+            if let Poll::Ready(result) = attempt(&mut core.host) {
+                break result;
+            }
+        };
+        if led {
+            SLEEPER.with(|(_, sleeper)| self.note_news(&mut core, sleeper));
+        }
+        if self.is_crowded(&mut core) {
+            self.appoint(&mut core, Duty::Lead);
+        } else if core.duty == Duty::Asleep {
+            self.appoint(&mut core, Duty::Watch);
+        }
+        self.finish(core);
+        result
     }
 
     /// Waits with the driver for packets, for the stack's next deadline or for `deadline`.
@@ -143,6 +203,7 @@ impl<O: Observer> Shared<O> {
         self.counts.waits.fetch_add(1, Ordering::Relaxed);
         core.attended = core.attended.wrapping_add(1);
         let Some(mut driver) = core.driver.take() else { return core };
+        core.settled = false;
         let timer = core.host.stack.poll_timeout();
         let until = [timer, deadline].into_iter().flatten().min();
         core.parked_until = until.unwrap_or(Instant::MAX);
@@ -201,8 +262,9 @@ impl<O: Observer> Shared<O> {
     }
 
     /// Whether others than one are busy, and wait.
-    pub(super) fn is_crowded(&self, core: &Core<O>) -> bool {
-        core.host.waiting() > 0 && (self.clock)() < core.crowded_until
+    pub(super) fn is_crowded(&self, core: &mut Core<O>) -> bool {
+        core.crowded_until.take_if(|until| (self.clock)() >= *until);
+        core.host.waiting() > 0 && core.crowded_until.is_some()
     }
 
     /// Remembers who was busy; nothing to do where nobody is to be woken.
@@ -217,7 +279,7 @@ impl<O: Observer> Shared<O> {
         let is_same = core.busy.as_ref().is_some_and(|busy| busy.will_wake(&sleeper.waker));
         if !is_same || !sleeper.is_thread {
             if core.busy.is_some() {
-                core.crowded_until = (self.clock)() + CROWD;
+                core.crowded_until = Some((self.clock)() + CROWD);
             }
             core.busy = Some(sleeper.waker.clone());
         }
@@ -303,7 +365,8 @@ impl<O: Observer> Shared<O> {
         if more || core.failed.is_some() {
             return self.make_way(core);
         }
-        if core.host.woken().iter().any(|sleeper| sleeper.is_thread) && !self.is_crowded(&core) {
+        if core.host.woken().iter().any(|sleeper| sleeper.is_thread) && !self.is_crowded(&mut core)
+        {
             core.duty = Duty::Watch;
             return self.make_way(core);
         }

@@ -39,7 +39,6 @@ use crate::host::{Host, Sleeper, SocketHandle};
 use crate::poll::PollFlags;
 use crate::runtime::Runtime;
 use attend::{Core, Duty, Shared};
-use bed::SLEEPER;
 pub use counters::Counters;
 use counters::Counts;
 pub use default::Entered;
@@ -84,7 +83,8 @@ impl<O: Observer + Send + 'static> ThreadedNet<O> {
                 duty: Duty::Lead,
                 attended: 0,
                 busy: None,
-                crowded_until: Instant::ZERO,
+                crowded_until: None,
+                settled: false,
                 failed: None,
                 stop: false,
             }),
@@ -149,6 +149,7 @@ impl<O: Observer> ThreadedNet<O> {
     ) -> Poll<io::Result<T>> {
         let shared = &*self.owner.shared;
         let mut core = shared.lock()?;
+        core.settled = false;
         let result = attempt(&mut core.host);
         if result.is_pending() {
             core.check()?;
@@ -169,6 +170,7 @@ impl<O: Observer> Runtime for ThreadedNet<O> {
     fn with<T>(&self, act: impl FnOnce(&mut Host<O>) -> T) -> io::Result<T> {
         let shared = &*self.owner.shared;
         let mut core = shared.lock()?;
+        core.settled = false;
         let value = act(&mut core.host);
         shared.finish(core);
         Ok(value)
@@ -182,43 +184,35 @@ impl<O: Observer> Runtime for ThreadedNet<O> {
     ) -> io::Result<T> {
         let shared = &*self.owner.shared;
         let mut core = shared.lock()?;
-        let mut led = false;
-        let result = loop {
-            if let Poll::Ready(result) = attempt(&mut core.host) {
-                break result;
+        match attempt(&mut core.host) {
+            Poll::Ready(result) => {
+                shared.finish(core);
+                result
             }
-            if let Err(error) = core.check() {
-                break Err(error);
-            }
-            if deadline.is_some_and(|deadline| (shared.clock)() >= deadline) {
-                core.host.pass_on(on);
-                break Err(errno::would_block());
-            }
-            if core.driver.is_none() || shared.is_crowded(&core) {
-                core = shared.sleep(core, on, deadline);
-                continue;
-            }
-            led = true;
-            let before = core.host.packets();
-            if shared.exchange(&mut core) {
-                core = shared.make_way(core);
-            } else if let Poll::Ready(result) = attempt(&mut core.host) {
-                break result;
-            } else if core.host.take_urgent() && core.host.packets() != before {
-                // This attempt has queued something, which leaves before the wait. (Where no packet
-                // moves, the device takes none, and will say when it does.)
-            } else {
-                core = shared.park(core, deadline);
-            }
+            Poll::Pending => shared.attend(core, on, deadline, attempt),
+        }
+    }
+
+    /// The core is had once for it all.
+    fn call<T>(
+        &self,
+        on: (SocketHandle, PollFlags),
+        patience: impl FnOnce(&Host<O>) -> io::Result<Option<Duration>>,
+        mut attempt: impl FnMut(&mut Host<O>) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        let shared = &*self.owner.shared;
+        let mut core = shared.lock()?;
+        let result = match attempt(&mut core.host) {
+            Poll::Ready(result) => result,
+            Poll::Pending => match patience(&core.host) {
+                Err(error) => Err(error),
+                Ok(Some(Duration::ZERO)) => Err(errno::would_block()),
+                Ok(patience) => {
+                    let deadline = patience.map(|patience| (shared.clock)() + patience);
+                    return shared.attend(core, &[on], deadline, attempt);
+                }
+            },
         };
-        if led {
-            shared.note_news(&mut core, &SLEEPER.with(|(_, sleeper)| sleeper.clone()));
-        }
-        if shared.is_crowded(&core) {
-            shared.appoint(&mut core, Duty::Lead);
-        } else if core.duty == Duty::Asleep {
-            shared.appoint(&mut core, Duty::Watch);
-        }
         shared.finish(core);
         result
     }
