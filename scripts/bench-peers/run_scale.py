@@ -13,7 +13,7 @@ usage: run_scale.py --bin DIR [--out DIR] [--reps N] [--only TEXT[,TEXT]] [--qui
 --markdown  the table as Markdown
 
 "idle" is a round trip of 64 octets on one connection beside N idle ones, the median over batches of
-ten; "each" the same on every connection in turn, so that none is in the cache. "conn" is connect,
+ten; "each" the same on every connection in turn, so that none is the last one, or in the cache. "conn" is connect,
 accept and close in a second, and "bulk" Gbit/s with an MTU of 1500 and checksums; both count CPU
 time of the process, which is all of one core for both ends together. "mem" is the heap of an
 established endpoint. Everything is the median of the repetitions.
@@ -68,7 +68,7 @@ def rows(args):
         if n in SMOL_IDLE:
             rounds = max(400_000 // n, 200) // scale
             found.append((f"idle {n}", "smol", f"idle --n {n} --rounds {rounds}"))
-    for n in [10_000, 100_000]:
+    for n in [2, 10_000, 100_000]:
         command = f"idle --n {n} --rounds {400_000 // scale} --pos each"
         found.append((f"each {n}", "mini", command))
     found.append(("conn 0", "mini", f"conn --n {400_000 // scale}"))
