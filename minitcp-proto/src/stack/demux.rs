@@ -86,7 +86,7 @@ pub(super) const fn bound_flow(local: IpAddr, port: u16) -> Flow {
 }
 
 /// The hash of all sockets bound to `port`, to whatever address, and with no remote end. It needs
-/// no key: strangers do not bind. The factor puts neighbours apart.
+/// no key: strangers do not bind. The factor puts neighbours apart, in all but small tables.
 const fn bound_hash(port: u16) -> u32 {
     (port as u32).wrapping_mul(0x9e37_79b1)
 }

@@ -77,7 +77,7 @@ pub struct Stack<'m, O: Observer = ()> {
     udp_connected: u32,
     mail: Mail<'m>,
     demux: Demux<'m>,
-    /// The connection that the last segment was for: often the next is for it, too.
+    /// The connection that the table has led to last: often the next segment is for it, too.
     latest: u32,
     schedule: Schedule<'m>,
     /// ICMP errors, a thousand a second (RFC 4443 §2.4 (f), RFC 1812 §4.3.2.8).

@@ -1,5 +1,6 @@
-//! After anything has touched a connection: put it where it belongs now. It may have left the
-//! network, become a TIME-WAIT remnant, gained news, a deadline, or something to send.
+//! After a segment, a timeout or a call that can change its state or its timers: put a connection
+//! where it belongs now. It may have left the network, become a TIME-WAIT remnant, gained news, a
+//! deadline, or something to send. (Octets alone go in and out by `handle`'s shorter way.)
 
 use crate::observe::{Observer, Trace};
 use crate::stack::Stack;

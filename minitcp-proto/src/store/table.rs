@@ -20,7 +20,8 @@ impl Bucket {
     }
 }
 
-/// A multiset of `(hash, value)`. All bits of a hash should be random.
+/// A multiset of `(hash, value)`. The low bits of a hash choose the home and should be spread;
+/// a hash that others could choose must be keyed.
 ///
 /// A value stands in its home bucket or in the unbroken run of full buckets behind it. Removal
 /// closes the gap, so that there are no tombstones and old tables are as fast as new ones.
