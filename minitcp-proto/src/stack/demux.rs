@@ -225,11 +225,9 @@ impl<O: Observer> Stack<'_, O> {
         }
     }
 
-    /// `false` only if the table is full, which its size rules out.
-    pub(super) fn demux_insert(&mut self, hash: u32, endpoint: Endpoint) -> bool {
+    pub(super) fn demux_insert(&mut self, hash: u32, endpoint: Endpoint) {
         let inserted = self.demux.0.insert(hash, endpoint.pack());
         debug_assert!(inserted, "the table is sized for every slot");
-        inserted
     }
 
     pub(super) fn demux_remove(&mut self, hash: u32, endpoint: Endpoint) {

@@ -176,7 +176,7 @@ impl<O: Observer> Connection<'_, '_, O> {
 
     /// A snapshot of the connection's variables.
     pub fn info(&self) -> Option<Info> {
-        self.tcb().map(|tcb| tcb.info(&self.stack.cx.config))
+        self.tcb().map(|tcb| tcb.info(&self.stack.cx.rto))
     }
 
     fn tcb(&self) -> Option<&Tcb> {

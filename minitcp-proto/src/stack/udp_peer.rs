@@ -133,10 +133,10 @@ impl<O: Observer> Stack<'_, O> {
     /// An ICMP error about a packet of ours: for the connected socket that sent it, if it is UDP.
     /// Nobody else is told: unconnected sockets could not say which of their datagrams it was.
     pub(super) fn handle_icmp_error(&mut self, fault: UdpFault, quote: &[u8]) {
-        let told =
-            parse_quote(quote).filter(|quote| quote.protocol == protocol::UDP).and_then(|quote| {
-                self.lookup(Protocol::Udp, &flow_of(&quote), self.hash_of(&flow_of(&quote)))
-            });
+        let told = parse_quote(quote)
+            .filter(|quote| quote.protocol == protocol::UDP)
+            .map(|quote| flow_of(&quote))
+            .and_then(|flow| self.lookup(Protocol::Udp, &flow, self.hash_of(&flow)));
         let Some(Endpoint::Udp(index)) = told else {
             return self.cx.drop(Drop::IgnoredIcmp);
         };

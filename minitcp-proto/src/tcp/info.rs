@@ -1,6 +1,5 @@
 //! What a curious application may see of a connection (RFC 9293 §3.9.1, STATUS).
 
-use crate::config::Config;
 use crate::seq::SeqNum;
 use crate::tcp::congestion::Controller as _;
 use crate::tcp::connection::Tcb;
@@ -11,7 +10,7 @@ use crate::time::Instant;
 
 impl Tcb {
     /// What an observer of the connection would ask (compare Linux's `tcp_info`).
-    pub(crate) fn info(&self, config: &Config) -> Info {
+    pub(crate) fn info(&self, rto: &RtoBounds) -> Info {
         Info {
             state: self.state(),
             snd_una: self.send.snd_una,
@@ -24,7 +23,7 @@ impl Tcb {
             mss: self.send.smss,
             srtt_micros: self.rtt.srtt_micros(),
             rttvar_micros: self.rtt.rttvar_micros(),
-            rto_micros: self.rtt.rto_micros(&RtoBounds::new(config)),
+            rto_micros: self.rtt.rto_micros(rto),
             timeouts: self.recovery.timeouts,
             unsent: self.send.unsent(),
             unread: self.receive.buffer.len(),

@@ -150,7 +150,7 @@ impl Lanes {
     }
 }
 
-/// The sum over the last octets of a run, fewer than a block: a last word is filled up with zeros.
+/// The sum over the last octets of a run, fewer than eight: a last word is filled up with zeros.
 #[inline]
 fn sum_of_tail(rest: &[u8]) -> u64 {
     let (words, last) = rest.as_chunks();
