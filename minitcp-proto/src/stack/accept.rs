@@ -13,7 +13,7 @@ use crate::stack::schedule::{EventOwner, Owner};
 use crate::stats::Drop;
 use crate::store::slab::Key;
 use crate::tcp::handshake::Outcome;
-use crate::tcp::output::Outgoing;
+use crate::tcp::outgoing::Outgoing;
 use crate::tcp::settings::Switches;
 use crate::tcp::{Cause, HalfOpen, State, Tcb};
 use crate::wire::tcp::Segment;

@@ -9,9 +9,9 @@ use crate::secret::Flow;
 use crate::stack::Stack;
 use crate::stack::mail::{Content, Datagram};
 use crate::stack::schedule::{EventOwner, Owner};
-use crate::tcp::output::Outgoing;
+use crate::tcp::outgoing::Outgoing;
 use crate::tcp::settings::Switches;
-use crate::tcp::{Readiness, State, output};
+use crate::tcp::{Readiness, State, output, timeout};
 use crate::time::Instant;
 use crate::wire::checksum::{Sum, pseudo_header};
 use crate::wire::icmp;
@@ -136,6 +136,9 @@ impl<O: Observer> Stack<'_, O> {
     fn ask_connection(&mut self, index: u32) -> Option<Outgoing> {
         let tcb = self.connections.at_mut(index).filter(|tcb| tcb.attached)?;
         let outgoing = output::poll(tcb, &mut self.cx);
+        if outgoing.is_none() {
+            timeout::follow(tcb, &mut self.cx);
+        }
         let owner = Owner::Connection(index);
         self.schedule.set_timer(owner, tcb.timers.earliest());
         if outgoing.is_some() && !output::is_quiet(tcb) {

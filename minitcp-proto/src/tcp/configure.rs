@@ -11,7 +11,6 @@ use crate::tcp::receive::receiver::Receiver;
 use crate::tcp::receive::window::{affordable, shift_for};
 use crate::tcp::settings::{Settings, Switches};
 use crate::tcp::state::State;
-use crate::tcp::timers::Timer;
 use crate::tcp::user::offer_window;
 
 /// Takes `options`, which are in their ranges, in the place of those that hold now.
@@ -31,10 +30,6 @@ pub(crate) fn set_options<O: Observer>(
         tcb.send.smss = tcb.settings.clamp_mss(tcb.send.smss);
     }
     let is_on = |switch| tcb.settings.switches.contains(switch);
-    if old.switches.contains(Switches::CORK) && !is_on(Switches::CORK) && tcb.send.snd_wnd > 0 {
-        // What was held is for Nagle to decide upon now.
-        tcb.timers.disarm(Timer::Persist);
-    }
     if is_on(Switches::QUICK_ACK) && tcb.receive.ack.owed() == Owed::Delayed {
         tcb.receive.ack.require_now();
     }

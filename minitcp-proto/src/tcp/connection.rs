@@ -18,6 +18,7 @@ use crate::tcp::receive::window::{affordable, shift_for};
 use crate::tcp::send::recovery::Recovery;
 use crate::tcp::send::rtt::RttEstimator;
 use crate::tcp::send::sender::Sender;
+use crate::tcp::send::wait::Wait;
 use crate::tcp::settings::{Settings, Switches};
 use crate::tcp::state::{Cause, State};
 use crate::tcp::timers::Timers;
@@ -61,10 +62,8 @@ pub(crate) struct Tcb {
     pub(crate) syn_due: bool,
     /// How often our SYN was sent again.
     pub(crate) syn_retries: u8,
-    /// The persist timer fired: probe the window, or override silly-window avoidance.
-    pub(crate) probe_due: bool,
-    /// How often the persist timer fired in a row.
-    pub(crate) persist_backoff: u8,
+    /// Why nothing leaves, though something is there.
+    pub(crate) wait: Wait,
     pub(crate) settings: Settings,
     /// The application has closed its handle; nobody will read.
     pub(crate) orphan: bool,
@@ -117,8 +116,7 @@ impl Tcb {
             congestion: AnyController::new(config.congestion, u32::from(smss), false),
             syn_due: false,
             syn_retries: 0,
-            probe_due: false,
-            persist_backoff: 0,
+            wait: Wait::NONE,
             settings,
             orphan: false,
             listener: None,

@@ -9,7 +9,7 @@ use crate::stats::Drop;
 use crate::store::slab::Key;
 use crate::tcp::context::Context;
 use crate::tcp::isn;
-use crate::tcp::output::{Outgoing, SynOptions};
+use crate::tcp::outgoing::{Outgoing, SynOptions};
 use crate::tcp::path::Path;
 use crate::tcp::receive::receiver::first_window;
 use crate::tcp::receive::window::{affordable, shift_for};

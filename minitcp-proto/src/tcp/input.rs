@@ -14,8 +14,10 @@ use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::receive::receiver::Accepted;
 use crate::tcp::send::recovery::Progress;
 use crate::tcp::send::sender::{Acked, Fin};
+use crate::tcp::send::wait::SendWait;
 use crate::tcp::settings::Switches;
 use crate::tcp::state::{Cause, State};
+use crate::tcp::timeout::{self, restart_timer};
 use crate::tcp::timers::Timer;
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, Segment};
@@ -63,6 +65,9 @@ pub(crate) fn handle_segment<O: Observer>(
         | State::Closing
         | State::LastAck => synchronized(tcb, segment, segment_size, cx),
     };
+    if tcb.send.snd_wnd == 0 || tcb.wait.reason != SendWait::Nothing {
+        timeout::follow(tcb, cx);
+    }
     outcome.err().flatten()
 }
 
@@ -264,7 +269,6 @@ fn check_ack<O: Observer>(
         challenge(tcb, cx);
         return DONE;
     }
-    let old_window = tcb.send.snd_wnd;
     let in_order = ack.at_or_after(tcb.send.snd_una);
     let window_changed = in_order && tcb.send.update_window(segment);
     if ack.after(tcb.send.snd_una) {
@@ -277,8 +281,9 @@ fn check_ack<O: Observer>(
             cx.note(tcb.path.flow, Note::FastRetransmit { seq: tcb.send.snd_una });
         }
     }
-    if in_order {
-        on_window(tcb, old_window, cx);
+    if in_order && tcb.send.snd_wnd == 0 {
+        // MUST-37: the peer answers, so the connection lives, however long its window is shut.
+        tcb.unanswered_since = cx.now;
     }
     if matches!(tcb.state(), State::Closed | State::TimeWait) { DONE } else { Ok(()) }
 }
@@ -325,39 +330,6 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
                 tcb.timers.arm(Timer::Liveness, cx.now + cx.config.fin_wait_2_timeout);
             }
             _ => tcb.events |= Readiness::WRITABLE, // A close that lingers waits for this.
-        }
-    }
-}
-
-/// RFC 6298 §5.3.
-fn restart_timer<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    let rto = u64::from(tcb.rtt.rto_micros(&cx.rto));
-    tcb.timers.arm(Timer::Retransmit, cx.now.after_micros(rto));
-}
-
-/// The peer's window was `old_window` before this segment. A shut window is the persist timer's
-/// business, an open one the retransmission timer's.
-fn on_window<O: Observer>(tcb: &mut Tcb, old_window: u32, cx: &mut Context<'_, O>) {
-    let in_flight = tcb.send.flight() > 0;
-    if tcb.send.snd_wnd == 0 {
-        // MUST-37: the peer answers, so the connection lives, however long its window is shut.
-        tcb.unanswered_since = cx.now;
-        tcb.timers.disarm(Timer::Retransmit);
-        if old_window > 0 {
-            tcb.probe_due = false; // An override for a window that is no more: it has no timer.
-        }
-        if in_flight && !tcb.timers.is_armed(Timer::Persist) {
-            crate::tcp::timeout::arm_persist(tcb, cx);
-        }
-    } else if old_window == 0 {
-        tcb.timers.disarm(Timer::Persist);
-        tcb.persist_backoff = 0;
-        tcb.probe_due = false;
-        if in_flight {
-            // What was sent into the shut window was dropped there.
-            tcb.recovery.send_all_again(&tcb.send);
-            tcb.rtt.on_retransmission();
-            restart_timer(tcb, cx);
         }
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod info;
 pub(crate) mod input;
 pub(crate) mod isn;
 pub(crate) mod keepalive;
+pub(crate) mod outgoing;
 pub(crate) mod output;
 pub(crate) mod path;
 pub(crate) mod receive;

@@ -9,6 +9,8 @@ use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::input::Reset;
 use crate::tcp::keepalive;
+use crate::tcp::output::send_wait;
+use crate::tcp::send::wait::{SendWait, Wait};
 use crate::tcp::state::State;
 use crate::tcp::timers::Timer;
 
@@ -46,17 +48,15 @@ fn on_retransmission_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>
     arm_within(tcb, Timer::Retransmit, rto_micros, patience, cx);
 }
 
+/// What waits may leave: a probe, or what silly-window avoidance or the cork held back.
 fn on_persist_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     if give_up_after(tcb, patience(tcb, &cx.config), cx) {
         return;
     }
-    tcb.probe_due = true;
-    if tcb.send.snd_wnd > 0 {
-        return; // The override: what is there leaves with the next poll.
+    tcb.wait.on_timeout();
+    if tcb.wait.reason == SendWait::ShutWindow {
+        arm_probe(tcb, cx);
     }
-    // SHLD-30: the interval doubles.
-    tcb.persist_backoff = tcb.persist_backoff.saturating_add(1);
-    arm_persist(tcb, cx);
 }
 
 /// R2 (RFC 9293 §3.8.3, MUST-20): nothing was heard for too long.
@@ -69,26 +69,70 @@ fn give_up_after<O: Observer>(tcb: &mut Tcb, patience: Duration, cx: &mut Contex
     over
 }
 
-/// SHLD-29: the first probe comes one RTO after the window shut. If it is open and only
-/// silly-window avoidance waits, the override comes within 0.1 to 1 s (§3.8.6.2.1).
-pub(crate) fn arm_persist<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    if tcb.send.flight() == 0 && tcb.persist_backoff == 0 {
+/// After any event that can change it: why does the sender wait, if it does? Its timers follow.
+#[inline]
+pub(crate) fn follow<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
+    // As nearly always: the window is open, and nothing waits.
+    let at_rest = tcb.send.snd_wnd > 0 && tcb.send.unsent() == 0;
+    if !at_rest || tcb.wait.reason != SendWait::Nothing {
+        follow_reason(tcb, cx);
+    }
+}
+
+fn follow_reason<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
+    let reason = send_wait(tcb, cx);
+    if reason == tcb.wait.reason {
+        return;
+    }
+    let before = core::mem::replace(&mut tcb.wait, Wait::new(reason));
+    match reason {
+        SendWait::Nothing => tcb.timers.disarm(Timer::Persist),
+        SendWait::ShutWindow => {
+            // The retransmission timer's business is the persist timer's now.
+            tcb.timers.disarm(Timer::Retransmit);
+            arm_probe(tcb, cx);
+        }
+        // RFC 9293 §3.8.6.2.1: the override comes within 0.1 to 1 s.
+        SendWait::Override => {
+            let wait = tcb.rtt.rto_micros(&cx.rto).clamp(100_000, 1_000_000);
+            tcb.timers.arm(Timer::Persist, cx.now.after_micros(wait.into()));
+        }
+        // As Linux has it.
+        SendWait::Cork => tcb.timers.arm(Timer::Persist, cx.now.after_micros(200_000)),
+    }
+    if before.reason == SendWait::ShutWindow && tcb.send.flight() > 0 && tcb.send.snd_wnd > 0 {
+        // What was sent into the shut window was dropped there.
+        tcb.recovery.send_all_again(&tcb.send);
+        tcb.rtt.on_retransmission();
+        restart_timer(tcb, cx);
+    }
+}
+
+/// SHLD-29, SHLD-30: the first probe comes one RTO after the window shut, then the interval
+/// doubles.
+fn arm_probe<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
+    if tcb.send.flight() == 0 && tcb.wait.backoff == 0 {
         tcb.unanswered_since = cx.now;
     }
     let rto = tcb.rtt.rto_micros(&cx.rto);
-    let wait = match tcb.send.snd_wnd {
-        0 => cx.rto.backed_off(rto, tcb.persist_backoff.into()),
-        _ => rto.clamp(100_000, 1_000_000),
-    };
+    let wait = cx.rto.backed_off(rto, tcb.wait.backoff.into());
     arm_within(tcb, Timer::Persist, wait, patience(tcb, &cx.config), cx);
 }
 
-/// A corked segment that is not full leaves after 200 ms at the latest, as Linux has it.
-pub(crate) fn arm_cork<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    if tcb.send.flight() == 0 {
-        tcb.unanswered_since = cx.now;
+/// Text has left that the peer has to acknowledge (RFC 6298 §5.1).
+pub(crate) fn on_text_sent<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
+    if tcb.send.snd_wnd > 0 && !tcb.timers.is_armed(Timer::Retransmit) {
+        restart_timer(tcb, cx);
     }
-    tcb.timers.arm(Timer::Persist, cx.now.after_micros(200_000));
+    follow(tcb, cx);
+}
+
+/// RFC 6298 §5.3. Into a window that is shut, only probes are sent.
+pub(crate) fn restart_timer<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
+    if tcb.send.snd_wnd > 0 {
+        let rto = u64::from(tcb.rtt.rto_micros(&cx.rto));
+        tcb.timers.arm(Timer::Retransmit, cx.now.after_micros(rto));
+    }
 }
 
 /// R2 of this connection (RFC 9293 §3.8.3): what the application chose holds for the handshake

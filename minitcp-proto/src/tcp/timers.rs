@@ -8,8 +8,7 @@ use crate::time::Instant;
 pub(crate) enum Timer {
     /// Retransmit the earliest unacknowledged octets (RFC 6298 §5).
     Retransmit,
-    /// Probe a window that is shut (RFC 9293 §3.8.6.1), or send what silly-window avoidance held
-    /// back for too long (§3.8.6.2.1).
+    /// End a [`SendWait`](crate::tcp::send::wait::SendWait).
     Persist,
     /// Send the acknowledgment that was delayed (RFC 9293 §3.8.6.3).
     DelayedAck,
