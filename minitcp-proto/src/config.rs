@@ -81,11 +81,15 @@ pub struct Config {
     pub min_rto: Duration,
     /// Greatest RTO after back-off; at least 60 s (RFC 6298 §2.5).
     pub max_rto: Duration,
-    /// Give up when nothing was acknowledged for so long (R2, RFC 9293 §3.8.3; at least 100 s by
-    /// SHLD-11).
+    /// Give up when nothing was acknowledged for so long, and the peer was asked at least twice
+    /// (R2, RFC 9293 §3.8.3; at least 100 s by SHLD-11). Time in which this host slept does not
+    /// count. The default, a quarter of an hour, is time for 15 retransmissions at any RTO.
     pub user_timeout: Duration,
     /// Give up a handshake after so long (R2 of a SYN; at least 3 minutes by MUST-23).
     pub syn_timeout: Duration,
+    /// Give up a connection that the application has closed when the peer has acknowledged nothing
+    /// for so long, whatever it says of its window (RFC 6429 §3 allows it).
+    pub orphan_timeout: Duration,
     /// How long a connection that the application has closed may wait in FIN-WAIT-2 for the
     /// peer's FIN. Deviation: the RFC sets no limit, and a peer could hold the slot for ever.
     pub fin_wait_2_timeout: Duration,
@@ -114,8 +118,9 @@ impl Config {
             initial_rto: Duration::from_secs(1),
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(60),
-            user_timeout: Duration::from_secs(300),
+            user_timeout: Duration::from_secs(900),
             syn_timeout: Duration::from_secs(180),
+            orphan_timeout: Duration::from_secs(300),
             fin_wait_2_timeout: Duration::from_secs(60),
             msl: Duration::from_secs(30),
         };

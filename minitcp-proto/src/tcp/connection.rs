@@ -13,6 +13,7 @@ use crate::tcp::congestion::AnyController;
 use crate::tcp::context::Context;
 use crate::tcp::handshake::HalfOpen;
 use crate::tcp::path::Path;
+use crate::tcp::patience::Patience;
 use crate::tcp::receive::receiver::Receiver;
 use crate::tcp::receive::window::{affordable, shift_for};
 use crate::tcp::send::recovery::Recovery;
@@ -21,6 +22,7 @@ use crate::tcp::send::sender::Sender;
 use crate::tcp::send::wait::Wait;
 use crate::tcp::settings::{Settings, Switches};
 use crate::tcp::state::{Cause, State};
+use crate::tcp::timeout;
 use crate::tcp::timers::Timers;
 use crate::time::Instant;
 use crate::wire::options::Options;
@@ -60,8 +62,6 @@ pub(crate) struct Tcb {
     pub(crate) congestion: AnyController,
     /// Our SYN, or SYN,ACK, is to be sent (again).
     pub(crate) syn_due: bool,
-    /// How often our SYN was sent again.
-    pub(crate) syn_retries: u8,
     /// Why nothing leaves, though something is there.
     pub(crate) wait: Wait,
     pub(crate) settings: Settings,
@@ -85,8 +85,8 @@ pub(crate) struct Tcb {
     pub(crate) last_sent: Instant,
     /// When an acceptable segment last came.
     pub(crate) last_received: Instant,
-    /// Since when the peer owes an answer (R2 of RFC 9293 §3.8.3 counts from here).
-    pub(crate) unanswered_since: Instant,
+    /// What the peer owes us.
+    pub(crate) patience: Patience,
 }
 
 impl Tcb {
@@ -115,7 +115,6 @@ impl Tcb {
             recovery: Recovery::new(iss),
             congestion: AnyController::new(config.congestion, u32::from(smss), false),
             syn_due: false,
-            syn_retries: 0,
             wait: Wait::NONE,
             settings,
             orphan: false,
@@ -128,7 +127,7 @@ impl Tcb {
             retransmits: 0,
             last_sent: now,
             last_received: now,
-            unanswered_since: now,
+            patience: Patience::new(now),
         }
     }
 
@@ -143,6 +142,7 @@ impl Tcb {
         tcb.active_open = true;
         tcb.syn_due = true;
         tcb.advance(Cause::ActiveOpen, cx);
+        timeout::arm_connect(&mut tcb, cx);
         tcb
     }
 
@@ -160,6 +160,7 @@ impl Tcb {
         tcb.receive.on_syn(half_open.irs, half_open.advertised);
         tcb.negotiate(&half_open.options, half_open.lost_syn(), cx.config.congestion);
         tcb.send.snd_nxt = half_open.iss.plus(1);
+        tcb.patience.on_sent(false, half_open.sent);
         if half_open.lost_syn() {
             tcb.rtt.on_lost_syn();
         } else if !half_open.is_deferred() {
@@ -178,6 +179,11 @@ impl Tcb {
             None => self.receive.window.rcv_wscale = 0,
         }
         self.congestion = AnyController::new(algorithm, u32::from(self.send.smss), lost_syn);
+    }
+
+    /// Our SYN had to be sent again for want of an answer.
+    pub(crate) const fn lost_syn(&self) -> bool {
+        self.patience.attempts() > 1
     }
 
     /// Our MSS option.

@@ -105,7 +105,7 @@ fn syn_sent<O: Observer>(
         return DONE;
     }
     tcb.receive.on_syn(segment.seq, tcb.receive.rcv_wnd());
-    let (lost_syn, algorithm) = (tcb.syn_retries > 0, cx.config.congestion);
+    let (lost_syn, algorithm) = (tcb.lost_syn(), cx.config.congestion);
     tcb.negotiate(&segment.options, lost_syn, algorithm);
     let window = tcb.send.scaled_window(segment);
     tcb.send.set_window(window, segment);
@@ -113,11 +113,12 @@ fn syn_sent<O: Observer>(
         // Simultaneous open (RFC 9293 MUST-10): answer with SYN,ACK.
         tcb.advance(Cause::ReceiveSyn, cx);
         tcb.syn_due = true;
+        tcb.patience.on_heard(false, cx.now);
         return DONE;
     }
     acknowledge(tcb, segment.ack, cx);
     tcb.advance(Cause::ReceiveSynAck, cx);
-    opened(tcb, cx.now);
+    opened(tcb, lost_syn, cx.now);
     tcb.receive.ack.require_now();
     // Data and FIN in the SYN,ACK are not taken before our ACK is out; the peer repeats them.
     DONE
@@ -254,7 +255,7 @@ fn check_ack<O: Observer>(
             return Err(Some(Reset { seq: ack, ack: None }));
         }
         tcb.advance(Cause::ReceiveAckOfSyn, cx);
-        opened(tcb, cx.now);
+        opened(tcb, tcb.lost_syn(), cx.now);
         if tcb.send.fin == Fin::Queued {
             tcb.advance(Cause::Close, cx);
         }
@@ -281,9 +282,8 @@ fn check_ack<O: Observer>(
             cx.note(tcb.path.flow, Note::FastRetransmit { seq: tcb.send.snd_una });
         }
     }
-    if in_order && tcb.send.snd_wnd == 0 {
-        // MUST-37: the peer answers, so the connection lives, however long its window is shut.
-        tcb.unanswered_since = cx.now;
+    if in_order && tcb.send.snd_wnd == 0 && bears_a_shut_window(tcb) {
+        tcb.patience.on_heard(tcb.send.flight() > 0, cx.now);
     }
     if matches!(tcb.state(), State::Closed | State::TimeWait) { DONE } else { Ok(()) }
 }
@@ -297,11 +297,18 @@ fn is_duplicate(tcb: &Tcb, segment: &Segment<'_>, window_changed: bool) -> bool 
         && tcb.send.snd_wnd > 0
 }
 
+/// MUST-37: a peer that answers keeps the connection alive, however long its window is shut. Not so
+/// without an application that could wait (RFC 6429 §3), or with one that said how long it will
+/// (`TCP_USER_TIMEOUT`, as Linux has it).
+fn bears_a_shut_window(tcb: &Tcb) -> bool {
+    !tcb.orphan && tcb.settings.user_timeout().is_none()
+}
+
 /// `ack` covers something new.
 fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>) {
     let flight = tcb.send.flight();
     let Acked { octets, syn, fin } = tcb.send.acknowledge(ack, &mut cx.pool);
-    tcb.unanswered_since = cx.now;
+    tcb.patience.on_heard(tcb.send.flight() > 0, cx.now);
     tcb.rtt.on_ack(ack, cx.now, &cx.rto);
     let smss = u32::from(tcb.send.smss);
     let acked = octets - u32::from(syn);
@@ -335,10 +342,10 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
 }
 
 /// The handshake is complete.
-fn opened(tcb: &mut Tcb, now: Instant) {
+fn opened(tcb: &mut Tcb, lost_syn: bool, now: Instant) {
     tcb.timers.disarm(Timer::Retransmit);
     tcb.syn_due = false;
-    if tcb.syn_retries > 0 {
+    if lost_syn {
         tcb.rtt.on_lost_syn();
     }
     tcb.last_received = now;

@@ -15,6 +15,7 @@ pub(crate) mod keepalive;
 pub(crate) mod outgoing;
 pub(crate) mod output;
 pub(crate) mod path;
+pub(crate) mod patience;
 pub(crate) mod receive;
 pub(crate) mod send;
 pub(crate) mod settings;

@@ -86,14 +86,13 @@ fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
     tcb.send.snd_nxt = tcb.send.iss.plus(1);
     if again {
         tcb.retransmits = tcb.retransmits.saturating_add(1);
-        cx.stats.retransmitted_segments += u64::from(tcb.syn_retries > 0);
         tcb.rtt.on_retransmission();
     } else {
-        tcb.unanswered_since = cx.now;
         tcb.rtt.on_first_transmission(tcb.send.snd_nxt, cx.now);
     }
     tcb.last_sent = cx.now;
-    timeout::arm_syn(tcb, cx);
+    timeout::on_syn_sent(tcb, again, cx);
+    cx.stats.retransmitted_segments += u64::from(tcb.lost_syn());
     let scale = if answering {
         // RFC 7323 §2.2: only if the peer's SYN had the option; else negotiation left no shift on
         // either side. Where both are zero, the option says nothing.
@@ -291,9 +290,6 @@ fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> O
 
 fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) {
     let end = text.seq.plus(text.len + u32::from(text.fin));
-    if tcb.send.flight() == 0 {
-        tcb.unanswered_since = cx.now;
-    }
     let sent_before = text.seq.before(tcb.send.snd_nxt);
     if sent_before {
         tcb.retransmits = tcb.retransmits.saturating_add(1);
@@ -314,5 +310,6 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
     if tcb.settings.switches.contains(Switches::LOW_WATER) {
         wake_writer(tcb); // Fewer octets are unsent now.
     }
+    tcb.patience.on_sent(sent_before, cx.now);
     timeout::on_text_sent(tcb, cx);
 }

@@ -16,41 +16,52 @@ use crate::tcp::timers::Timer;
 
 /// Serves every timer of `tcb` that is due; perhaps the peer is to be sent a reset.
 pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset> {
+    let is_late = forgive_sleep(tcb, cx);
     let mut reset = None;
     while let Some(timer) = tcb.timers.expire(cx.now) {
         match timer {
-            Timer::Retransmit => on_retransmission_timeout(tcb, cx),
-            Timer::Persist => on_persist_timeout(tcb, cx),
+            Timer::Retransmit => on_retransmission_timeout(tcb, is_late, cx),
+            Timer::Persist => on_persist_timeout(tcb, is_late, cx),
             Timer::DelayedAck => tcb.receive.ack.require_now(),
-            Timer::Liveness => reset = keepalive::on_timeout(tcb, cx),
+            Timer::Liveness => reset = keepalive::on_timeout(tcb, is_late, cx),
         }
     }
     reset
 }
 
-fn on_retransmission_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
-    let in_handshake = matches!(tcb.state(), State::SynSent | State::SynRcvd);
-    let patience = patience(tcb, &cx.config);
-    if give_up_after(tcb, patience, cx) {
+/// Whether a timer is served so late that this host must have slept, or its embedder: what the peer
+/// answered meanwhile may wait in the device, so it is asked once more before it is given up, and
+/// the time does not count.
+fn forgive_sleep<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) -> bool {
+    let Some(due) = tcb.timers.earliest() else { return false };
+    let is_late = cx.now.micros_since(due) > tcb.rtt.base_micros().max(LATE_MICROS);
+    if is_late {
+        tcb.patience.forgive(cx.now.since(due));
+    }
+    is_late
+}
+
+fn on_retransmission_timeout<O: Observer>(tcb: &mut Tcb, is_late: bool, cx: &mut Context<'_, O>) {
+    if give_up(tcb, is_late, cx) {
         return;
     }
     cx.stats.timeouts += 1;
-    if in_handshake {
-        tcb.syn_retries = tcb.syn_retries.saturating_add(1);
+    if !tcb.state().is_synchronized() {
         tcb.syn_due = true;
-        return; // Sending it arms the timer.
+        // Sending it arms the timer anew; should nobody fetch it, this one goes on.
+        return arm_within(tcb, Timer::Retransmit, cx.rto.initial, cx);
     }
     tcb.recovery.on_timeout(&tcb.send, &mut tcb.congestion, cx.now);
     tcb.rtt.on_timeout(cx.now);
     tcb.rtt.on_retransmission();
     let rto_micros = tcb.rtt.rto_micros(&cx.rto);
     cx.note(tcb.path.flow, Note::RetransmissionTimeout { rto_micros });
-    arm_within(tcb, Timer::Retransmit, rto_micros, patience, cx);
+    arm_within(tcb, Timer::Retransmit, rto_micros, cx);
 }
 
 /// What waits may leave: a probe, or what silly-window avoidance or the cork held back.
-fn on_persist_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
-    if give_up_after(tcb, patience(tcb, &cx.config), cx) {
+fn on_persist_timeout<O: Observer>(tcb: &mut Tcb, is_late: bool, cx: &mut Context<'_, O>) {
+    if tcb.wait.reason == SendWait::ShutWindow && give_up(tcb, is_late, cx) {
         return;
     }
     tcb.wait.on_timeout();
@@ -60,8 +71,8 @@ fn on_persist_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
 }
 
 /// R2 (RFC 9293 §3.8.3, MUST-20): nothing was heard for too long.
-fn give_up_after<O: Observer>(tcb: &mut Tcb, patience: Duration, cx: &mut Context<'_, O>) -> bool {
-    let over = cx.now >= tcb.unanswered_since + patience;
+fn give_up<O: Observer>(tcb: &mut Tcb, is_late: bool, cx: &mut Context<'_, O>) -> bool {
+    let over = tcb.patience.is_over(limit(tcb, &cx.config), is_late, cx.now);
     if over {
         cx.note(tcb.path.flow, Note::GaveUp);
         tcb.end(CloseReason::TimedOut, cx);
@@ -111,12 +122,9 @@ fn follow_reason<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
 /// SHLD-29, SHLD-30: the first probe comes one RTO after the window shut, then the interval
 /// doubles.
 fn arm_probe<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    if tcb.send.flight() == 0 && tcb.wait.backoff == 0 {
-        tcb.unanswered_since = cx.now;
-    }
     let rto = tcb.rtt.rto_micros(&cx.rto);
     let wait = cx.rto.backed_off(rto, tcb.wait.backoff.into());
-    arm_within(tcb, Timer::Persist, wait, patience(tcb, &cx.config), cx);
+    arm_within(tcb, Timer::Persist, wait, cx);
 }
 
 /// Text has left that the peer has to acknowledge (RFC 6298 §5.1).
@@ -135,10 +143,23 @@ pub(crate) fn restart_timer<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     }
 }
 
+/// Our SYN is to leave: should nobody fetch it, patience ends all the same.
+pub(crate) fn arm_connect<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
+    tcb.timers.arm(Timer::Retransmit, tcb.patience.end(limit(tcb, &cx.config)));
+}
+
+/// Our SYN has left, perhaps `again`.
+pub(crate) fn on_syn_sent<O: Observer>(tcb: &mut Tcb, again: bool, cx: &Context<'_, O>) {
+    tcb.patience.on_sent(again, cx.now);
+    let retries = tcb.patience.attempts().saturating_sub(1);
+    let wait = cx.rto.backed_off(cx.rto.initial, retries.into());
+    arm_within(tcb, Timer::Retransmit, wait, cx);
+}
+
 /// R2 of this connection (RFC 9293 §3.8.3): what the application chose holds for the handshake
-/// too, as Linux has it.
-fn patience(tcb: &Tcb, config: &Config) -> Duration {
-    tcb.settings.user_timeout().unwrap_or(match tcb.state() {
+/// too, as Linux has it; and nobody waits for long on behalf of an application that has gone.
+fn limit(tcb: &Tcb, config: &Config) -> Duration {
+    let limit = tcb.settings.user_timeout().unwrap_or(match tcb.state() {
         State::SynSent | State::SynRcvd => config.syn_timeout,
         State::Closed
         | State::Listen
@@ -149,24 +170,19 @@ fn patience(tcb: &Tcb, config: &Config) -> Duration {
         | State::Closing
         | State::LastAck
         | State::TimeWait => config.user_timeout,
-    })
+    });
+    if tcb.orphan { limit.min(config.orphan_timeout) } else { limit }
 }
 
-/// The handshake's retransmission timer.
-pub(crate) fn arm_syn<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    let wait = cx.rto.backed_off(cx.rto.initial, tcb.syn_retries.into());
-    arm_within(tcb, Timer::Retransmit, wait, patience(tcb, &cx.config), cx);
+/// Arms `timer` after `wait_micros`, but not later than when patience ends; where it has ended
+/// already, what is asked now has one RTO to be answered.
+fn arm_within<O: Observer>(tcb: &mut Tcb, timer: Timer, wait_micros: u32, cx: &Context<'_, O>) {
+    let end = tcb.patience.end(limit(tcb, &cx.config));
+    let wait = if end > cx.now { wait_micros } else { tcb.rtt.base_micros().min(wait_micros) };
+    let deadline = cx.now.after_micros(wait.into());
+    let is_asked = tcb.patience.attempts() > 0;
+    tcb.timers.arm(timer, if is_asked && end > cx.now { deadline.min(end) } else { deadline });
 }
 
-/// Arms `timer` after `wait_micros`, but not later than when patience ends.
-fn arm_within<O: Observer>(
-    tcb: &mut Tcb,
-    timer: Timer,
-    wait_micros: u32,
-    patience: Duration,
-    cx: &Context<'_, O>,
-) {
-    let deadline = cx.now.after_micros(u64::from(wait_micros));
-    let latest = (tcb.unanswered_since + patience).max(cx.now);
-    tcb.timers.arm(timer, deadline.min(latest));
-}
+/// A timer that is served later than this, and than one RTO, tells of a sleep.
+const LATE_MICROS: u32 = 100_000;

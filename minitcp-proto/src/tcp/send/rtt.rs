@@ -126,6 +126,11 @@ impl RttEstimator {
         bounds.backed_off(self.base, self.backoff)
     }
 
+    /// The RTO in microseconds without back-off, and never nothing.
+    pub(crate) const fn base_micros(&self) -> u32 {
+        if self.base > 0 { self.base } else { 1 }
+    }
+
     /// The smoothed RTT in microseconds; `None` before the first sample.
     pub(crate) fn srtt_micros(&self) -> Option<u32> {
         (self.srtt != 0).then_some(self.srtt)
