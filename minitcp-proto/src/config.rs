@@ -96,6 +96,9 @@ pub struct Config {
     /// Maximum segment lifetime; TIME-WAIT lasts twice as long (RFC 9293 §3.4.2 suggests 2
     /// minutes, 30 s is what hosts use).
     pub msl: Duration,
+    /// No reset ends TIME-WAIT early (RFC 1337 §4, first fix; Linux's `tcp_rfc1337`); off by
+    /// default, as on other hosts.
+    pub rfc1337: bool,
 }
 
 impl Config {
@@ -123,6 +126,7 @@ impl Config {
             orphan_timeout: Duration::from_secs(300),
             fin_wait_2_timeout: Duration::from_secs(60),
             msl: Duration::from_secs(30),
+            rfc1337: false,
         };
         config.add_address(address, prefix_len);
         config
@@ -193,6 +197,11 @@ impl Config {
     #[inline]
     fn is_broadcast_v4(&self, address: Ipv4Addr) -> bool {
         address.is_broadcast() || self.broadcasts.contains(&address)
+    }
+
+    /// How long TIME-WAIT lasts (RFC 9293 MUST-13).
+    pub(crate) const fn time_wait(&self) -> Duration {
+        self.msl.saturating_mul(2)
     }
 
     /// The MTU with its bounds applied.

@@ -58,13 +58,15 @@ impl<O: Observer> Stack<'_, O> {
                 half_open.answer_again();
                 self.schedule.wake(Owner::HalfOpen(index));
             }
-            Outcome::Acknowledge => {
+            Outcome::Acknowledge(reason) => {
                 // The number after our SYN means nothing before the SYN itself has left.
-                let answer = (!half_open.syn_due).then(|| half_open.ack());
-                self.cx.drop(Drop::OutOfWindow);
-                if let Some(Outgoing { seq, ack, flags, window, .. }) = answer
-                    && self.cx.may_answer(segment)
-                {
+                let is_limited = !half_open.answers.allow_for(segment, self.cx.now);
+                let answer = (!half_open.syn_due && !is_limited).then(|| half_open.ack());
+                self.cx.drop(reason);
+                if is_limited {
+                    self.cx.drop(Drop::RateLimited);
+                }
+                if let Some(Outgoing { seq, ack, flags, window, .. }) = answer {
                     self.reply(flow, service, Content::Tcp { seq, ack, flags, window }, &[]);
                 }
             }

@@ -120,7 +120,6 @@ impl<'m, O: Observer> Stack<'m, O> {
                 secrets: Secrets::new(&seed),
                 pool: Pool::new(memory.bytes, memory.blocks),
                 assemblies: Slab::new(memory.assemblies),
-                challenges: RateLimit::per_second(100),
                 observer,
             },
             connections,

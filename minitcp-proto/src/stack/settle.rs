@@ -83,7 +83,8 @@ impl<O: Observer> Stack<'_, O> {
             window: tcb.receive.window.field(tcb.receive.rcv_nxt),
             service: tcb.settings.service,
             reuse_port: tcb.settings.switches.contains(Switches::REUSE_PORT),
-            deadline: self.cx.now + 2 * self.cx.config.msl,
+            answers: tcb.answers,
+            deadline: self.cx.now + self.cx.config.time_wait(),
         };
         let (flow, hash) = (remnant.flow, remnant.hash);
         let (service, last_ack) = (remnant.service, last_ack(&remnant));
@@ -149,7 +150,7 @@ impl<O: Observer> Stack<'_, O> {
 
     /// The peer's FIN came again: twice the MSL starts anew (RFC 9293 §3.10.7.4).
     pub(super) fn restart_time_wait(&mut self, index: u32) {
-        let deadline = self.cx.now + 2 * self.cx.config.msl;
+        let deadline = self.cx.now + self.cx.config.time_wait();
         if let Some(remnant) = self.time_wait.at_mut(index) {
             remnant.deadline = deadline;
             self.time_wait_order.remove(&mut self.time_wait_links, index);

@@ -139,7 +139,7 @@ impl<O: Observer> Stack<'_, O> {
         let Some(remnant) = self.time_wait.at(index) else { return };
         let (flow, hash, service) = (remnant.flow, remnant.hash, remnant.service);
         let (snd_nxt, last_ack) = (remnant.snd_nxt, last_ack(remnant));
-        match remnant.on_segment(segment) {
+        match remnant.on_segment(segment, self.cx.config.rfc1337) {
             time_wait::Outcome::Reopen if self.find_listener(&flow).is_some() => {
                 self.forget_time_wait(index);
                 self.deliver_to_listener((&flow, hash), segment, Some(snd_nxt));
@@ -148,13 +148,25 @@ impl<O: Observer> Stack<'_, O> {
                 self.restart_time_wait(index);
                 self.reply(flow, service, last_ack, &[]);
             }
-            time_wait::Outcome::Reopen | time_wait::Outcome::Ack => {
-                self.cx.drop(Drop::OutOfWindow);
-                if self.cx.may_answer(segment) {
-                    self.reply(flow, service, last_ack, &[]);
-                }
+            time_wait::Outcome::Reopen => self.acknowledge_old(index, segment, Drop::UnexpectedSyn),
+            time_wait::Outcome::Ack(reason) => self.acknowledge_old(index, segment, reason),
+            time_wait::Outcome::End => {
+                self.cx.stats.resets_in += 1;
+                self.forget_time_wait(index);
             }
             time_wait::Outcome::Ignore(reason) => self.cx.drop(reason),
+        }
+    }
+
+    /// The last acknowledgment again, to a segment that has no place in TIME-WAIT.
+    fn acknowledge_old(&mut self, index: u32, segment: &Segment<'_>, reason: Drop) {
+        self.cx.drop(reason);
+        let Some(remnant) = self.time_wait.at_mut(index) else { return };
+        if remnant.answers.allow_for(segment, self.cx.now) {
+            let (flow, service, content) = (remnant.flow, remnant.service, last_ack(remnant));
+            self.reply(flow, service, content, &[]);
+        } else {
+            self.cx.drop(Drop::RateLimited);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::options::TcpOptions;
 use crate::secret::Flow;
 use crate::seq::SeqNum;
 use crate::store::slab::Key;
+use crate::tcp::acceptance::AnswerLimit;
 use crate::tcp::congestion::AnyController;
 use crate::tcp::context::Context;
 use crate::tcp::handshake::HalfOpen;
@@ -85,6 +86,8 @@ pub(crate) struct Tcb {
     pub(crate) last_sent: Instant,
     /// When an acceptable segment last came.
     pub(crate) last_received: Instant,
+    /// How rarely what is out of place is answered.
+    pub(crate) answers: AnswerLimit,
     /// What the peer owes us.
     pub(crate) patience: Patience,
 }
@@ -127,6 +130,7 @@ impl Tcb {
             retransmits: 0,
             last_sent: now,
             last_received: now,
+            answers: AnswerLimit::default(),
             patience: Patience::new(now),
         }
     }

@@ -11,7 +11,6 @@ use crate::store::slab::Slab;
 use crate::tcp::receive::assembler::Assembly;
 use crate::tcp::send::rtt::RtoBounds;
 use crate::time::Instant;
-use crate::wire::tcp::Segment;
 
 /// Time, settings, memory and eyes.
 #[derive(Debug)]
@@ -25,9 +24,6 @@ pub(crate) struct Context<'m, O> {
     pub(crate) secrets: Secrets,
     pub(crate) pool: Pool<'m>,
     pub(crate) assemblies: Slab<'m, Assembly>,
-    /// Challenge ACKs and answers to empty unacceptable segments, a hundred a second
-    /// (RFC 5961 §7).
-    pub(crate) challenges: RateLimit,
     pub(crate) observer: O,
 }
 
@@ -41,16 +37,6 @@ impl<O: Observer> Context<'_, O> {
 
     pub(crate) fn note(&mut self, flow: Flow, note: Note) {
         self.trace(|| Trace::Note { flow, note });
-    }
-
-    /// Whether an unacceptable segment is answered. One that takes up no sequence space may itself
-    /// be such an answer: two ends that disagree for good must not go on for ever (RFC 5961 §7).
-    pub(crate) fn may_answer(&mut self, segment: &Segment<'_>) -> bool {
-        let allowed = segment.seq_len() > 0 || self.challenges.allow(self.now);
-        if !allowed {
-            self.drop(Drop::RateLimited);
-        }
-        allowed
     }
 
     /// Counts and reports a dropped packet or part of one.

@@ -7,6 +7,7 @@ use crate::secret::Flow;
 use crate::seq::SeqNum;
 use crate::stats::Drop;
 use crate::store::slab::Key;
+use crate::tcp::acceptance::{AnswerLimit, Verdict, judge};
 use crate::tcp::context::Context;
 use crate::tcp::isn;
 use crate::tcp::outgoing::{Outgoing, SynOptions};
@@ -41,6 +42,8 @@ pub(crate) struct HalfOpen {
     /// A bare ACK came before this time, and did not count; zero if none did
     /// ([`ListenOptions::defer_accept`](crate::ListenOptions::defer_accept)).
     pub(crate) deferred_until: Instant,
+    /// How rarely what is out of place is answered.
+    pub(crate) answers: AnswerLimit,
     /// How often the SYN,ACK was sent again.
     pub(crate) retries: u8,
     /// The SYN,ACK is to be sent (again).
@@ -54,8 +57,8 @@ pub(crate) enum Outcome {
     Complete,
     /// Answer with the SYN,ACK (again); stay.
     Answer,
-    /// Answer with an ACK; stay.
-    Acknowledge,
+    /// Answer with an ACK, unless one has just left; stay.
+    Acknowledge(Drop),
     /// Drop it for this reason; stay.
     Ignore(Drop),
     /// Return to LISTEN: forget the handshake (RFC 9293 §3.10.7.4).
@@ -93,6 +96,7 @@ impl HalfOpen {
             service: Service::new(options.hop_limit, options.traffic_class),
             sent: cx.now,
             deferred_until: Instant::ZERO,
+            answers: AnswerLimit::default(),
             retries: 0,
             syn_due: true,
         }
@@ -115,20 +119,14 @@ impl HalfOpen {
             let bare = !segment.flags.intersects(Flags::ACK | Flags::RST);
             return if bare { Outcome::Answer } else { Outcome::Ignore(Drop::BadFlags) };
         }
-        let in_window = segment.seq.in_window(rcv_nxt, self.advertised);
-        if segment.flags.contains(Flags::RST) {
-            // RFC 5961 §3.2: only exactly rcv_nxt counts.
-            return match segment.seq == rcv_nxt {
-                true => Outcome::Forget(Drop::NoConnection),
-                false => Outcome::Ignore(Drop::BlindReset),
-            };
-        }
-        if !in_window {
-            return Outcome::Acknowledge;
-        }
-        if segment.flags.contains(Flags::SYN) {
+        match judge(segment, rcv_nxt, self.advertised) {
+            Verdict::Acceptable => {}
+            Verdict::Reset => return Outcome::Forget(Drop::NoConnection),
             // Fourth step: an in-window SYN returns a passive opener to LISTEN.
-            return Outcome::Forget(Drop::UnexpectedSyn);
+            Verdict::Challenge(Drop::UnexpectedSyn) => return Outcome::Forget(Drop::UnexpectedSyn),
+            Verdict::Challenge(reason) => return Outcome::Acknowledge(reason),
+            Verdict::Unacceptable => return Outcome::Acknowledge(Drop::OutOfWindow),
+            Verdict::Ignore(reason) => return Outcome::Ignore(reason),
         }
         if !segment.flags.contains(Flags::ACK) {
             return Outcome::Ignore(Drop::BadFlags);
@@ -225,6 +223,7 @@ mod tests {
             service: Service::default(),
             sent: Instant::ZERO,
             deferred_until: Instant::ZERO,
+            answers: AnswerLimit::default(),
             retries: 0,
             syn_due: false,
         }
@@ -246,13 +245,15 @@ mod tests {
             (1001, 5001, ack, Outcome::Complete),
             (1100, 5001, ack, Outcome::Complete),
             // The peer has filled the window, and what it filled it with was lost.
-            (1101, 5001, ack, Outcome::Acknowledge),
-            (1000, 5001, ack, Outcome::Acknowledge),
-            (1101, 0, syn, Outcome::Acknowledge),
+            (1101, 5001, ack, Outcome::Complete),
+            (1102, 5001, ack, Outcome::Acknowledge(Drop::OutOfWindow)),
+            (1000, 5001, ack, Outcome::Acknowledge(Drop::OutOfWindow)),
+            (1101, 0, syn, Outcome::Acknowledge(Drop::OutOfWindow)),
+            (1101, 0, rst, Outcome::Ignore(Drop::OutOfWindow)),
             (1001, 5002, ack, Outcome::Reset(SeqNum(5002))),
             (1001, 5000, ack, Outcome::Reset(SeqNum(5000))),
             (1001, 0, rst, Outcome::Forget(Drop::NoConnection)),
-            (1002, 0, rst, Outcome::Ignore(Drop::BlindReset)),
+            (1002, 0, rst, Outcome::Acknowledge(Drop::BlindReset)),
             (1002, 0, syn, Outcome::Forget(Drop::UnexpectedSyn)),
             (1001, 0, Flags::FIN, Outcome::Ignore(Drop::BadFlags)),
         ] {

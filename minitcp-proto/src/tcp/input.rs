@@ -5,6 +5,7 @@ use crate::error::CloseReason;
 use crate::observe::{Note, Observer};
 use crate::seq::SeqNum;
 use crate::stats::Drop;
+use crate::tcp::acceptance::{Verdict, judge};
 use crate::tcp::configure::wake_writer;
 use crate::tcp::congestion::AckSample;
 use crate::tcp::connection::{Readiness, Tcb};
@@ -132,8 +133,6 @@ fn synchronized<O: Observer>(
     cx: &mut Context<'_, O>,
 ) -> Result<(), Stop> {
     check_sequence(tcb, segment, cx)?;
-    check_reset(tcb, segment, cx)?;
-    check_syn(tcb, segment, cx)?;
     check_ack(tcb, segment, cx)?;
     keepalive::on_received(tcb, cx.now);
     // Sixth, the urgent pointer: the octets are delivered in line, as the sockets option
@@ -143,37 +142,37 @@ fn synchronized<O: Observer>(
     Ok(())
 }
 
-/// First step: is any part of the segment inside the window?
+/// First, second and fourth step: the sequence number, RST and SYN. (The third step, security and
+/// compartment, is not implemented anywhere.)
 fn check_sequence<O: Observer>(
     tcb: &mut Tcb,
     segment: &Segment<'_>,
     cx: &mut Context<'_, O>,
 ) -> Result<(), Stop> {
-    let (rcv_nxt, rcv_wnd) = (tcb.receive.rcv_nxt, tcb.receive.rcv_wnd());
-    if segment.seq == rcv_nxt {
-        return Ok(()); // As nearly always.
+    let verdict = judge(segment, tcb.receive.rcv_nxt, tcb.receive.rcv_wnd());
+    if verdict == Verdict::Acceptable {
+        return Ok(());
     }
     if completes_simultaneous_open(tcb, segment) {
         tcb.receive.ack.require_now();
         return Ok(());
     }
-    let len = segment.seq_len();
-    let acceptable = match (len, rcv_wnd) {
-        // MUST-66: with a shut window the ACK, RST and URG of the next segment still count; its
-        // text is cut off later.
-        (_, 0) => false,
-        (0, _) => segment.seq.in_window(rcv_nxt, rcv_wnd),
-        (_, _) => {
-            segment.seq.in_window(rcv_nxt, rcv_wnd)
-                || segment.end().minus(1).in_window(rcv_nxt, rcv_wnd)
+    match verdict {
+        Verdict::Acceptable => return Ok(()),
+        Verdict::Reset => on_reset(tcb, cx),
+        Verdict::Challenge(reason) => {
+            cx.drop(reason);
+            challenge(tcb, cx);
         }
-    };
-    if acceptable {
-        return Ok(());
-    }
-    cx.drop(Drop::OutOfWindow);
-    if !segment.flags.contains(Flags::RST) && cx.may_answer(segment) {
-        tcb.receive.ack.require_now();
+        Verdict::Unacceptable => {
+            cx.drop(Drop::OutOfWindow);
+            if tcb.answers.allow_for(segment, cx.now) {
+                tcb.receive.ack.require_now();
+            } else {
+                cx.drop(Drop::RateLimited);
+            }
+        }
+        Verdict::Ignore(reason) => cx.drop(reason),
     }
     DONE
 }
@@ -181,56 +180,22 @@ fn check_sequence<O: Observer>(
 /// The peer's SYN again, now with the acknowledgment of ours: line 6 of Figure 8 (RFC 9293 §3.5).
 /// By its number it is old, but nothing else may ever come from a peer that has nothing to say.
 fn completes_simultaneous_open(tcb: &Tcb, segment: &Segment<'_>) -> bool {
-    let controls = Flags::SYN | Flags::ACK | Flags::RST | Flags::FIN;
+    let controls = Flags::SYN | Flags::ACK | Flags::RST;
     tcb.state() == State::SynRcvd
         && segment.flags & controls == Flags::SYN | Flags::ACK
         && segment.seq == tcb.receive.irs
         && segment.ack == tcb.send.snd_nxt
 }
 
-/// Second step, with RFC 5961 §3.2: only a reset exactly at `rcv_nxt` counts.
-fn check_reset<O: Observer>(
-    tcb: &mut Tcb,
-    segment: &Segment<'_>,
-    cx: &mut Context<'_, O>,
-) -> Result<(), Stop> {
-    if !segment.flags.contains(Flags::RST) {
-        return Ok(());
-    }
-    if segment.seq != tcb.receive.rcv_nxt {
-        cx.drop(Drop::BlindReset);
-        challenge(tcb, cx);
-        return DONE;
-    }
+fn on_reset<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     cx.stats.resets_in += 1;
-    let reason = match tcb.state() {
-        // The peer has everything and wants no more: nothing was lost.
-        State::Closing | State::LastAck if tcb.send.buffer.is_empty() => CloseReason::Finished,
-        State::SynRcvd if tcb.active_open => CloseReason::Refused,
-        _ => CloseReason::Reset,
-    };
-    tcb.end(reason, cx);
-    DONE
+    let is_refusal = tcb.state() == State::SynRcvd && tcb.active_open;
+    tcb.end(if is_refusal { CloseReason::Refused } else { CloseReason::Reset }, cx);
 }
 
-/// Fourth step, with RFC 5961 §4.2: a SYN in a synchronized state is challenged. (The third step,
-/// security and compartment, is not implemented anywhere.)
-fn check_syn<O: Observer>(
-    tcb: &mut Tcb,
-    segment: &Segment<'_>,
-    cx: &mut Context<'_, O>,
-) -> Result<(), Stop> {
-    if !segment.flags.contains(Flags::SYN) || completes_simultaneous_open(tcb, segment) {
-        return Ok(());
-    }
-    cx.drop(Drop::UnexpectedSyn);
-    challenge(tcb, cx);
-    DONE
-}
-
-/// RFC 5961 §7: at most so many challenges in a second, over all connections.
+/// RFC 5961 §7: at most so many challenges in a second for each connection.
 fn challenge<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
-    if cx.challenges.allow(cx.now) {
+    if tcb.answers.allow(cx.now) {
         cx.stats.challenge_acks += 1;
         tcb.receive.ack.require_now();
     } else {

@@ -3,6 +3,7 @@
 //! `input` and `output` are the only places that know both halves; `send`, `receive` and
 //! `congestion` do not know each other.
 
+pub(crate) mod acceptance;
 pub(crate) mod configure;
 pub(crate) mod congestion;
 pub(crate) mod connection;

@@ -28,6 +28,7 @@ mod retransmit;
 mod segmenting;
 mod simultaneous;
 mod socket_options;
+mod time_wait;
 mod udp;
 mod udp_peer;
 mod window;
