@@ -116,6 +116,8 @@ pub struct Stats {
     pub timeouts: u64,
     /// Times fast retransmit was entered (RFC 5681 §3.2).
     pub fast_retransmits: u64,
+    /// Recoveries that were undone, because nothing had been lost (RFC 5682, RFC 4015).
+    pub spurious_recoveries: u64,
     /// Zero-window probes sent (RFC 9293 §3.8.6.1).
     pub window_probes: u64,
     /// Keep-alive probes sent (RFC 9293 §3.8.4).

@@ -13,7 +13,7 @@ use crate::tcp::context::Context;
 use crate::tcp::keepalive;
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::receive::receiver::Accepted;
-use crate::tcp::send::recovery::Progress;
+use crate::tcp::send::recovery::{Phase, Progress};
 use crate::tcp::send::sender::{Acked, Fin};
 use crate::tcp::send::wait::SendWait;
 use crate::tcp::settings::Switches;
@@ -274,19 +274,30 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
     let flight = tcb.send.flight();
     let Acked { octets, syn, fin } = tcb.send.acknowledge(ack, &mut cx.pool);
     tcb.patience.on_heard(tcb.send.flight() > 0, cx.now);
-    tcb.rtt.on_ack(ack, cx.now, &cx.rto);
+    tcb.rtt.on_ack(ack, tcb.timers.deadline(Timer::Retransmit), cx.now, &cx.rto);
     let smss = u32::from(tcb.send.smss);
     let acked = octets - u32::from(syn);
     if acked > 0 {
+        let flight = tcb.send.used_window(flight);
         let sample = AckSample { acked, flight, smss, after_timeout: false };
+        let was_doubting = tcb.recovery.phase == Phase::Doubting;
         let (recovery, congestion) = (&mut tcb.recovery, &mut tcb.congestion);
         match recovery.on_new_ack(&tcb.send, &sample, congestion, cx.now) {
             Progress::Advanced => restart_timer(tcb, cx),
             Progress::Partial => {}
+            Progress::Spurious => {
+                tcb.rtt.on_spurious_timeout(&cx.rto);
+                cx.stats.spurious_recoveries += 1;
+                cx.note(tcb.path.flow, Note::Spurious);
+                restart_timer(tcb, cx);
+            }
             Progress::Recovered => {
                 cx.note(tcb.path.flow, Note::Recovered);
                 restart_timer(tcb, cx);
             }
+        }
+        if was_doubting && tcb.recovery.phase != Phase::Asking {
+            tcb.rtt.on_doubtful_timeout();
         }
     }
     if tcb.send.flight() == 0 {

@@ -12,6 +12,7 @@ use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::outgoing::{Outgoing, SynOptions};
 use crate::tcp::receive::ack_policy::Owed;
+use crate::tcp::send::recovery::Phase;
 use crate::tcp::send::segmenting::{Decision, Offer, decide};
 use crate::tcp::send::sender::Fin;
 use crate::tcp::send::wait::SendWait;
@@ -299,7 +300,9 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
     match text.kind {
         Kind::New => tcb.rtt.on_first_transmission(end, cx.now),
         Kind::Lost => {
-            tcb.rtt.on_retransmission();
+            if tcb.recovery.phase != Phase::Doubting {
+                tcb.rtt.on_retransmission();
+            }
             tcb.recovery.on_retransmitted(end.since(text.seq));
         }
         // The answer to a probe says when the reader read, not how long the path is.

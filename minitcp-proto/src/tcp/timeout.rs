@@ -52,8 +52,7 @@ fn on_retransmission_timeout<O: Observer>(tcb: &mut Tcb, is_late: bool, cx: &mut
         return arm_within(tcb, Timer::Retransmit, cx.rto.initial, cx);
     }
     tcb.recovery.on_timeout(&tcb.send, &mut tcb.congestion, cx.now);
-    tcb.rtt.on_timeout(cx.now);
-    tcb.rtt.on_retransmission();
+    tcb.rtt.on_timeout();
     let rto_micros = tcb.rtt.rto_micros(&cx.rto);
     cx.note(tcb.path.flow, Note::RetransmissionTimeout { rto_micros });
     arm_within(tcb, Timer::Retransmit, rto_micros, cx);

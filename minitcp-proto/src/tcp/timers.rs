@@ -42,6 +42,11 @@ impl Timers {
         self.0[timer as usize] != Instant::MAX
     }
 
+    /// When `timer` is due; `Instant::MAX` if it is not armed.
+    pub(crate) const fn deadline(&self, timer: Timer) -> Instant {
+        self.0[timer as usize]
+    }
+
     /// The earliest deadline, if any timer is armed.
     #[inline]
     pub(crate) fn earliest(&self) -> Option<Instant> {

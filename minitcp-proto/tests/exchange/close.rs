@@ -144,7 +144,7 @@ fn a_lost_fin_comes_again_with_its_data() {
     assert_eq!(p.next(), 200);
     p.expect(seg().fin().seq(1).ack(1).data(b"last"));
     p.send(seg().ack(5));
-    assert_eq!(p.next(), 400);
+    assert_eq!(p.next(), 600, "the back-off stays");
     p.expect(seg().fin().seq(5).ack(1));
     p.send(seg().ack(6));
     assert_eq!(p.state(), State::FinWait2);

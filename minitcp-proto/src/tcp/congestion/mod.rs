@@ -11,7 +11,7 @@ use new_reno::NewReno;
 pub(crate) struct AckSample {
     /// Octets newly acknowledged.
     pub(crate) acked: u32,
-    /// Octets in flight before this acknowledgment.
+    /// Most octets in flight in the last round trip: how much of the window was used.
     pub(crate) flight: u32,
     /// Sender maximum segment size, in octets.
     pub(crate) smss: u32,
@@ -38,6 +38,9 @@ pub(crate) trait Controller {
     fn on_congestion(&mut self, signal: Signal, flight: u32, smss: u32, now: Instant);
     /// Nothing was sent for longer than an RTO (RFC 5681 §4.1).
     fn on_idle(&mut self, smss: u32);
+    /// What looked like loss was none: as `before`, but with no more than an initial window to send
+    /// at once beside the `flight` octets that are outstanding (RFC 4015 §3.4).
+    fn undo(&mut self, before: &Self, flight: u32, smss: u32);
     /// The congestion window, in octets.
     fn cwnd(&self) -> u32;
     /// The slow-start threshold, in octets.
@@ -82,6 +85,14 @@ impl Controller for AnyController {
     fn on_idle(&mut self, smss: u32) {
         match self {
             Self::NewReno(controller) => controller.on_idle(smss),
+        }
+    }
+
+    fn undo(&mut self, before: &Self, flight: u32, smss: u32) {
+        match (self, before) {
+            (Self::NewReno(controller), Self::NewReno(before)) => {
+                controller.undo(before, flight, smss);
+            }
         }
     }
 
