@@ -274,7 +274,7 @@ fn check_ack<O: Observer>(
         if recovery.on_duplicate_ack(&tcb.send, &mut tcb.congestion, now) {
             cx.stats.fast_retransmits += 1;
             tcb.rtt.on_retransmission();
-            cx.note(tcb.path.flow, Note::FastRetransmit { seq: tcb.send.snd_una });
+            cx.note(tcb.flow(), Note::FastRetransmit { seq: tcb.send.snd_una });
         }
     }
     if in_order {
@@ -307,7 +307,7 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
             Progress::Advanced => restart_timer(tcb, cx),
             Progress::Partial => {}
             Progress::Recovered => {
-                cx.note(tcb.path.flow, Note::Recovered);
+                cx.note(tcb.flow(), Note::Recovered);
                 restart_timer(tcb, cx);
             }
         }

@@ -42,7 +42,7 @@ fn on_retransmission_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>
     tcb.rtt.on_timeout(cx.now);
     tcb.rtt.on_retransmission();
     let rto_micros = tcb.rtt.rto_micros(&cx.rto);
-    cx.note(tcb.path.flow, Note::RetransmissionTimeout { rto_micros });
+    cx.note(tcb.flow(), Note::RetransmissionTimeout { rto_micros });
     arm_within(tcb, Timer::Retransmit, rto_micros, patience, cx);
 }
 
@@ -63,7 +63,7 @@ fn on_persist_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
 fn give_up_after<O: Observer>(tcb: &mut Tcb, patience: Duration, cx: &mut Context<'_, O>) -> bool {
     let over = cx.now >= tcb.unanswered_since + patience;
     if over {
-        cx.note(tcb.path.flow, Note::GaveUp);
+        cx.note(tcb.flow(), Note::GaveUp);
         tcb.end(CloseReason::TimedOut, cx);
     }
     over
