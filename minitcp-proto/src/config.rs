@@ -189,6 +189,16 @@ impl Config {
         }
     }
 
+    /// `address` may be the other end of a conversation: a loopback address never leaves its host
+    /// (RFC 1122 §3.2.1.3).
+    pub(crate) fn is_possible_peer(&self, address: IpAddr) -> bool {
+        let loopback = match address {
+            IpAddr::V4(v4) => v4.octets()[0] == Ipv4Addr::LOCALHOST.octets()[0],
+            IpAddr::V6(v6) => v6.is_loopback(),
+        };
+        self.is_unicast(address) && !self.owns(address) && !loopback
+    }
+
     /// RFC 1122 §3.2.1.3: everybody here, or in a network of ours.
     pub(crate) fn is_broadcast(&self, address: IpAddr) -> bool {
         matches!(address, IpAddr::V4(v4) if self.is_broadcast_v4(v4))

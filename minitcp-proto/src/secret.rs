@@ -38,6 +38,7 @@ pub(crate) struct Secrets {
     demux: SipHasher13,
     isn: SipHasher24,
     ports: SipHasher24,
+    next_port: u32,
     stream: SipHasher24,
     drawn: u64,
 }
@@ -64,18 +65,21 @@ impl Secrets {
             demux: SipHasher13::new_with_keys(key0, key1),
             isn: keyed(1),
             ports: keyed(2),
+            next_port: 0,
             stream: keyed(3),
             drawn: 0,
         }
     }
 
-    /// The demux hash of a flow: keyed, so that nobody outside can make collisions.
+    /// The key of a flow with both its ends: hashed with a secret, so that nobody outside can make
+    /// collisions.
     #[inline]
-    pub(crate) fn demux_hash(&self, flow: &Flow) -> u32 {
-        low_half(match v4_octets(flow) {
+    pub(crate) fn key_of(&self, flow: Flow) -> FlowKey {
+        let hash = low_half(match v4_octets(&flow) {
             Some(octets) => hash_v4(&self.demux, &octets),
-            None => hash_v6(self.demux, flow),
-        })
+            None => hash_v6(self.demux, &flow),
+        });
+        FlowKey { flow, hash }
     }
 
     /// F(localip, localport, remoteip, remoteport, secretkey) of RFC 9293 §3.4.1.
@@ -83,9 +87,13 @@ impl Secrets {
         low_half(hash_flow(&self.isn, flow))
     }
 
-    /// Where the search for an ephemeral port towards `flow.remote` starts (RFC 6056 §3.3.3).
-    pub(crate) fn port_offset(&self, flow: &Flow) -> u32 {
-        low_half(hash_flow(&self.ports, flow))
+    /// Where the next search for an ephemeral port towards `flow.remote` starts (RFC 6056 §3.3.3).
+    /// It moves on each time, so that ports are not reused soon.
+    pub(crate) fn next_port_offset(&mut self, flow: &Flow) -> u32 {
+        let spread = u32::try_from(self.draw() % 16).unwrap_or(0);
+        let offset = low_half(hash_flow(&self.ports, flow)).wrapping_add(self.next_port);
+        self.next_port = self.next_port.wrapping_add(1 + spread);
+        offset
     }
 
     /// The next number of a pseudorandom stream (IPv4 identification, port increments).
@@ -124,6 +132,14 @@ impl Flow {
         };
         Self { local, remote, local_port, remote_port }
     }
+}
+
+/// A flow and what the demultiplexing table finds it by. Whoever has the flow keeps its key, so
+/// that it is hashed once for each packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FlowKey {
+    pub(crate) flow: Flow,
+    pub(crate) hash: u32,
 }
 
 fn hash_flow(hasher: &SipHasher24, flow: &Flow) -> u64 {
@@ -191,13 +207,13 @@ mod tests {
 
     #[test]
     fn hashes_depend_on_seed_flow_and_purpose() {
-        let (a, b) = (Secrets::new(&Seed::from_u64(1)), Secrets::new(&Seed::from_u64(2)));
+        let (mut a, b) = (Secrets::new(&Seed::from_u64(1)), Secrets::new(&Seed::from_u64(2)));
         assert_eq!(a.isn_hash(&flow(1, 1)), Secrets::new(&Seed::from_u64(1)).isn_hash(&flow(1, 1)));
         assert_ne!(a.isn_hash(&flow(1, 1)), b.isn_hash(&flow(1, 1)));
         assert_ne!(a.isn_hash(&flow(1, 1)), a.isn_hash(&flow(1, 2)));
         assert_ne!(a.isn_hash(&flow(1, 1)), a.isn_hash(&flow(2, 1)));
-        assert_ne!(a.isn_hash(&flow(1, 1)), a.port_offset(&flow(1, 1)));
-        assert_ne!(a.demux_hash(&flow(1, 1)), b.demux_hash(&flow(1, 1)));
+        assert_ne!(a.isn_hash(&flow(1, 1)), a.next_port_offset(&flow(1, 1)));
+        assert_ne!(a.key_of(flow(1, 1)).hash, b.key_of(flow(1, 1)).hash);
     }
 
     #[test]
@@ -206,11 +222,11 @@ mod tests {
         let v6 = |last| IpAddr::V6([0xfd00, 0, 0, 0, 0, 0, 0, last].into());
         for one in [flow(1, 1), Flow { local: v6(2), remote: v6(1), ..flow(1, 1) }] {
             let elsewhere = if one.local.is_ipv4() { flow(9, 1).remote } else { v6(9) };
-            let hash = secrets.demux_hash(&one);
-            assert_ne!(hash, secrets.demux_hash(&Flow { local: elsewhere, ..one }));
-            assert_ne!(hash, secrets.demux_hash(&Flow { remote: elsewhere, ..one }));
-            assert_ne!(hash, secrets.demux_hash(&Flow { local_port: 81, ..one }));
-            assert_ne!(hash, secrets.demux_hash(&Flow { remote_port: 2, ..one }));
+            let hash_of = |flow| secrets.key_of(flow).hash;
+            assert_ne!(hash_of(one), hash_of(Flow { local: elsewhere, ..one }));
+            assert_ne!(hash_of(one), hash_of(Flow { remote: elsewhere, ..one }));
+            assert_ne!(hash_of(one), hash_of(Flow { local_port: 81, ..one }));
+            assert_ne!(hash_of(one), hash_of(Flow { remote_port: 2, ..one }));
         }
     }
 

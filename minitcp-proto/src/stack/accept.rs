@@ -3,16 +3,18 @@
 use core::time::Duration;
 
 use crate::observe::{Observer, Trace};
-use crate::secret::Flow;
+use crate::secret::FlowKey;
 use crate::seq::SeqNum;
 use crate::stack::Stack;
-use crate::stack::demux::Endpoint;
 use crate::stack::input::RxMeta;
-use crate::stack::mail::Content;
-use crate::stack::schedule::{EventOwner, Owner};
+use crate::stack::mail::{Addressed, Bare, Content};
+use crate::stack::schedule::{EventOwner, Owner, Schedule};
+use crate::stack::tcp_tables::{Endpoint, TcpTables};
 use crate::stats::Drop;
 use crate::store::slab::Key;
+use crate::tcp::context::Context;
 use crate::tcp::handshake::Outcome;
+use crate::tcp::input::Reset;
 use crate::tcp::outgoing::Outgoing;
 use crate::tcp::settings::Switches;
 use crate::tcp::{Cause, HalfOpen, State, Tcb};
@@ -22,12 +24,12 @@ impl<O: Observer> Stack<'_, O> {
     /// A SYN for `listener`: remember it, and answer with SYN,ACK.
     pub(super) fn open_half(
         &mut self,
-        (flow, hash): (Flow, u32),
+        key: FlowKey,
         listener: Key,
         syn: &Segment<'_>,
         beyond: Option<SeqNum>,
     ) {
-        let open = self.listeners.get(listener).filter(|listener| !listener.is_full());
+        let open = self.tcp.listeners.get(listener).filter(|listener| !listener.is_full());
         let Some(options) = open.map(|listener| listener.options.tcp) else {
             return self.cx.drop(Drop::BacklogFull);
         };
@@ -36,22 +38,23 @@ impl<O: Observer> Stack<'_, O> {
         if self.cx.pool.free_bytes() < self.cx.pool.capacity_bytes() / 16 {
             return self.cx.drop(Drop::NoMemory);
         }
-        if self.half_open.is_full() && !self.evict_half_open() {
+        if self.tcp.half_open.is_full()
+            && !self.tcp.evict_half_open(&mut self.schedule, &mut self.cx)
+        {
             return self.cx.drop(Drop::NoSlot);
         }
-        let half_open = HalfOpen::new((flow, hash), (listener, &options), syn, beyond, &self.cx);
-        let Ok(key) = self.half_open.insert(half_open) else { return };
-        self.half_open_order.push_back(&mut self.half_open_links, key.index);
-        self.demux_insert(hash, Endpoint::HalfOpen(key.index));
+        let half_open = HalfOpen::new(key, listener, &options, syn, beyond, &self.cx);
+        let Ok(slot) = self.tcp.half_open.push(half_open) else { return };
+        self.tcp.attach(key.hash, Endpoint::HalfOpen(slot.index));
         if let Some(to) = State::Listen.next(Cause::ReceiveSyn) {
-            self.cx.trace(|| Trace::State { flow, from: State::Listen, to });
+            self.cx.trace(|| Trace::State { flow: key.flow, from: State::Listen, to });
         }
-        self.schedule.wake(Owner::HalfOpen(key.index));
+        self.schedule.wake(Owner::HalfOpen(slot.index));
     }
 
     pub(super) fn deliver_to_half_open(&mut self, index: u32, segment: &Segment<'_>, meta: RxMeta) {
-        let Some(half_open) = self.half_open.at_mut(index) else { return };
-        let (flow, service) = (half_open.flow, half_open.service);
+        let Some(half_open) = self.tcp.half_open.at_mut(index) else { return };
+        let to = Addressed::of_half_open(half_open);
         match half_open.on_segment(segment) {
             Outcome::Complete => self.complete_half_open(index, segment, meta),
             Outcome::Answer => {
@@ -67,17 +70,18 @@ impl<O: Observer> Stack<'_, O> {
                     self.cx.drop(Drop::RateLimited);
                 }
                 if let Some(Outgoing { seq, ack, flags, window, .. }) = answer {
-                    self.reply(flow, service, Content::Tcp { seq, ack, flags, window }, &[]);
+                    self.reply(to, Content::Tcp(Bare { seq, ack, flags, window }), &[]);
                 }
             }
             Outcome::Ignore(reason) => self.cx.drop(reason),
             Outcome::Forget(reason) => {
                 self.cx.drop(reason);
-                self.forget_half_open(index, Cause::ReturnToListen);
+                let cause = Cause::ReturnToListen;
+                self.tcp.forget_half_open(index, cause, &mut self.schedule, &mut self.cx);
             }
             Outcome::Reset(seq) => {
                 self.cx.drop(Drop::BadAck);
-                self.send_reset(flow, service, crate::tcp::input::Reset { seq, ack: None });
+                self.send_reset(to, Reset { seq, ack: None });
             }
         }
     }
@@ -86,12 +90,12 @@ impl<O: Observer> Stack<'_, O> {
     /// Where there is no room for it, the handshake stays and its SYN,ACK is repeated, so that
     /// the peer's next segment tries again.
     fn complete_half_open(&mut self, index: u32, segment: &Segment<'_>, meta: RxMeta) {
-        let Some(half_open) = self.half_open.at(index) else { return };
-        let (flow, hash, listener) = (half_open.flow, half_open.hash, half_open.listener);
-        let Some(opener) = self.listeners.get(listener) else {
+        let Some(half_open) = self.tcp.half_open.at(index) else { return };
+        let (key, listener) = (half_open.key, half_open.listener);
+        let Some(opener) = self.tcp.listeners.get(listener) else {
             self.cx.drop(Drop::NoConnection);
-            self.forget_half_open(index, Cause::Abort);
-            return self.refuse(flow, segment);
+            self.tcp.forget_half_open(index, Cause::Abort, &mut self.schedule, &mut self.cx);
+            return self.refuse(key.flow, segment);
         };
         if let Some(period) = opener.options.defer_accept.filter(|_| segment.seq_len() == 0)
             && self.cx.now < half_open.sent + period
@@ -104,22 +108,23 @@ impl<O: Observer> Stack<'_, O> {
         let mut tcb = Tcb::from_handshake(half_open, &opener.options.tcp, &self.cx);
         tcb.listener = Some(listener);
         tcb.settings.switches.set(Switches::REUSE_PORT, opener.binding.options.reuse_port);
-        let Ok(key) = self.connections.insert(tcb) else {
+        let Ok(slot) = self.tcp.connections.insert(tcb) else {
             return self.cx.drop(Drop::NoSlot);
         };
-        self.demux_replace(hash, Endpoint::HalfOpen(index), Endpoint::Connection(key.index));
-        self.discard_half_open(index);
+        let connection = Endpoint::Connection(slot.index);
+        self.tcp.replace(key.hash, Endpoint::HalfOpen(index), connection);
+        self.tcp.discard_half_open(index, &mut self.schedule);
         self.cx.stats.passive_opens += 1;
-        if let Some(listener) = self.listeners.get_mut(listener) {
-            listener.accept_queue.push_back(&mut self.waiting_links, key.index);
+        if let Some(listener) = self.tcp.listeners.get_mut(listener) {
+            listener.accept_queue.push_back(&mut self.tcp.waiting, slot.index);
         }
         self.schedule.notify(EventOwner::Listener(listener.index));
-        self.deliver_to_connection(key.index, segment, meta);
+        self.deliver_to_connection(slot.index, segment, meta);
     }
 
     /// The ACK is not enough for a listener that wants to hear of data only.
     fn defer_half_open(&mut self, index: u32, period: Duration) {
-        let Some(half_open) = self.half_open.at_mut(index) else { return };
+        let Some(half_open) = self.tcp.half_open.at_mut(index) else { return };
         let end = half_open.sent + period;
         half_open.defer(end);
         self.schedule.set_timer(Owner::HalfOpen(index), Some(end));
@@ -128,38 +133,50 @@ impl<O: Observer> Stack<'_, O> {
 
     /// The SYN,ACK was not answered in time: repeat it or give up.
     pub(super) fn on_half_open_timeout(&mut self, index: u32) {
-        let Some(half_open) = self.half_open.at_mut(index) else { return };
+        let Some(half_open) = self.tcp.half_open.at_mut(index) else { return };
         if self.cx.now >= half_open.give_up(&self.cx.config) {
-            return self.forget_half_open(index, Cause::ReturnToListen);
+            let cause = Cause::ReturnToListen;
+            return self.tcp.forget_half_open(index, cause, &mut self.schedule, &mut self.cx);
         }
         half_open.retries = half_open.retries.saturating_add(1);
         half_open.syn_due = true;
         self.cx.stats.timeouts += 1;
         self.schedule.wake(Owner::HalfOpen(index));
     }
+}
 
+impl TcpTables<'_> {
     /// Makes room by forgetting the oldest unfinished handshake.
-    fn evict_half_open(&mut self) -> bool {
-        let Some(index) = self.half_open_order.front() else { return false };
-        self.cx.drop(Drop::HalfOpenEvicted);
-        self.forget_half_open(index, Cause::ReturnToListen);
+    fn evict_half_open<O: Observer>(
+        &mut self,
+        schedule: &mut Schedule<'_>,
+        cx: &mut Context<'_, O>,
+    ) -> bool {
+        let Some(index) = self.half_open.front() else { return false };
+        cx.drop(Drop::HalfOpenEvicted);
+        self.forget_half_open(index, Cause::ReturnToListen, schedule, cx);
         true
     }
 
-    fn forget_half_open(&mut self, index: u32, cause: Cause) {
+    fn forget_half_open<O: Observer>(
+        &mut self,
+        index: u32,
+        cause: Cause,
+        schedule: &mut Schedule<'_>,
+        cx: &mut Context<'_, O>,
+    ) {
         let Some(half_open) = self.half_open.at(index) else { return };
-        let (flow, hash) = (half_open.flow, half_open.hash);
-        self.demux_remove(hash, Endpoint::HalfOpen(index));
-        self.discard_half_open(index);
+        let FlowKey { flow, hash } = half_open.key;
+        self.detach(hash, Endpoint::HalfOpen(index));
+        self.discard_half_open(index, schedule);
         if let Some(to) = State::SynRcvd.next(cause) {
-            self.cx.trace(|| Trace::State { flow, from: State::SynRcvd, to });
+            cx.trace(|| Trace::State { flow, from: State::SynRcvd, to });
         }
     }
 
     /// As `forget`, for one that packets no longer find.
-    fn discard_half_open(&mut self, index: u32) {
-        self.half_open_order.remove(&mut self.half_open_links, index);
-        self.schedule.set_timer(Owner::HalfOpen(index), None);
+    fn discard_half_open(&mut self, index: u32, schedule: &mut Schedule<'_>) {
+        schedule.set_timer(Owner::HalfOpen(index), None);
         self.half_open.remove(index);
     }
 }

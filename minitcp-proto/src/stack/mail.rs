@@ -8,6 +8,8 @@ use crate::store::lent::Lent;
 use crate::store::pool::{Block, Pool};
 use crate::store::queue::{Link, Links, Queue};
 use crate::store::slab::{Slab, Slot};
+use crate::tcp::outgoing::Outgoing;
+use crate::tcp::{HalfOpen, Remnant, Tcb};
 use crate::wire::tcp::Flags;
 
 /// What a datagram is.
@@ -15,18 +17,67 @@ use crate::wire::tcp::Flags;
 pub(super) enum Content {
     /// UDP, the payload in the block.
     Udp,
-    /// ICMP, what follows the eight-octet header in the block.
-    Icmp { kind: u8, code: u8, rest: [u8; 4] },
-    /// A bare TCP segment.
-    Tcp { seq: SeqNum, ack: SeqNum, flags: Flags, window: u16 },
+    /// ICMP, what follows the header in the block.
+    Icmp(IcmpHeader),
+    /// A TCP segment that nobody keeps in mind.
+    Tcp(Bare),
+}
+
+/// The eight-octet header of an ICMP message, but for the checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct IcmpHeader {
+    pub(super) kind: u8,
+    pub(super) code: u8,
+    pub(super) rest: [u8; 4],
+}
+
+/// A TCP segment without options and payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bare {
+    pub(super) seq: SeqNum,
+    pub(super) ack: SeqNum,
+    pub(super) flags: Flags,
+    pub(super) window: u16,
+}
+
+impl Bare {
+    pub(super) const fn outgoing(self) -> Outgoing {
+        let Self { seq, ack, flags, window } = self;
+        Outgoing { seq, ack, flags, window, ..Outgoing::EMPTY }
+    }
+}
+
+/// Between whom a packet goes, and how it is marked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Addressed {
+    pub(super) flow: Flow,
+    pub(super) service: Service,
+}
+
+impl Addressed {
+    pub(super) const fn of_connection(tcb: &Tcb) -> Self {
+        Self { flow: tcb.flow(), service: tcb.settings.service }
+    }
+
+    pub(super) const fn of_half_open(half_open: &HalfOpen) -> Self {
+        Self { flow: half_open.key.flow, service: half_open.service }
+    }
+
+    pub(super) const fn of_remnant(remnant: &Remnant) -> Self {
+        Self { flow: remnant.key.flow, service: remnant.service }
+    }
+
+    /// Marked as the packets of a host are that are of no socket.
+    pub(super) fn unmarked(flow: Flow) -> Self {
+        Self { flow, service: Service::default() }
+    }
 }
 
 /// One datagram that waits.
 #[derive(Debug)]
 pub(super) struct Datagram {
-    pub(super) flow: Flow,
+    pub(super) to: Addressed,
     pub(super) content: Content,
-    pub(super) service: Service,
     pub(super) block: Option<Block>,
     /// Octets in the block.
     pub(super) len: u32,
@@ -56,7 +107,8 @@ impl<'m> Mail<'m> {
         &mut self,
         queue: &mut Queue,
         pool: &mut Pool<'_>,
-        (flow, service, content): (Flow, Service, Content),
+        to: Addressed,
+        content: Content,
         payload: &[u8],
     ) -> bool {
         let Ok(len) = u32::try_from(payload.len()) else { return false };
@@ -71,7 +123,7 @@ impl<'m> Mail<'m> {
             }
             block = Some(taken);
         }
-        let inserted = self.slots.insert(Datagram { flow, content, service, block, len });
+        let inserted = self.slots.insert(Datagram { to, content, block, len });
         inserted.is_ok_and(|key| queue.push_back(&mut self.links, key.index))
     }
 
@@ -80,12 +132,13 @@ impl<'m> Mail<'m> {
     pub(super) fn put_reply(
         &mut self,
         pool: &mut Pool<'_>,
-        addressed: (Flow, Service, Content),
+        to: Addressed,
+        content: Content,
         payload: &[u8],
     ) -> bool {
         let mut replies = self.replies;
         let fits = replies.len() < self.slots.capacity().div_ceil(2);
-        let queued = fits && self.put(&mut replies, pool, addressed, payload);
+        let queued = fits && self.put(&mut replies, pool, to, content, payload);
         self.replies = replies;
         queued
     }

@@ -6,14 +6,13 @@ use crate::call::Call;
 use crate::config::UnboundUdp;
 use crate::error::{BindError, UdpError, UdpFault};
 use crate::observe::{Direction, Observer, Trace};
-use crate::options::{BindOptions, Service, UdpOptions};
+use crate::options::{BindOptions, UdpOptions};
 use crate::secret::Flow;
 use crate::stack::Stack;
-use crate::stack::bind::Binding;
-use crate::stack::demux::{Endpoint, Protocol};
+use crate::stack::bind::{Binding, Protocol};
 use crate::stack::event::UdpId;
 use crate::stack::input::RxMeta;
-use crate::stack::mail::{Content, Datagram as Waiting};
+use crate::stack::mail::{Addressed, Content, Datagram as Waiting};
 use crate::stack::schedule::{EventOwner, Owner};
 use crate::stack::udp_peer::service_of;
 use crate::stats::Drop;
@@ -48,8 +47,24 @@ pub(super) struct UdpSocket {
 }
 
 impl UdpSocket {
+    pub(super) const fn new(binding: Binding, options: UdpOptions) -> Self {
+        Self {
+            bound: binding.local().ip(),
+            binding,
+            options,
+            fault: None,
+            dropped: 0,
+            received: Queue::EMPTY,
+            received_bytes: 0,
+            outgoing: Queue::EMPTY,
+            outgoing_bytes: 0,
+            write_blocked: false,
+            events: Readiness::empty(),
+        }
+    }
+
     pub(super) const fn is_connected(&self) -> bool {
-        self.binding.flow.remote_port != 0
+        self.binding.key.flow.remote_port != 0
     }
 }
 
@@ -94,18 +109,19 @@ impl<O: Observer> Stack<'_, O> {
     fn take_datagram(&mut self, packet: &IpPacket<'_>, flow: Flow, payload: &[u8]) {
         let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         self.cx.trace(|| Trace::Udp { direction: Direction::Received, flow, len });
-        match self.find_udp(&flow) {
+        match self.udp.find(flow, &self.cx.secrets) {
             Some(index) => self.deliver(index, flow, payload, len),
             None => self.handle_unbound(packet, flow, payload),
         }
     }
 
     fn deliver(&mut self, index: u32, flow: Flow, payload: &[u8], len: u32) {
-        let Some(socket) = self.udp.at_mut(index) else { return };
+        let Some(socket) = self.udp.sockets.at_mut(index) else { return };
         let cap = socket.options.receive_buffer;
         let fits = socket.received_bytes.checked_add(len).is_some_and(|total| total <= cap);
-        let addressed = (flow, Service::default(), Content::Udp);
-        if !fits || !self.mail.put(&mut socket.received, &mut self.cx.pool, addressed, payload) {
+        let from = Addressed::unmarked(flow);
+        let (queue, pool) = (&mut socket.received, &mut self.cx.pool);
+        if !fits || !self.mail.put(queue, pool, from, Content::Udp, payload) {
             socket.dropped = socket.dropped.wrapping_add(1);
             return self.cx.drop(Drop::UdpQueueFull);
         }
@@ -121,7 +137,7 @@ impl<O: Observer> Stack<'_, O> {
             // What the link would not take back is not echoed either.
             UnboundUdp::Echo if flow.remote_port != 0 && self.fits_mtu(flow.local, payload) => {
                 self.cx.stats.datagrams_in += 1;
-                self.reply(flow, Service::default(), Content::Udp, payload);
+                self.reply(Addressed::unmarked(flow), Content::Udp, payload);
             }
             UnboundUdp::PortUnreachable => {
                 self.cx.drop(Drop::UdpUnbound);
@@ -145,7 +161,7 @@ impl<O: Observer> Stack<'_, O> {
     pub fn udp_bind(&mut self, local: SocketAddr) -> Result<UdpId, BindError> {
         self.report(&Call::UdpBind { local });
         let binding = self.distinct_binding(Protocol::Udp, local, BindOptions::default())?;
-        self.udp_open(binding)
+        self.udp.open(binding, self.cx.config.udp_options()).map(UdpId)
     }
 
     /// As [`udp_bind`](Self::udp_bind), but sharing as Linux does: another socket with the same
@@ -162,32 +178,12 @@ impl<O: Observer> Stack<'_, O> {
     ) -> Result<UdpId, BindError> {
         self.report(&Call::UdpBindWith { local, options: &options });
         let binding = self.free_binding(Protocol::Udp, local, options)?;
-        self.udp_open(binding)
-    }
-
-    fn udp_open(&mut self, binding: Binding) -> Result<UdpId, BindError> {
-        let socket = UdpSocket {
-            binding,
-            bound: binding.flow.local,
-            options: self.cx.config.udp_options(),
-            fault: None,
-            dropped: 0,
-            received: Queue::EMPTY,
-            received_bytes: 0,
-            outgoing: Queue::EMPTY,
-            outgoing_bytes: 0,
-            write_blocked: false,
-            events: Readiness::empty(),
-        };
-        let key = self.udp.insert(socket).map_err(|_| BindError::NoSlot)?;
-        self.demux_insert(self.hash_of(&binding.flow), Endpoint::Udp(key.index));
-        Ok(UdpId(key))
+        self.udp.open(binding, self.cx.config.udp_options()).map(UdpId)
     }
 
     /// Where a UDP socket is bound, or its address towards its peer; `None` for a stale id.
     pub fn udp_addr(&self, id: UdpId) -> Option<SocketAddr> {
-        let flow = self.udp.get(id.0)?.binding.flow;
-        Some(SocketAddr::new(flow.local, flow.local_port))
+        self.udp.sockets.get(id.0).map(|socket| socket.binding.local())
     }
 
     /// Takes the oldest waiting datagram: copies as much as fits into `out`, the rest is lost and
@@ -196,7 +192,7 @@ impl<O: Observer> Stack<'_, O> {
         if self.udp_readable(id) {
             self.report(&Call::UdpRecv { id });
         }
-        let socket = self.udp.get_mut(id.0)?;
+        let socket = self.udp.sockets.get_mut(id.0)?;
         let datagram = self.mail.take(&mut socket.received)?;
         socket.received_bytes = socket.received_bytes.saturating_sub(datagram.len);
         if !socket.received.is_empty() {
@@ -213,13 +209,13 @@ impl<O: Observer> Stack<'_, O> {
 
     /// As [`udp_recv`](Self::udp_recv), but the datagram goes on waiting (`MSG_PEEK`).
     pub fn udp_peek(&self, id: UdpId, out: &mut [u8]) -> Option<Received> {
-        let datagram = self.mail.peek(&self.udp.get(id.0)?.received)?;
+        let datagram = self.mail.peek(&self.udp.sockets.get(id.0)?.received)?;
         Some(read(datagram, &self.cx.pool, out))
     }
 
     /// Whether a datagram waits.
     pub fn udp_readable(&self, id: UdpId) -> bool {
-        self.udp.get(id.0).is_some_and(|socket| !socket.received.is_empty())
+        self.udp.sockets.get(id.0).is_some_and(|socket| !socket.received.is_empty())
     }
 
     /// Queues a datagram from the socket to `to`.
@@ -228,23 +224,24 @@ impl<O: Observer> Stack<'_, O> {
     /// As [`UdpError`] lists; [`Readiness::WRITABLE`] follows a `WouldBlock`.
     pub fn udp_send(&mut self, id: UdpId, to: SocketAddr, payload: &[u8]) -> Result<(), UdpError> {
         self.report(&Call::UdpSend { id, to, payload });
-        let socket = self.udp.get(id.0).ok_or(UdpError::Stale)?;
+        let socket = self.udp.sockets.get(id.0).ok_or(UdpError::Stale)?;
         let (service, broadcast) = (service_of(&socket.options), socket.options.broadcast);
-        let flow = self.udp_flow(&socket.binding, to, broadcast)?;
+        let flow = socket.binding.flow_towards(to, broadcast, &self.cx.config)?;
         let len = u32::try_from(payload.len()).map_err(|_| UdpError::TooBig)?;
         if !self.fits_mtu(flow.local, payload) {
             return Err(UdpError::TooBig);
         }
-        let socket = self.udp.get_mut(id.0).ok_or(UdpError::Stale)?;
+        let socket = self.udp.sockets.get_mut(id.0).ok_or(UdpError::Stale)?;
         // One always fits, as on Linux, or it would wait for ever.
         let cap = socket.options.send_buffer;
         let fits = socket.outgoing.is_empty()
             || socket.outgoing_bytes.checked_add(len).is_some_and(|total| total <= cap);
-        let addressed = (flow, service, Content::Udp);
-        if !fits || !self.mail.put(&mut socket.outgoing, &mut self.cx.pool, addressed, payload) {
+        let (queue, pool) = (&mut socket.outgoing, &mut self.cx.pool);
+        let to = Addressed { flow, service };
+        if !fits || !self.mail.put(queue, pool, to, Content::Udp, payload) {
             socket.write_blocked = true;
             if socket.outgoing.is_empty() {
-                self.starve_udp();
+                self.udp.starve(&self.mail, &self.cx.pool);
             }
             return Err(UdpError::WouldBlock);
         }
@@ -257,14 +254,9 @@ impl<O: Observer> Stack<'_, O> {
     /// leaves. A stale id does nothing.
     pub fn udp_close(&mut self, id: UdpId) {
         self.report(&Call::UdpClose { id });
-        if self.udp.get(id.0).is_none() {
-            return;
-        }
-        let Some(mut socket) = self.udp.remove(id.0.index) else { return };
-        self.udp_connected -= u32::from(socket.is_connected());
+        let Some(mut socket) = self.udp.close(id.0) else { return };
         self.mail.clear(&mut socket.received, &mut self.cx.pool);
         self.mail.send_on(&mut socket.outgoing);
-        self.demux_remove(self.hash_of(&socket.binding.flow), Endpoint::Udp(id.0.index));
     }
 }
 
@@ -277,7 +269,7 @@ fn read(datagram: &Waiting, pool: &Pool<'_>, out: &mut [u8]) -> Received {
             *to = *from;
         }
     }
-    let Flow { local, remote, local_port, remote_port } = datagram.flow;
+    let Flow { local, remote, local_port, remote_port } = datagram.to.flow;
     let from = SocketAddr::new(remote, remote_port);
     Received { len, full_len, from, to: SocketAddr::new(local, local_port) }
 }

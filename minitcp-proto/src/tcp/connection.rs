@@ -158,7 +158,7 @@ impl Tcb {
         options: &TcpOptions,
         cx: &Context<'_, O>,
     ) -> Self {
-        let path = Path::new(half_open.flow, half_open.hash, cx.config.mtu());
+        let path = Path::new(half_open.key, cx.config.mtu());
         let mut tcb = Self::new(path, half_open.iss, State::SynRcvd, options, cx);
         tcb.receive.window.rcv_wscale = half_open.rcv_wscale;
         tcb.receive.on_syn(half_open.irs, half_open.advertised);
@@ -220,13 +220,13 @@ impl Tcb {
     }
 
     pub(crate) const fn flow(&self) -> Flow {
-        self.path.flow
+        self.path.key.flow
     }
 
     /// Moves along the table of states, and nowhere else; `false` where the table has no step.
     pub(crate) fn advance<O: Observer>(&mut self, cause: Cause, cx: &mut Context<'_, O>) -> bool {
         let Some(to) = self.state.next(cause) else { return false };
-        let (flow, from) = (self.path.flow, self.state);
+        let (flow, from) = (self.flow(), self.state);
         cx.trace(|| Trace::State { flow, from, to });
         self.state = to;
         true

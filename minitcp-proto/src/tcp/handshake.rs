@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::observe::Observer;
 use crate::options::{Service, TcpOptions};
-use crate::secret::Flow;
+use crate::secret::FlowKey;
 use crate::seq::SeqNum;
 use crate::stats::Drop;
 use crate::store::slab::Key;
@@ -22,9 +22,7 @@ use crate::wire::tcp::{Flags, Segment};
 /// A SYN that a listener has answered.
 #[derive(Clone, Debug)]
 pub(crate) struct HalfOpen {
-    pub(crate) flow: Flow,
-    /// What the demultiplexing table finds `flow` by.
-    pub(crate) hash: u32,
+    pub(crate) key: FlowKey,
     pub(crate) listener: Key,
     pub(crate) iss: SeqNum,
     pub(crate) irs: SeqNum,
@@ -71,21 +69,21 @@ impl HalfOpen {
     /// LISTEN, third step (RFC 9293 §3.10.7.2): a SYN has come. Our ISN will be after `beyond`,
     /// where the last incarnation of this connection ended (RFC 9293 MAY-2).
     pub(crate) fn new<O: Observer>(
-        (flow, hash): (Flow, u32),
-        (listener, options): (Key, &TcpOptions),
+        key: FlowKey,
+        listener: Key,
+        options: &TcpOptions,
         syn: &Segment<'_>,
         beyond: Option<SeqNum>,
         cx: &Context<'_, O>,
     ) -> Self {
-        let mut iss = isn::initial(&cx.secrets, &flow, cx.now);
+        let mut iss = isn::initial(&cx.secrets, &key.flow, cx.now);
         if let Some(old) = beyond.filter(|old| !iss.after(*old)) {
             iss = old.plus(1 << 16);
         }
-        let local_mss = Path::new(flow, hash, cx.config.mtu()).local_mss();
+        let local_mss = Path::new(key, cx.config.mtu()).local_mss();
         let affordable = affordable(&cx.pool, u32::from(local_mss));
         Self {
-            flow,
-            hash,
+            key,
             listener,
             iss,
             irs: syn.seq,
@@ -206,13 +204,17 @@ impl HalfOpen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Flow;
     use core::net::{IpAddr, Ipv4Addr};
 
     fn half_open(advertised: u32, window_scale: Option<u8>) -> HalfOpen {
         let address = |last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
+        let (local, remote) = (address(2), address(1));
         HalfOpen {
-            flow: Flow { local: address(2), remote: address(1), local_port: 80, remote_port: 1000 },
-            hash: 0,
+            key: FlowKey {
+                flow: Flow { local, remote, local_port: 80, remote_port: 1000 },
+                hash: 0,
+            },
             listener: Key { index: 0, generation: 0 },
             iss: SeqNum(5000),
             irs: SeqNum(1000),

@@ -244,7 +244,7 @@ fn check_ack<O: Observer>(
         if recovery.on_duplicate_ack(&tcb.send, &mut tcb.congestion, now) {
             cx.stats.fast_retransmits += 1;
             tcb.rtt.on_retransmission();
-            cx.note(tcb.path.flow, Note::FastRetransmit { seq: tcb.send.snd_una });
+            cx.note(tcb.flow(), Note::FastRetransmit { seq: tcb.send.snd_una });
         }
     }
     if in_order && tcb.send.snd_wnd == 0 && bears_a_shut_window(tcb) {
@@ -288,11 +288,11 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
             Progress::Spurious => {
                 tcb.rtt.on_spurious_timeout(&cx.rto);
                 cx.stats.spurious_recoveries += 1;
-                cx.note(tcb.path.flow, Note::Spurious);
+                cx.note(tcb.flow(), Note::Spurious);
                 restart_timer(tcb, cx);
             }
             Progress::Recovered => {
-                cx.note(tcb.path.flow, Note::Recovered);
+                cx.note(tcb.flow(), Note::Recovered);
                 restart_timer(tcb, cx);
             }
         }

@@ -73,7 +73,7 @@ pub(crate) fn on_timeout<O: Observer>(
         return None;
     }
     if tcb.settings.gives_up(silence) && !is_late {
-        cx.note(tcb.path.flow, Note::GaveUp);
+        cx.note(tcb.flow(), Note::GaveUp);
         let reset = Reset { seq: tcb.send.bare_seq(), ack: Some(tcb.receive.rcv_nxt) };
         tcb.end(CloseReason::TimedOut, cx);
         return Some(reset);

@@ -229,7 +229,7 @@ fn probe_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Tex
     }
     tcb.wait.due = false;
     cx.stats.window_probes += 1;
-    cx.note(tcb.path.flow, Note::WindowProbe);
+    cx.note(tcb.flow(), Note::WindowProbe);
     let in_flight = tcb.send.flight();
     let count = if in_flight > 0 { in_flight.min(u32::from(tcb.send.smss)) } else { 1 };
     Some(clip(tcb, tcb.send.snd_una, count, Kind::Probe))

@@ -1,7 +1,7 @@
 //! What remains of a connection in TIME-WAIT: enough to answer a repeated FIN.
 
 use crate::options::Service;
-use crate::secret::Flow;
+use crate::secret::FlowKey;
 use crate::seq::SeqNum;
 use crate::stats::Drop;
 use crate::tcp::acceptance::{AnswerLimit, Verdict, judge};
@@ -11,9 +11,7 @@ use crate::wire::tcp::{Flags, Segment};
 /// A connection that is over but for old segments.
 #[derive(Clone, Debug)]
 pub(crate) struct Remnant {
-    pub(crate) flow: Flow,
-    /// What the demultiplexing table finds `flow` by.
-    pub(crate) hash: u32,
+    pub(crate) key: FlowKey,
     pub(crate) snd_nxt: SeqNum,
     pub(crate) rcv_nxt: SeqNum,
     /// The window field of its acknowledgments.

@@ -54,7 +54,7 @@ fn on_retransmission_timeout<O: Observer>(tcb: &mut Tcb, is_late: bool, cx: &mut
     tcb.recovery.on_timeout(&tcb.send, &mut tcb.congestion, cx.now);
     tcb.rtt.on_timeout();
     let rto_micros = tcb.rtt.rto_micros(&cx.rto);
-    cx.note(tcb.path.flow, Note::RetransmissionTimeout { rto_micros });
+    cx.note(tcb.flow(), Note::RetransmissionTimeout { rto_micros });
     arm_within(tcb, Timer::Retransmit, rto_micros, cx);
 }
 
@@ -73,7 +73,7 @@ fn on_persist_timeout<O: Observer>(tcb: &mut Tcb, is_late: bool, cx: &mut Contex
 fn give_up<O: Observer>(tcb: &mut Tcb, is_late: bool, cx: &mut Context<'_, O>) -> bool {
     let over = tcb.patience.is_over(limit(tcb, &cx.config), is_late, cx.now);
     if over {
-        cx.note(tcb.path.flow, Note::GaveUp);
+        cx.note(tcb.flow(), Note::GaveUp);
         tcb.end(CloseReason::TimedOut, cx);
     }
     over

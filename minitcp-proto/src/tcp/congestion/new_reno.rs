@@ -30,8 +30,8 @@ impl Controller for NewReno {
             return;
         }
         if slow_start {
-            // RFC 3465 §2.3: after a timeout the limit is one segment for each acknowledgment. Without
-            // one, growth follows what was acknowledged, however few acknowledgments say so.
+            // RFC 3465 §2.3: after a timeout the limit is one segment for each acknowledgment. Else
+            // growth follows what was acknowledged, however few acknowledgments say so.
             let grown = match sample.after_timeout {
                 true => sample.acked.min(sample.smss),
                 false => sample.acked,

@@ -88,8 +88,8 @@ impl RttEstimator {
     }
 
     /// `snd_una` moved to `ack`: take the sample if the timed octet is covered. Had the timer been
-    /// served when it was `due`, the acknowledgment could not have come later than that: in the rest
-    /// of the time this host slept.
+    /// served when it was `due`, the acknowledgment could not have come later than that: in the
+    /// rest of the time this host slept.
     pub(crate) fn on_ack(&mut self, ack: SeqNum, due: Instant, now: Instant, bounds: &RtoBounds) {
         if let Some((end, sent)) = self.timing {
             if ack.at_or_after(end) {
