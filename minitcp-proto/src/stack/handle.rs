@@ -11,7 +11,6 @@ use crate::stack::event::ConnectionId;
 use crate::stack::mail::Addressed;
 use crate::stack::schedule::Owner;
 use crate::tcp::receive::ack_policy::Owed;
-use crate::tcp::settings::Switches;
 use crate::tcp::{Info, State, Tcb, configure, output, user};
 
 /// A connection, borrowed from its stack for a few calls.
@@ -112,7 +111,7 @@ impl<O: Observer> Connection<'_, '_, O> {
     /// Turns the Nagle algorithm off or on (`TCP_NODELAY`, RFC 9293 MUST-17).
     pub fn set_no_delay(&mut self, no_delay: bool) {
         self.report(|id, _| Call::SetNoDelay { id, no_delay });
-        self.with(|tcb, _| tcb.settings.switches.set(Switches::NO_DELAY, no_delay));
+        self.with(|tcb, _| configure::set_no_delay(tcb, no_delay));
     }
 
     /// The options that hold now.

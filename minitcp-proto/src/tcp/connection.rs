@@ -265,3 +265,14 @@ impl Tcb {
         self.receive.assembler.release(&mut cx.assemblies);
     }
 }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::slab::Slot;
+
+    /// What a million idle connections cost.
+    #[test]
+    fn fits_six_cache_lines() {
+        assert!(size_of::<Slot<Tcb>>() <= 6 * 64, "{}", size_of::<Tcb>());
+    }
+}

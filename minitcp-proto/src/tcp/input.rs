@@ -56,7 +56,7 @@ pub(crate) fn handle_segment<O: Observer>(
     cx: &mut Context<'_, O>,
 ) -> Stop {
     let outcome = match tcb.state() {
-        State::SynSent => syn_sent(tcb, segment, cx),
+        State::SynSent => syn_sent(tcb, segment, segment_size, cx),
         State::Closed | State::Listen | State::TimeWait => DONE,
         State::SynRcvd
         | State::Established
@@ -76,6 +76,7 @@ pub(crate) fn handle_segment<O: Observer>(
 fn syn_sent<O: Observer>(
     tcb: &mut Tcb,
     segment: &Segment<'_>,
+    segment_size: u32,
     cx: &mut Context<'_, O>,
 ) -> Result<(), Stop> {
     let flags = segment.flags;
@@ -84,11 +85,7 @@ fn syn_sent<O: Observer>(
     let acceptable = segment.ack.after(tcb.send.iss) && segment.ack.at_or_before(tcb.send.snd_nxt);
     if has_ack && !acceptable {
         cx.drop(Drop::BadAck);
-        return if flags.contains(Flags::RST) {
-            DONE
-        } else {
-            Err(Some(Reset { seq: segment.ack, ack: None }))
-        };
+        return if flags.contains(Flags::RST) { DONE } else { on_challenged_syn(tcb, segment, cx) };
     }
     // Second: a reset counts only with an acceptable ACK.
     if flags.contains(Flags::RST) {
@@ -115,14 +112,35 @@ fn syn_sent<O: Observer>(
         tcb.advance(Cause::ReceiveSyn, cx);
         tcb.syn_due = true;
         tcb.patience.on_heard(false, cx.now);
-        return DONE;
+        // Text and FIN are kept, and wait for the handshake to be complete.
+        take_text(tcb, segment, segment_size, cx)?;
+        note_fin(tcb, segment);
+        return Ok(());
     }
     acknowledge(tcb, segment.ack, cx);
     tcb.advance(Cause::ReceiveSynAck, cx);
     opened(tcb, lost_syn, cx.now);
     tcb.receive.ack.require_now();
-    // Data and FIN in the SYN,ACK are not taken before our ACK is out; the peer repeats them.
-    DONE
+    // Sixth step and later: the SYN,ACK may bring text and the FIN.
+    take_text(tcb, segment, segment_size, cx)?;
+    take_fin(tcb, segment, cx);
+    Ok(())
+}
+
+/// Our SYN was answered with the acknowledgment of something else, as by a peer in TIME-WAIT: the
+/// reset rids it of that, and our SYN comes again at once, as with Linux, instead of after a
+/// timeout (RFC 9293 §3.10.7.3, first). A stranger must not make us repeat it at will.
+fn on_challenged_syn<O: Observer>(
+    tcb: &mut Tcb,
+    segment: &Segment<'_>,
+    cx: &mut Context<'_, O>,
+) -> Result<(), Stop> {
+    if !tcb.syn_due && tcb.answers.allow(cx.now) {
+        tcb.send.snd_nxt = tcb.send.iss;
+        tcb.rtt.on_retransmission();
+        tcb.syn_due = true;
+    }
+    Err(Some(Reset { seq: segment.ack, ack: None }))
 }
 
 /// RFC 9293 §3.10.7.4, for all states with a known peer.
@@ -350,11 +368,11 @@ fn take_text<O: Observer>(
         return Err(Some(reset));
     }
     let (pool, assemblies) = (&mut cx.pool, &mut cx.assemblies);
-    match tcb.receive.accept(segment.seq, segment.payload, pool, assemblies) {
+    match tcb.receive.accept(segment.text_seq(), segment.payload, pool, assemblies) {
         Accepted::InOrder { octets, filled } => {
             tcb.events |= Readiness::READABLE;
             tcb.receive.ack.on_advance();
-            tcb.receive.ack.on_data(octets, segment_size);
+            tcb.receive.ack.on_data(octets, segment_size, segment.flags.contains(Flags::PSH));
             if filled {
                 // RFC 5681 §4.2: a segment that fills a hole is acknowledged at once.
                 tcb.receive.ack.require_now();
@@ -389,16 +407,20 @@ fn arm_delayed_ack<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     }
 }
 
+fn note_fin(tcb: &mut Tcb, segment: &Segment<'_>) {
+    if segment.flags.contains(Flags::FIN) {
+        tcb.receive.on_fin(segment.end().minus(1));
+        tcb.receive.ack.require_now();
+    }
+}
+
 /// Eighth step: the FIN, once everything before it is here (RFC 9293 §3.10.7.4).
 fn take_fin<O: Observer>(tcb: &mut Tcb, segment: &Segment<'_>, cx: &mut Context<'_, O>) {
     if !tcb.state().may_receive() {
         return;
     }
-    if segment.flags.contains(Flags::FIN) {
-        tcb.receive.on_fin(segment.end().minus(1));
-        tcb.receive.ack.require_now();
-    }
-    if !tcb.receive.take_fin() {
+    note_fin(tcb, segment);
+    if !tcb.receive.take_fin(&mut cx.pool, &mut cx.assemblies) {
         return;
     }
     tcb.receive.ack.require_now();

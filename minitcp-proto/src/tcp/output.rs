@@ -128,10 +128,12 @@ fn lost_text<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Option<Text> {
     if !is_head && pipe >= window {
         return None;
     }
-    // More than one segment only inside both windows; the peer's may have shrunk since.
+    // What lies beyond the peer's window waits until that moves on again: it may have shrunk since
+    // (SHLD-16). More than one segment only inside our own window as well.
     let in_window = tcb.send.snd_wnd.saturating_sub(seq.since(tcb.send.snd_una));
-    let usable = window.saturating_sub(pipe).min(in_window).min(burst(smss, cx));
-    Some(clip(tcb, seq, count.min(usable / smss * smss).max(count.min(smss)), Kind::Lost))
+    let usable = window.saturating_sub(pipe).min(burst(smss, cx)) / smss * smss;
+    let count = count.min(usable.max(smss)).min(in_window);
+    (count > 0).then(|| clip(tcb, seq, count, Kind::Lost))
 }
 
 /// Most octets in one transmission: of whole segments, where the device cuts.

@@ -81,7 +81,9 @@ pub(crate) fn offer_window(tcb: &mut Tcb, pool: &Pool<'_>) {
 
 /// There are octets, or the end of the stream.
 pub(crate) fn may_recv(tcb: &Tcb) -> Result<(), RecvError> {
-    if !tcb.receive.buffer.is_empty() || tcb.receive.is_finished() {
+    // RFC 9293 §3.10.7.3: what came with a SYN waits until the peer has shown that it is there.
+    let is_open = !matches!(tcb.state(), State::SynSent | State::SynRcvd);
+    if is_open && (!tcb.receive.buffer.is_empty() || tcb.receive.is_finished()) {
         return Ok(());
     }
     match tcb.close_reason {

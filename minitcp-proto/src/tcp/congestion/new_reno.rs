@@ -1,6 +1,6 @@
 //! Slow start and congestion avoidance of RFC 5681, counted in octets (RFC 3465).
 
-use super::{AckSample, Controller, Signal, initial_window};
+use super::{AckSample, Before, Controller, Signal, initial_window};
 use crate::time::Instant;
 
 /// Windows beyond this serve no link that exists; the bound keeps sums inside 32 bits.
@@ -63,13 +63,10 @@ impl Controller for NewReno {
         self.cwnd = self.cwnd.min(initial_window(smss));
     }
 
-    fn undo(&mut self, before: &Self, flight: u32, smss: u32) {
+    fn undo(&mut self, before: Before, flight: u32, smss: u32) {
         let safe = flight.saturating_add(initial_window(smss));
-        *self = Self {
-            cwnd: before.cwnd.min(safe).max(self.cwnd),
-            ssthresh: before.ssthresh.max(before.cwnd),
-            ..*before
-        };
+        self.cwnd = before.cwnd.min(safe).max(self.cwnd);
+        self.ssthresh = before.ssthresh.max(before.cwnd).max(self.ssthresh);
     }
 
     fn cwnd(&self) -> u32 {

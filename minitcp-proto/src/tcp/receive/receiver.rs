@@ -224,13 +224,32 @@ impl Receiver {
         }
     }
 
-    /// Steps over the FIN if everything before it has arrived; `true` the one time it does.
-    pub(crate) fn take_fin(&mut self) -> bool {
+    /// Steps over the FIN if everything before it has arrived; `true` the one time it does. Octets
+    /// beyond it are none of the stream's, and keep no memory.
+    pub(crate) fn take_fin(
+        &mut self,
+        pool: &mut Pool<'_>,
+        assemblies: &mut Slab<'_, Assembly>,
+    ) -> bool {
         let reached = self.fin_at == Some(self.rcv_nxt);
         if reached {
             self.rcv_nxt = self.rcv_nxt.plus(1);
+            self.forget_early(pool, assemblies);
         }
         reached
+    }
+
+    /// Gives up what came ahead of a hole, and the memory for it: it was never acknowledged, so it
+    /// comes again.
+    pub(crate) fn forget_early(
+        &mut self,
+        pool: &mut Pool<'_>,
+        assemblies: &mut Slab<'_, Assembly>,
+    ) {
+        if !self.assembler.is_empty() {
+            self.assembler.release(assemblies);
+            self.buffer.shrink(pool);
+        }
     }
 
     /// Copies unread octets out and gives the memory back when none are left.

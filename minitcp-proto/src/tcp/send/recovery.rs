@@ -8,7 +8,7 @@
 //! ```
 
 use crate::seq::SeqNum;
-use crate::tcp::congestion::{AckSample, AnyController, Controller, Signal};
+use crate::tcp::congestion::{AckSample, AnyController, Before, Controller, Signal};
 use crate::tcp::send::sender::Sender;
 use crate::time::Instant;
 
@@ -60,8 +60,8 @@ pub(crate) struct Recovery {
     inflation: u32,
     lost_next: SeqNum,
     lost_end: SeqNum,
-    /// The controller as it was before the recovery, as long as that may have to be undone.
-    before: Option<AnyController>,
+    /// The windows before the recovery, as long as that may have to be undone.
+    before: Before,
 }
 
 impl Recovery {
@@ -76,7 +76,7 @@ impl Recovery {
             inflation: 0,
             lost_next: iss,
             lost_end: iss,
-            before: None,
+            before: Before::NOTHING,
         }
     }
 
@@ -194,7 +194,7 @@ impl Recovery {
     fn finish(&mut self) -> Progress {
         self.phase = Phase::Open;
         self.inflation = 0;
-        self.before = None;
+        self.before = Before::NOTHING;
         Progress::Recovered
     }
 
@@ -224,7 +224,7 @@ impl Recovery {
     fn go_back(&mut self, sender: &Sender) {
         let from = self.lost_next.latest(sender.snd_una);
         self.phase = Phase::AfterTimeout;
-        self.before = None;
+        self.before = Before::NOTHING;
         self.send_all_again(sender);
         self.lost_next = from;
     }
@@ -232,9 +232,8 @@ impl Recovery {
     /// Nothing was lost: the controller goes on from where it was, in slow start from what is in
     /// flight, so that no burst follows (RFC 4015 §3.4).
     fn undo(&mut self, sender: &Sender, congestion: &mut AnyController) -> Progress {
-        if let Some(before) = self.before.take() {
-            congestion.undo(&before, sender.flight(), u32::from(sender.smss));
-        }
+        let before = core::mem::replace(&mut self.before, Before::NOTHING);
+        congestion.undo(before, sender.flight(), u32::from(sender.smss));
         self.phase = Phase::Open;
         self.inflation = 0;
         self.recover = sender.snd_una.minus(1);
@@ -253,7 +252,7 @@ impl Recovery {
         let may_doubt = matches!(self.phase, Phase::Open | Phase::Doubting);
         let signal = if self.timeouts == 0 { Signal::Timeout } else { Signal::RepeatedTimeout };
         if self.phase == Phase::Open {
-            self.before = Some(congestion.clone());
+            self.before = congestion.before();
         }
         congestion.on_congestion(signal, sender.flight(), u32::from(sender.smss), now);
         self.timeouts = self.timeouts.saturating_add(1);
@@ -264,7 +263,7 @@ impl Recovery {
             self.mark_head_lost(sender);
         } else {
             self.phase = Phase::AfterTimeout;
-            self.before = None;
+            self.before = Before::NOTHING;
             self.send_all_again(sender);
         }
     }

@@ -34,6 +34,9 @@ impl RtoBounds {
     }
 }
 
+/// No octet is being timed.
+const UNTIMED: Instant = Instant::MAX;
+
 /// The smoothed round-trip time, its variation, and the timeout that follows from them.
 /// All in microseconds.
 #[derive(Clone, Debug)]
@@ -48,9 +51,10 @@ pub(crate) struct RttEstimator {
     /// it is loaded, so that a load right after a store does not have to wait.
     backoff: u32,
     /// How many timeouts since the last sample may have come too early.
-    ambiguous: u32,
-    /// The octet that is being timed (exclusive end) and when it was first sent.
-    timing: Option<(SeqNum, Instant)>,
+    ambiguous: u8,
+    /// The end of what is being timed, and when it was first sent: [`UNTIMED`] if nothing is.
+    timed_end: SeqNum,
+    timed_at: Instant,
     /// The timer has fired since then: the sample counts only if that was not called for.
     is_doubtful: bool,
     /// Such a sample; 0 if there is none.
@@ -66,7 +70,8 @@ impl RttEstimator {
             base: bounds.initial,
             backoff: 0,
             ambiguous: 0,
-            timing: None,
+            timed_end: SeqNum(0),
+            timed_at: UNTIMED,
             is_doubtful: false,
             doubtful: 0,
         }
@@ -75,15 +80,15 @@ impl RttEstimator {
     /// A segment that ends at `end` leaves for the first time: time it, unless one is timed
     /// already (one sample a round trip, RFC 6298 §3).
     pub(crate) fn on_first_transmission(&mut self, end: SeqNum, now: Instant) {
-        if self.timing.is_none() {
-            self.timing = Some((end, now));
+        if self.timed_at == UNTIMED {
+            (self.timed_end, self.timed_at) = (end, now);
             self.is_doubtful = false;
         }
     }
 
     /// Something is sent again: an acknowledgment would be ambiguous now (Karn, RFC 6298 §3).
     pub(crate) const fn on_retransmission(&mut self) {
-        self.timing = None;
+        self.timed_at = UNTIMED;
         self.doubtful = 0;
     }
 
@@ -91,9 +96,9 @@ impl RttEstimator {
     /// served when it was `due`, the acknowledgment could not have come later than that: in the
     /// rest of the time this host slept.
     pub(crate) fn on_ack(&mut self, ack: SeqNum, due: Instant, now: Instant, bounds: &RtoBounds) {
-        if let Some((end, sent)) = self.timing {
-            if ack.at_or_after(end) {
-                self.timing = None;
+        if self.timed_at != UNTIMED {
+            if ack.at_or_after(self.timed_end) {
+                let sent = core::mem::replace(&mut self.timed_at, UNTIMED);
                 let heard = if due > sent { due.min(now) } else { now };
                 let rtt = heard.micros_since(sent).max(1);
                 if self.is_doubtful {
@@ -106,7 +111,7 @@ impl RttEstimator {
             // Deviation: RFC 6298 §5 keeps all of the back-off until a sample is taken. While every
             // second segment is lost there is hardly any, and the RTO would stay at its maximum. So
             // much is kept that a path which has grown slower is learned.
-            self.backoff = self.backoff.min(self.ambiguous.saturating_add(1));
+            self.backoff = self.backoff.min(u32::from(self.ambiguous) + 1);
         }
     }
 

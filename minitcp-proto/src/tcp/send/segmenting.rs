@@ -50,7 +50,7 @@ pub(crate) fn decide(offer: &Offer) -> Decision {
     if sendable >= smss {
         let whole_segments = sendable.min(offer.burst) / smss * smss;
         let rest_fits = unsent <= usable && unsent <= offer.burst;
-        let may_end_short = rest_fits && offer.no_delay && !offer.corked;
+        let may_end_short = rest_fits && (offer.overridden || (offer.no_delay && !offer.corked));
         return Decision::Send(if may_end_short { unsent } else { whole_segments });
     }
     let nagle_allows = offer.idle || offer.no_delay;
