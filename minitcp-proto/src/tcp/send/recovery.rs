@@ -249,7 +249,9 @@ impl Recovery {
         congestion: &mut AnyController,
         now: Instant,
     ) {
-        let may_doubt = matches!(self.phase, Phase::Open | Phase::Doubting);
+        // What lies beyond a window that has shrunk was dropped there: no doubt about that.
+        let in_window = sender.flight() <= sender.snd_wnd;
+        let may_doubt = matches!(self.phase, Phase::Open | Phase::Doubting) && in_window;
         let signal = if self.timeouts == 0 { Signal::Timeout } else { Signal::RepeatedTimeout };
         if self.phase == Phase::Open {
             self.before = congestion.before();
