@@ -1,0 +1,15 @@
+//! What strangers, changed paths and paused machines do to a host, and what it must not do then:
+//! by kind, in virtual time.
+
+#![cfg(feature = "alloc")]
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod support;
+
+mod flood;
+mod memory;
+mod orphans;
+mod slots;
+mod turns;
