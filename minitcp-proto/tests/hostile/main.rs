@@ -9,6 +9,7 @@ mod common;
 mod support;
 
 mod flood;
+mod limits;
 mod memory;
 mod orphans;
 mod slots;
