@@ -8,9 +8,13 @@
 mod common;
 mod support;
 
+mod extremes;
 mod flood;
 mod limits;
 mod memory;
 mod orphans;
+mod pauses;
+mod sleepers;
 mod slots;
+mod time;
 mod turns;
