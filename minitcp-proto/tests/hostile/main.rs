@@ -8,13 +8,21 @@
 mod common;
 mod support;
 
+mod acceptability;
+mod addresses;
+mod challenges;
 mod extremes;
 mod flood;
+mod icmp;
+mod letter;
 mod limits;
 mod memory;
 mod orphans;
+mod path_mtu;
 mod pauses;
 mod sleepers;
 mod slots;
+mod syn_text;
 mod time;
+mod time_wait;
 mod turns;
