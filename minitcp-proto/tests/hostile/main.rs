@@ -1,0 +1,28 @@
+//! What strangers, changed paths and paused machines do to a host, and what it must not do then:
+//! by kind, in virtual time.
+
+#![cfg(feature = "alloc")]
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod support;
+
+mod acceptability;
+mod addresses;
+mod challenges;
+mod extremes;
+mod flood;
+mod icmp;
+mod letter;
+mod limits;
+mod memory;
+mod orphans;
+mod path_mtu;
+mod pauses;
+mod sleepers;
+mod slots;
+mod syn_text;
+mod time;
+mod time_wait;
+mod turns;
