@@ -34,6 +34,7 @@ const TCP_LAYERS: &[&[&str]] = &[
         "tcp::time_wait",
         "tcp::settings",
         "tcp::patience",
+        "tcp::sources",
         "tcp::acceptance",
     ],
     &["tcp::context"],

@@ -92,10 +92,13 @@ impl<O: Observer> Stack<'_, O> {
         }
         let path = Path::new(key, self.cx.config.mtu());
         let tcb = Tcb::connect(path, iss, &options.nearest(), &mut self.cx);
+        let deadline = tcb.timers.earliest();
         let id = self.tcp.connections.insert(tcb).map_err(|_| ConnectError::NoSlot)?;
         self.tcp.attach(key.hash, Endpoint::Connection(id.index));
         self.cx.stats.active_opens += 1;
-        self.schedule.wake(Owner::Connection(id.index)); // For its SYN.
+        let owner = Owner::Connection(id.index);
+        self.schedule.set_timer(owner, deadline);
+        self.schedule.wake(owner); // For its SYN.
         Ok(ConnectionId(id))
     }
 

@@ -20,7 +20,7 @@ use crate::tcp::{Cause, State};
 pub(super) struct Listener {
     pub(super) binding: Binding,
     /// Most connections that wait to be accepted; 0 before it listens.
-    backlog: u32,
+    room: u32,
     pub(super) accept_queue: Queue,
     /// In their ranges.
     pub(super) options: ListenOptions,
@@ -29,11 +29,11 @@ pub(super) struct Listener {
 impl Listener {
     /// No other connection can wait to be accepted.
     pub(super) fn is_full(&self) -> bool {
-        self.accept_queue.len() >= self.backlog
+        self.accept_queue.len() >= self.room
     }
 
     pub(super) const fn is_listening(&self) -> bool {
-        self.backlog > 0
+        self.room > 0
     }
 }
 
@@ -106,7 +106,7 @@ impl<O: Observer> Stack<'_, O> {
 
     fn reserve(&mut self, binding: Binding) -> Result<ListenerId, BindError> {
         let options = self.cx.config.listen_options();
-        let listener = Listener { binding, backlog: 0, accept_queue: Queue::EMPTY, options };
+        let listener = Listener { binding, room: 0, accept_queue: Queue::EMPTY, options };
         let key = self.tcp.listeners.insert(listener).map_err(|_| BindError::NoSlot)?;
         self.tcp.attach(binding.key.hash, Endpoint::Listener(key.index));
         Ok(ListenerId(key))
@@ -116,7 +116,7 @@ impl<O: Observer> Stack<'_, O> {
         self.apply_listener_options(id, options);
         let Some(listener) = self.tcp.listeners.get_mut(id.0) else { return };
         let is_new = !listener.is_listening();
-        listener.backlog = backlog.max(1);
+        listener.room = backlog.max(1);
         let flow = listener.binding.key.flow;
         if let Some(to) = State::Closed.next(Cause::PassiveOpen).filter(|_| is_new) {
             self.cx.trace(|| Trace::State { flow, from: State::Closed, to });
@@ -184,6 +184,6 @@ impl<O: Observer> Stack<'_, O> {
         }
         self.tcp.detach(binding.key.hash, Endpoint::Listener(listener.0.index));
         self.tcp.listeners.remove(listener.0.index);
-        // Its handshakes find it gone when they complete, and are reset then.
+        self.tcp.forget_half_open_of(listener.0, &mut self.schedule, &mut self.cx);
     }
 }

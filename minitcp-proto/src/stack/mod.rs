@@ -112,10 +112,10 @@ impl<'m, O: Observer> Stack<'m, O> {
     /// Serves everything that is due at `now`. Harmless at any other time.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance_clock(now);
-        while let Some(id) = self.schedule.take_due(self.cx.now) {
+        while let Some((due, id)) = self.schedule.take_due(self.cx.now) {
             match self.schedule.timer_owner(id) {
                 schedule::Owner::Connection(index) => self.on_connection_timeout(index),
-                schedule::Owner::HalfOpen(index) => self.on_half_open_timeout(index),
+                schedule::Owner::HalfOpen(index) => self.on_half_open_timeout(index, due),
                 schedule::Owner::Udp(_) => {}
             }
         }

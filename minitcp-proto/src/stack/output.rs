@@ -143,13 +143,15 @@ impl<O: Observer> Stack<'_, O> {
 
     fn ask_half_open(&mut self, index: u32) -> Option<(Addressed, Outgoing)> {
         let half_open = self.tcp.half_open.at_mut(index)?;
-        if !core::mem::take(&mut half_open.syn_due) {
+        if !half_open.syn_due {
             return None;
         }
+        half_open.on_sent(self.cx.now);
         let (to, outgoing) = (Addressed::of_half_open(half_open), half_open.syn_ack());
-        let deadline = half_open.deadline(self.cx.now, &self.cx.config);
-        self.schedule.set_timer(Owner::HalfOpen(index), deadline.or(Some(self.cx.now)));
-        self.cx.stats.retransmitted_segments += u64::from(half_open.retries > 0);
+        let deadline = half_open.deadline(&self.cx.rto, &self.cx.config, self.cx.now);
+        self.schedule.set_timer(Owner::HalfOpen(index), Some(deadline));
+        let again = half_open.patience.attempts() > 1;
+        self.cx.stats.retransmitted_segments += u64::from(again);
         outgoing.count(to.flow, State::SynRcvd, &mut self.cx);
         Some((to, outgoing))
     }

@@ -128,10 +128,10 @@ impl<'m> Schedule<'m> {
         self.timers.peek().map(|(deadline, _)| Instant::from_nanos(deadline))
     }
 
-    /// Removes and returns the id of a timer that is due.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<u32> {
+    /// Removes and returns a timer that is due: since when, and the id of its owner.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<(Instant, u32)> {
         self.earliest().filter(|deadline| *deadline <= now)?;
-        self.timers.pop().map(|(_, id)| id)
+        self.timers.pop().map(|(deadline, id)| (Instant::from_nanos(deadline), id))
     }
 
     pub(super) const fn timer_owner(&self, id: u32) -> Owner {

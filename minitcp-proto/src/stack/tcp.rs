@@ -2,7 +2,6 @@
 
 use crate::observe::{Direction, Observer, Trace};
 use crate::secret::{Flow, FlowKey};
-use crate::seq::SeqNum;
 use crate::stack::Stack;
 use crate::stack::input::{RxMeta, misaddressed};
 use crate::stack::mail::{Addressed, Bare, Content};
@@ -54,7 +53,7 @@ impl<O: Observer> Stack<'_, O> {
             }
             Some(Endpoint::HalfOpen(index)) => self.deliver_to_half_open(index, segment, meta),
             Some(Endpoint::TimeWait(index)) => self.deliver_to_time_wait(index, segment),
-            Some(Endpoint::Listener(_)) | None => self.deliver_to_listener(&key, segment, None),
+            Some(Endpoint::Listener(_)) | None => self.deliver_to_listener(&key, segment),
         }
     }
 
@@ -80,12 +79,7 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     /// RFC 9293 §3.10.7.2 where somebody listens, §3.10.7.1 where nobody does.
-    fn deliver_to_listener(
-        &mut self,
-        key: &FlowKey,
-        segment: &Segment<'_>,
-        beyond: Option<SeqNum>,
-    ) {
+    fn deliver_to_listener(&mut self, key: &FlowKey, segment: &Segment<'_>) {
         let listener = self.tcp.find_listener(key);
         let listener = listener.and_then(|index| self.tcp.listeners.key_at(index));
         let Some(listener) = listener else {
@@ -97,9 +91,11 @@ impl<O: Observer> Stack<'_, O> {
             self.cx.drop(Drop::NoConnection);
         } else if segment.flags.contains(Flags::ACK) {
             self.cx.drop(Drop::NoConnection);
-            self.refuse(key.flow, segment);
+            if !self.tcp.may_have_evicted(&self.cx) {
+                self.refuse(key.flow, segment);
+            }
         } else if segment.flags.contains(Flags::SYN) {
-            self.open_half(*key, listener, segment, beyond);
+            self.open_half(*key, listener, segment, None);
         } else {
             self.cx.drop(Drop::BadFlags);
         }
@@ -110,15 +106,23 @@ impl<O: Observer> Stack<'_, O> {
         let (key, to) = (remnant.key, Addressed::of_remnant(remnant));
         let (snd_nxt, last_ack) = (remnant.snd_nxt, last_ack(remnant));
         match remnant.on_segment(segment, self.cx.config.rfc1337) {
-            time_wait::Outcome::Reopen if self.tcp.find_listener(&key).is_some() => {
-                self.tcp.forget_time_wait(index, &mut self.cx);
-                self.deliver_to_listener(&key, segment, Some(snd_nxt));
+            time_wait::Outcome::Reopen => {
+                let listener = self.tcp.find_listener(&key);
+                let listener = listener.and_then(|index| self.tcp.listeners.key_at(index));
+                match listener.map(|listener| (listener, self.why_not_open(listener))) {
+                    Some((listener, None)) => {
+                        self.tcp.forget_time_wait(index, &mut self.cx);
+                        self.open_half(key, listener, segment, Some(snd_nxt));
+                    }
+                    // It will come again.
+                    Some((_, Some(reason))) => self.cx.drop(reason),
+                    None => self.acknowledge_old(index, segment, Drop::UnexpectedSyn),
+                }
             }
             time_wait::Outcome::AckAndRestart => {
                 self.tcp.restart_time_wait(index, &self.cx);
                 self.reply(to, last_ack, &[]);
             }
-            time_wait::Outcome::Reopen => self.acknowledge_old(index, segment, Drop::UnexpectedSyn),
             time_wait::Outcome::Ack(reason) => self.acknowledge_old(index, segment, reason),
             time_wait::Outcome::End => {
                 self.cx.stats.resets_in += 1;

@@ -11,7 +11,9 @@ use crate::store::line::Line;
 use crate::store::queue::Links;
 use crate::store::slab::Slab;
 use crate::store::table::Table;
+use crate::tcp::sources::Sources;
 use crate::tcp::{HalfOpen, Remnant, State, Tcb};
+use crate::time::Instant;
 use crate::wire::ip::IpPacket;
 use crate::wire::tcp::Segment;
 
@@ -69,6 +71,10 @@ pub(super) struct TcpTables<'m> {
     pub(super) connections: Slab<'m, Tcb>,
     /// Unfinished handshakes: the oldest gives way when there is no room.
     pub(super) half_open: Line<'m, HalfOpen>,
+    /// Where they come from.
+    pub(super) sources: Sources,
+    /// When one was last forgotten before its time.
+    pub(super) evicted_at: Option<Instant>,
     /// Remnants, which all wait equally long: the oldest has the earliest deadline.
     pub(super) time_wait: Line<'m, Remnant>,
     pub(super) listeners: Slab<'m, Listener>,
@@ -85,6 +91,8 @@ impl<'m> TcpTables<'m> {
         Self {
             connections: Slab::new(memory.connections),
             half_open: Line::new(memory.half_open, memory.half_open_links),
+            sources: Sources::NOBODY,
+            evicted_at: None,
             time_wait: Line::new(memory.time_wait, memory.time_wait_links),
             listeners: Slab::new(memory.listeners),
             waiting: Links::new(memory.waiting_links),

@@ -164,11 +164,11 @@ impl Tcb {
         tcb.receive.on_syn(half_open.irs, half_open.advertised);
         tcb.negotiate(&half_open.options, half_open.lost_syn(), cx.config.congestion);
         tcb.send.snd_nxt = half_open.iss.plus(1);
-        tcb.patience.on_sent(false, half_open.sent);
+        tcb.patience.on_sent(false, half_open.patience.since());
         if half_open.lost_syn() {
             tcb.rtt.on_lost_syn();
         } else if !half_open.is_deferred() {
-            tcb.rtt.on_first_transmission(tcb.send.snd_nxt, half_open.sent);
+            tcb.rtt.on_first_transmission(tcb.send.snd_nxt, half_open.patience.since());
         }
         tcb
     }

@@ -1,5 +1,7 @@
 //! An unfinished passive handshake: SYN_RCVD without a connection, about a hundred octets.
 
+use core::time::Duration;
+
 use crate::config::Config;
 use crate::observe::Observer;
 use crate::options::{Service, TcpOptions};
@@ -12,9 +14,12 @@ use crate::tcp::context::Context;
 use crate::tcp::isn;
 use crate::tcp::outgoing::{Outgoing, SynOptions};
 use crate::tcp::path::Path;
+use crate::tcp::patience::Patience;
 use crate::tcp::receive::receiver::first_window;
 use crate::tcp::receive::window::{affordable, shift_for};
 use crate::tcp::send::rtt::RtoBounds;
+use crate::tcp::sources;
+use crate::tcp::timeout::LATE_MICROS;
 use crate::time::Instant;
 use crate::wire::options::Options;
 use crate::wire::tcp::{Flags, Segment};
@@ -35,15 +40,15 @@ pub(crate) struct HalfOpen {
     pub(crate) rcv_wscale: u8,
     /// Of the listener, when the SYN came.
     pub(crate) service: Service,
-    /// When the first SYN,ACK left (or was due).
-    pub(crate) sent: Instant,
+    /// What the peer owes us since our SYN,ACK left (or was due).
+    pub(crate) patience: Patience,
     /// A bare ACK came before this time, and did not count; zero if none did
     /// ([`ListenOptions::defer_accept`](crate::ListenOptions::defer_accept)).
     pub(crate) deferred_until: Instant,
     /// How rarely what is out of place is answered.
     pub(crate) answers: AnswerLimit,
-    /// How often the SYN,ACK was sent again.
-    pub(crate) retries: u8,
+    /// Where the SYN came from, roughly: [`Sources`](crate::tcp::sources::Sources).
+    pub(crate) source: u8,
     /// The SYN,ACK is to be sent (again).
     pub(crate) syn_due: bool,
 }
@@ -92,21 +97,12 @@ impl HalfOpen {
             mss: options.max_segment.map_or(local_mss, |mss| mss.min(local_mss)),
             rcv_wscale: syn.options.window_scale.map_or(0, |_| shift_for(options.receive_buffer)),
             service: Service::new(options.hop_limit, options.traffic_class),
-            sent: cx.now,
+            patience: Patience::new(cx.now),
             deferred_until: Instant::ZERO,
             answers: AnswerLimit::default(),
-            retries: 0,
+            source: sources::place(&cx.secrets, key.flow.remote),
             syn_due: true,
         }
-    }
-
-    /// The SYN,ACK is to be sent again before its time: most likely the first was lost. That rules
-    /// out an RTT sample (Karn, RFC 6298 §3) and a large initial window (RFC 5681 §3.1).
-    pub(crate) fn answer_again(&mut self) {
-        if !self.syn_due {
-            self.retries = self.retries.max(1);
-        }
-        self.syn_due = true;
     }
 
     /// RFC 9293 §3.10.7.4 for SYN-RECEIVED after a passive OPEN.
@@ -137,8 +133,15 @@ impl HalfOpen {
 
     /// The SYN,ACK has left at least once. Before, SND.NXT is our ISN, and an ACK beyond it is an
     /// old duplicate.
-    const fn has_left(&self) -> bool {
-        !self.syn_due || self.retries > 0
+    pub(crate) const fn has_left(&self) -> bool {
+        self.patience.attempts() > 0
+    }
+
+    /// The SYN,ACK leaves. Not for the first time: that rules out an RTT sample (Karn, RFC 6298 §3)
+    /// and a large initial window (RFC 5681 §3.1).
+    pub(crate) const fn on_sent(&mut self, now: Instant) {
+        self.syn_due = false;
+        self.patience.on_sent(true, now);
     }
 
     /// The SYN,ACK (RFC 9293 §3.10.7.2): our MSS, and a window scale if the peer sent one.
@@ -173,8 +176,9 @@ impl HalfOpen {
     /// The ACK of our SYN came, but without an octet, and those are waited for until `end`: as
     /// Linux has it, the SYN,ACK is not repeated before, and then once more, so that the peer can
     /// complete the handshake even if it has nothing to say.
-    pub(crate) const fn defer(&mut self, end: Instant) {
+    pub(crate) fn defer(&mut self, end: Instant) {
         self.deferred_until = end;
+        self.patience.on_heard(true, end);
         self.syn_due = false;
     }
 
@@ -182,24 +186,40 @@ impl HalfOpen {
         self.deferred_until > Instant::ZERO
     }
 
+    /// Until when octets are waited for, if `period` is how long.
+    pub(crate) fn defer_end(&self, period: Duration) -> Instant {
+        if self.is_deferred() { self.deferred_until } else { self.patience.since() + period }
+    }
+
     /// The SYN,ACK was lost, as far as we can tell.
     pub(crate) fn lost_syn(&self) -> bool {
-        self.retries > 0 && !self.is_deferred()
+        self.patience.attempts() > 1 && !self.is_deferred()
     }
 
-    /// When the handshake is over (R2 of a SYN, RFC 9293 MUST-23).
-    pub(crate) fn give_up(&self, config: &Config) -> Instant {
-        self.sent.max(self.deferred_until) + config.syn_timeout
+    /// The timer fired, `late`: the SYN,ACK goes out again, or `false` when the handshake is over
+    /// (R2 of a SYN, RFC 9293 MUST-23).
+    pub(crate) fn on_timeout(&mut self, late: Duration, config: &Config, now: Instant) -> bool {
+        let is_late = late > config.initial_rto.max(LATE);
+        if is_late {
+            self.patience.forgive(late);
+        }
+        self.syn_due = true;
+        !self.patience.is_over(config.syn_timeout, is_late, now)
     }
 
-    /// When the SYN,ACK is sent again (RFC 6298 §5), or `None` when it is time to give up.
-    pub(crate) fn deadline(&self, now: Instant, config: &Config) -> Option<Instant> {
-        let rto = RtoBounds::new(config);
-        let wait = rto.backed_off(rto.initial, self.retries.into());
-        let give_up = self.give_up(config);
-        (now < give_up).then(|| now.after_micros(u64::from(wait)).min(give_up))
+    /// When the SYN,ACK is to leave again (RFC 6298 §5).
+    pub(crate) fn deadline(&self, rto: &RtoBounds, config: &Config, now: Instant) -> Instant {
+        let end = self.patience.end(config.syn_timeout);
+        let repeats = self.patience.attempts().saturating_sub(1);
+        let wait =
+            if self.has_left() { rto.backed_off(rto.initial, repeats.into()) } else { u32::MAX };
+        let next = now.after_micros(wait.into());
+        if end > now { next.min(end) } else { now.after_micros(rto.initial.into()) }
     }
 }
+
+/// A timer that is served later than this, and than one RTO, tells of a sleep.
+const LATE: Duration = Duration::from_micros(LATE_MICROS as u64);
 
 #[cfg(test)]
 mod tests {
@@ -223,12 +243,18 @@ mod tests {
             mss: 1460,
             rcv_wscale: 0,
             service: Service::default(),
-            sent: Instant::ZERO,
+            patience: sent_once(),
             deferred_until: Instant::ZERO,
             answers: AnswerLimit::default(),
-            retries: 0,
+            source: 0,
             syn_due: false,
         }
+    }
+
+    fn sent_once() -> Patience {
+        let mut patience = Patience::new(Instant::ZERO);
+        patience.on_sent(false, Instant::ZERO);
+        patience
     }
 
     fn segment(seq: u32, ack: u32, flags: Flags) -> Segment<'static> {
@@ -266,14 +292,16 @@ mod tests {
 
     #[test]
     fn nothing_completes_a_handshake_before_the_syn_ack_has_left() {
-        let mut half_open = HalfOpen { syn_due: true, ..half_open(100, None) };
+        let mut half_open = HalfOpen {
+            syn_due: true,
+            patience: Patience::new(Instant::ZERO),
+            ..half_open(100, None)
+        };
         let ack = segment(1001, 5001, Flags::ACK);
         assert_eq!(half_open.on_segment(&ack), Outcome::Reset(SeqNum(5001)));
-        half_open.answer_again();
-        assert_eq!(half_open.on_segment(&ack), Outcome::Reset(SeqNum(5001)), "still the first");
-        half_open.syn_due = false;
+        half_open.on_sent(Instant::ZERO);
         assert_eq!(half_open.on_segment(&ack), Outcome::Complete);
-        half_open.answer_again();
+        half_open.syn_due = true;
         assert_eq!(half_open.on_segment(&ack), Outcome::Complete, "only due again");
     }
 

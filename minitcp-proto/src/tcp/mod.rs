@@ -20,6 +20,7 @@ pub(crate) mod patience;
 pub(crate) mod receive;
 pub(crate) mod send;
 pub(crate) mod settings;
+pub(crate) mod sources;
 pub(crate) mod state;
 pub(crate) mod time_wait;
 pub(crate) mod timeout;

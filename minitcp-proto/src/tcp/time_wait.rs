@@ -42,10 +42,9 @@ pub(crate) enum Outcome {
 }
 
 impl Remnant {
-    /// RFC 9293 §3.10.7.4 for TIME-WAIT. Nothing is awaited beyond `rcv_nxt`, so that no window is
-    /// open. A reset exactly there ends it, as the RFC has it and Linux does, so that a client
-    /// whose new ISN lies below the old numbers can get in by the reset that answers our
-    /// acknowledgment; with `ignore_resets` (RFC 1337 §4, first fix) it does not.
+    /// RFC 9293 §3.10.7.4 for TIME-WAIT. A reset exactly at `rcv_nxt` ends it, as on Linux: so a
+    /// client whose new ISN lies below the old numbers gets in by the reset with which it answers
+    /// our acknowledgment. With `ignore_resets` (RFC 1337 §4, first fix) it does not.
     pub(crate) fn on_segment(&self, segment: &Segment<'_>, ignore_resets: bool) -> Outcome {
         let Segment { flags, seq, .. } = *segment;
         if flags.contains(Flags::SYN) && !flags.intersects(Flags::RST | Flags::ACK) {
@@ -59,8 +58,11 @@ impl Remnant {
         if flags & (Flags::FIN | Flags::RST) == Flags::FIN && segment.end() == self.rcv_nxt {
             return Outcome::AckAndRestart;
         }
-        match judge(segment, self.rcv_nxt, 0) {
-            Verdict::Acceptable if segment.seq_len() == 0 => Outcome::Ignore(Drop::NoConnection),
+        match judge(segment, self.rcv_nxt, u32::from(self.window)) {
+            // The acknowledgment of our acknowledgment.
+            Verdict::Acceptable if segment.seq_len() == 0 && seq == self.rcv_nxt => {
+                Outcome::Ignore(Drop::NoConnection)
+            }
             Verdict::Reset if ignore_resets => Outcome::Ignore(Drop::BlindReset),
             Verdict::Reset => Outcome::End,
             Verdict::Acceptable | Verdict::Unacceptable => Outcome::Ack(Drop::OutOfWindow),

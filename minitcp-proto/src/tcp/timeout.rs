@@ -10,6 +10,7 @@ use crate::tcp::context::Context;
 use crate::tcp::input::Reset;
 use crate::tcp::keepalive;
 use crate::tcp::output::send_wait;
+use crate::tcp::patience::Patience;
 use crate::tcp::send::wait::{SendWait, Wait};
 use crate::tcp::state::State;
 use crate::tcp::timers::Timer;
@@ -100,6 +101,9 @@ fn follow_reason<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
         SendWait::ShutWindow => {
             // The retransmission timer's business is the persist timer's now.
             tcb.timers.disarm(Timer::Retransmit);
+            if tcb.patience.attempts() == 0 {
+                tcb.patience.on_heard(false, cx.now); // What waits has not waited for long.
+            }
             arm_probe(tcb, cx);
         }
         // RFC 9293 §3.8.6.2.1: the override comes within 0.1 to 1 s.
@@ -176,12 +180,14 @@ fn limit(tcb: &Tcb, config: &Config) -> Duration {
 /// Arms `timer` after `wait_micros`, but not later than when patience ends; where it has ended
 /// already, what is asked now has one RTO to be answered.
 fn arm_within<O: Observer>(tcb: &mut Tcb, timer: Timer, wait_micros: u32, cx: &Context<'_, O>) {
-    let end = tcb.patience.end(limit(tcb, &cx.config));
-    let wait = if end > cx.now { wait_micros } else { tcb.rtt.base_micros().min(wait_micros) };
-    let deadline = cx.now.after_micros(wait.into());
+    let limit = limit(tcb, &cx.config);
+    let end = tcb.patience.end(limit);
+    let is_last = end <= cx.now && tcb.patience.attempts() + 1 >= Patience::least_attempts(limit);
+    let wait = if is_last { tcb.rtt.base_micros().min(wait_micros) } else { wait_micros };
+    let deadline = cx.now.after_micros(wait.max(1).into());
     let is_asked = tcb.patience.attempts() > 0;
     tcb.timers.arm(timer, if is_asked && end > cx.now { deadline.min(end) } else { deadline });
 }
 
 /// A timer that is served later than this, and than one RTO, tells of a sleep.
-const LATE_MICROS: u32 = 100_000;
+pub(crate) const LATE_MICROS: u32 = 100_000;

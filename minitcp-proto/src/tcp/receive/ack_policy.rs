@@ -23,8 +23,8 @@ pub(crate) struct AckPolicy {
     /// Duplicate ACKs owed: one for each segment that arrived ahead of a hole, so that many
     /// packets fed before polling hide none from a peer without SACK.
     duplicates: u8,
-    /// The peer's idea of a full-sized segment (RMSS): the largest payload seen, until two in a row
-    /// are of one smaller size, though more was to come.
+    /// The peer's idea of a full-sized segment (RMSS): the largest payload seen, until two in a
+    /// row are of one smaller size, though more was to come.
     rmss: u16,
     /// The payload of the last segment.
     last_size: u16,
@@ -35,8 +35,8 @@ impl AckPolicy {
         Self { owed: Owed::Nothing, unacked: 0, duplicates: 0, rmss: 536, last_size: 0 }
     }
 
-    /// In-order data arrived; `segment_size` is the payload of one segment on the wire, and `pushed`
-    /// says that the peer had no more to send.
+    /// In-order data arrived; `segment_size` is the payload of one segment on the wire, and
+    /// `pushed` says that the peer had no more to send.
     #[inline]
     pub(crate) fn on_data(&mut self, octets: u32, segment_size: u32, pushed: bool) {
         let size = u16::try_from(segment_size).unwrap_or(u16::MAX);

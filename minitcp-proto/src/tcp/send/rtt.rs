@@ -20,7 +20,7 @@ impl RtoBounds {
         let micros =
             |span: core::time::Duration| u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
         Self {
-            initial: micros(config.initial_rto),
+            initial: micros(config.initial_rto).max(1),
             min: micros(config.min_rto),
             max: micros(config.max_rto),
         }
