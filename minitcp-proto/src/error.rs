@@ -109,7 +109,7 @@ errors! {
         /// The destination cannot be reached from this host (wrong IP version, port 0,
         /// unspecified, our own).
         InvalidRemote = "remote address cannot be sent to",
-        /// The send queue of this socket, or the stack's memory, is full.
+        /// The send queue of this socket is full, or its share of the stack's memory.
         WouldBlock = "send queue full",
         /// The destination is a broadcast address, and
         /// [`UdpOptions::broadcast`](crate::UdpOptions::broadcast) is off.

@@ -83,7 +83,7 @@ impl<'m, O: Observer> Stack<'m, O> {
     /// A host with the addresses and settings of `config`, which lives in `memory` and never
     /// allocates again. All its entropy comes from `seed`.
     pub fn with_observer(config: Config, memory: Memory<'m>, seed: Seed, observer: O) -> Self {
-        let tcp = TcpTables::new(memory.tcp);
+        let (tcp, udp) = (TcpTables::new(memory.tcp), UdpTables::new(memory.udp));
         Self {
             schedule: Schedule::new(
                 memory.schedule,
@@ -103,8 +103,8 @@ impl<'m, O: Observer> Stack<'m, O> {
                 observer,
             },
             tcp,
-            udp: UdpTables::new(memory.udp),
-            mail: Mail::new(memory.datagrams, memory.datagram_links),
+            mail: Mail::new(memory.datagrams, memory.datagram_links, udp.sockets.capacity()),
+            udp,
             icmp_errors: RateLimit::per_second(1000),
             transit: Transit::EMPTY,
         }
@@ -205,7 +205,7 @@ pub struct Usage {
     pub time_wait: u32,
     /// Listeners.
     pub listeners: u32,
-    /// Bound UDP sockets.
+    /// Bound UDP sockets, and closed ones whose datagrams have not left.
     pub udp_sockets: u32,
     /// Datagrams and replies that wait to be read or sent.
     pub datagrams: u32,

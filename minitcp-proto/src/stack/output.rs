@@ -154,13 +154,14 @@ impl<O: Observer> Stack<'_, O> {
     fn ask_udp(&mut self, index: u32) -> Option<Datagram> {
         let socket = self.udp.sockets.at_mut(index)?;
         let datagram = self.mail.take(&mut socket.outgoing)?;
-        socket.outgoing_bytes = socket.outgoing_bytes.saturating_sub(datagram.len);
         if core::mem::take(&mut socket.write_blocked) {
             socket.events |= Readiness::WRITABLE;
             self.schedule.notify(EventOwner::Udp(index));
         }
         if !socket.outgoing.is_empty() {
             self.schedule.wake(Owner::Udp(index));
+        } else if socket.is_closed() {
+            self.udp.sockets.remove(index);
         }
         Some(datagram)
     }

@@ -12,12 +12,11 @@ use crate::stack::Stack;
 use crate::stack::bind::{Binding, Protocol};
 use crate::stack::event::UdpId;
 use crate::stack::input::RxMeta;
-use crate::stack::mail::{Addressed, Content, Datagram as Waiting};
+use crate::stack::mail::{Addressed, Content, Datagram as Waiting, Pile};
 use crate::stack::schedule::{EventOwner, Owner};
 use crate::stack::udp_peer::service_of;
 use crate::stats::Drop;
 use crate::store::pool::Pool;
-use crate::store::queue::Queue;
 use crate::tcp::Readiness;
 use crate::wire::checksum::pseudo_header;
 use crate::wire::ip::{self, IpPacket, protocol};
@@ -35,12 +34,8 @@ pub(super) struct UdpSocket {
     pub(super) fault: Option<UdpFault>,
     /// Datagrams that found no room here.
     pub(super) dropped: u64,
-    pub(super) received: Queue,
-    /// Octets of payload in `received`.
-    received_bytes: u32,
-    pub(super) outgoing: Queue,
-    /// Octets of payload in `outgoing`.
-    pub(super) outgoing_bytes: u32,
+    pub(super) received: Pile,
+    pub(super) outgoing: Pile,
     /// The application was told to wait for room.
     pub(super) write_blocked: bool,
     pub(super) events: Readiness,
@@ -54,13 +49,16 @@ impl UdpSocket {
             options,
             fault: None,
             dropped: 0,
-            received: Queue::EMPTY,
-            received_bytes: 0,
-            outgoing: Queue::EMPTY,
-            outgoing_bytes: 0,
+            received: Pile::RECEIVED,
+            outgoing: Pile::OUTGOING,
             write_blocked: false,
             events: Readiness::empty(),
         }
+    }
+
+    /// The application has closed it; what it had queued has yet to leave.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.binding.port() == 0
     }
 
     pub(super) const fn is_connected(&self) -> bool {
@@ -118,14 +116,13 @@ impl<O: Observer> Stack<'_, O> {
     fn deliver(&mut self, index: u32, flow: Flow, payload: &[u8], len: u32) {
         let Some(socket) = self.udp.sockets.at_mut(index) else { return };
         let cap = socket.options.receive_buffer;
-        let fits = socket.received_bytes.checked_add(len).is_some_and(|total| total <= cap);
+        let fits = socket.received.payload().checked_add(len).is_some_and(|total| total <= cap);
         let from = Addressed::unmarked(flow);
         let (queue, pool) = (&mut socket.received, &mut self.cx.pool);
         if !fits || !self.mail.put(queue, pool, from, Content::Udp, payload) {
             socket.dropped = socket.dropped.wrapping_add(1);
             return self.cx.drop(Drop::UdpQueueFull);
         }
-        socket.received_bytes += len;
         socket.events |= Readiness::READABLE;
         self.cx.stats.datagrams_in += 1;
         self.schedule.notify(EventOwner::Udp(index));
@@ -194,7 +191,6 @@ impl<O: Observer> Stack<'_, O> {
         }
         let socket = self.udp.sockets.get_mut(id.0)?;
         let datagram = self.mail.take(&mut socket.received)?;
-        socket.received_bytes = socket.received_bytes.saturating_sub(datagram.len);
         if !socket.received.is_empty() {
             socket.events |= Readiness::READABLE;
             self.schedule.notify(EventOwner::Udp(id.0.index));
@@ -235,7 +231,7 @@ impl<O: Observer> Stack<'_, O> {
         // One always fits, as on Linux, or it would wait for ever.
         let cap = socket.options.send_buffer;
         let fits = socket.outgoing.is_empty()
-            || socket.outgoing_bytes.checked_add(len).is_some_and(|total| total <= cap);
+            || socket.outgoing.payload().checked_add(len).is_some_and(|total| total <= cap);
         let (queue, pool) = (&mut socket.outgoing, &mut self.cx.pool);
         let to = Addressed { flow, service };
         if !fits || !self.mail.put(queue, pool, to, Content::Udp, payload) {
@@ -245,18 +241,15 @@ impl<O: Observer> Stack<'_, O> {
             }
             return Err(UdpError::WouldBlock);
         }
-        socket.outgoing_bytes += len;
         self.schedule.wake(Owner::Udp(id.0.index));
         Ok(())
     }
 
     /// Unbinds the socket. What waits to be read is thrown away; what waits to be sent still
-    /// leaves. A stale id does nothing.
+    /// leaves, and keeps the slot of the socket until then. A stale id does nothing.
     pub fn udp_close(&mut self, id: UdpId) {
         self.report(&Call::UdpClose { id });
-        let Some(mut socket) = self.udp.close(id.0) else { return };
-        self.mail.clear(&mut socket.received, &mut self.cx.pool);
-        self.mail.send_on(&mut socket.outgoing);
+        self.udp.close(id.0, &mut self.mail, &mut self.cx.pool);
     }
 }
 

@@ -198,7 +198,7 @@ fn the_reply_queue_is_bounded() {
     }
     assert_eq!(p.dropped(Drop::ReplyQueueFull), 16);
     p.pump();
-    assert_eq!(p.take_all().len(), 4, "half of the slots");
+    assert_eq!(p.take_all().len(), 4, "their own slot, and not half of the others");
     p.expect_empty();
 }
 

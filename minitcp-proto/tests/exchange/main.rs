@@ -26,6 +26,7 @@ mod resets;
 mod resources;
 mod retransmit;
 mod segmenting;
+mod shares;
 mod simultaneous;
 mod socket_options;
 mod udp;
