@@ -29,6 +29,7 @@ mod segmenting;
 mod shares;
 mod simultaneous;
 mod socket_options;
+mod turns;
 mod udp;
 mod udp_peer;
 mod window;
