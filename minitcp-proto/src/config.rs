@@ -17,7 +17,9 @@ pub const EPHEMERAL_PORTS: RangeInclusive<u16> = 49_152..=u16::MAX;
 pub enum UnboundUdp {
     /// ICMP "port unreachable" to the sender (RFC 1122 §4.1.3.1); what hosts do.
     PortUnreachable,
-    /// Send the payload back to where it came from; what the demos use.
+    /// Send the payload back to where it came from; what the demos use. So that an echo of an echo
+    /// ends, whoever else echoes: not to ports below 1024; with at most 32 hops, and not if no more
+    /// are left when it comes; and a host that got a thousand gets none for ten seconds.
     Echo,
     /// Nothing; the drop is counted.
     Drop,

@@ -49,6 +49,8 @@ drops! {
     UdpChecksum = "bad UDP checksum",
     /// No UDP socket is bound there.
     UdpUnbound = "no UDP socket on this port",
+    /// No UDP socket is bound there, and an echo might never end, or not fit the link.
+    NotEchoed = "datagram not echoed",
     /// The UDP socket's receive queue is full.
     UdpQueueFull = "UDP receive queue full",
     /// Data offset out of range (RFC 9293 §3.1).
@@ -85,7 +87,7 @@ drops! {
     TooManyHoles = "too many holes in the received data",
     /// The bounded queue of stateless replies is full.
     ReplyQueueFull = "reply queue full",
-    /// A reply or challenge ACK was left out by its rate limit (RFC 5961 §7).
+    /// A reply, an echo or a challenge ACK was left out by its rate limit (RFC 5961 §7).
     RateLimited = "reply rate limit reached",
     /// Data for a connection whose reader is gone.
     ReaderGone = "data after close",

@@ -11,6 +11,7 @@ mod event;
 mod handle;
 mod icmp;
 mod input;
+mod limits;
 mod listener;
 mod mail;
 mod memory;
@@ -42,6 +43,7 @@ use crate::store::slab::Slab;
 use crate::tcp::context::{Context, RateLimit};
 use crate::tcp::send::rtt::RtoBounds;
 use crate::time::Instant;
+use limits::AnswerLimits;
 use mail::Mail;
 use schedule::Schedule;
 use tcp_tables::TcpTables;
@@ -64,6 +66,7 @@ pub struct Stack<'m, O: Observer = ()> {
     udp: UdpTables<'m>,
     /// What waits as it will leave: datagrams and stateless replies.
     mail: Mail<'m>,
+    limits: AnswerLimits,
     /// ICMP errors, a thousand a second (RFC 4443 §2.4 (f), RFC 1812 §4.3.2.8).
     icmp_errors: RateLimit,
     /// Who has something to send or to tell, and when.
@@ -105,6 +108,7 @@ impl<'m, O: Observer> Stack<'m, O> {
             tcp,
             mail: Mail::new(memory.datagrams, memory.datagram_links, udp.sockets.capacity()),
             udp,
+            limits: AnswerLimits::new(),
             icmp_errors: RateLimit::per_second(1000),
             transit: Transit::EMPTY,
         }

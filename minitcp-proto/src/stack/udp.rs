@@ -6,7 +6,7 @@ use crate::call::Call;
 use crate::config::UnboundUdp;
 use crate::error::{BindError, UdpError, UdpFault};
 use crate::observe::{Direction, Observer, Trace};
-use crate::options::{BindOptions, UdpOptions};
+use crate::options::{BindOptions, Service, UdpOptions};
 use crate::secret::Flow;
 use crate::stack::Stack;
 use crate::stack::bind::{Binding, Protocol};
@@ -130,18 +130,32 @@ impl<O: Observer> Stack<'_, O> {
 
     fn handle_unbound(&mut self, packet: &IpPacket<'_>, flow: Flow, payload: &[u8]) {
         match self.cx.config.unbound_udp {
-            // Port 0 expects no answer (RFC 768), and an echo to an echo would never end.
-            // What the link would not take back is not echoed either.
-            UnboundUdp::Echo if flow.remote_port != 0 && self.fits_mtu(flow.local, payload) => {
-                self.cx.stats.datagrams_in += 1;
-                self.reply(Addressed::unmarked(flow), Content::Udp, payload);
-            }
+            UnboundUdp::Echo => self.echo(packet, flow, payload),
             UnboundUdp::PortUnreachable => {
                 self.cx.drop(Drop::UdpUnbound);
                 self.send_port_unreachable(packet);
             }
-            UnboundUdp::Echo | UnboundUdp::Drop => self.cx.drop(Drop::UdpUnbound),
+            UnboundUdp::Drop => self.cx.drop(Drop::UdpUnbound),
         }
+    }
+
+    /// Sends the payload back, but so that an echo of an echo ends: never to a service; with few
+    /// hops, by which others that do the same know an echo; and with a pause now and then, which
+    /// ends it where others do not.
+    fn echo(&mut self, packet: &IpPacket<'_>, flow: Flow, payload: &[u8]) {
+        let may_be_echo = packet.hop_limit <= ECHO_HOPS;
+        // What the link would not take back is not echoed either.
+        if may_be_echo || flow.remote_port < FIRST_USER_PORT || !self.fits_mtu(flow.local, payload)
+        {
+            return self.cx.drop(Drop::NotEchoed);
+        }
+        if !self.limits.echoes.allow(self.cx.secrets.host_hash(flow.remote), self.cx.now) {
+            return self.cx.drop(Drop::RateLimited);
+        }
+        self.cx.stats.datagrams_in += 1;
+        let hop_limit = self.cx.config.hop_limit.min(ECHO_HOPS);
+        let service = Service { hop_limit, ..Service::default() };
+        self.reply(Addressed { flow, service }, Content::Udp, payload);
     }
 
     fn fits_mtu(&self, local: IpAddr, payload: &[u8]) -> bool {
@@ -252,6 +266,13 @@ impl<O: Observer> Stack<'_, O> {
         self.udp.close(id.0, &mut self.mail, &mut self.cx.pool);
     }
 }
+
+/// Ports below are those of services (RFC 6335 §6), some of which answer whatever comes: echo,
+/// chargen, DNS.
+const FIRST_USER_PORT: u16 = 1024;
+/// Hops of an echo: half of what the datagrams of nearly all systems begin with, which have more
+/// left wherever an echo gets back to.
+const ECHO_HOPS: u8 = 32;
 
 /// Copies as much as fits.
 fn read(datagram: &Waiting, pool: &Pool<'_>, out: &mut [u8]) -> Received {

@@ -236,6 +236,11 @@ impl Peer {
         self.sent.clear();
     }
 
+    /// All packets that the script has not taken, whoever they are for.
+    pub fn take_packets(&mut self) -> Vec<Vec<u8>> {
+        self.sent.drain(..).collect()
+    }
+
     /// The next packet as octets.
     #[track_caller]
     pub fn take_raw(&mut self) -> Vec<u8> {

@@ -12,6 +12,7 @@ mod bursts;
 mod close;
 mod contract;
 mod defer_accept;
+mod echo;
 mod handshake;
 mod icmp;
 mod info;
