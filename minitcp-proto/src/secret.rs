@@ -108,7 +108,7 @@ impl Secrets {
         offset
     }
 
-    /// The next number of a pseudorandom stream (IPv4 identification, port increments).
+    /// The next number of a pseudorandom stream (port increments, what an ICMP error costs).
     pub(crate) fn draw(&mut self) -> u64 {
         self.drawn = self.drawn.wrapping_add(1);
         self.stream.hash(&self.drawn.to_le_bytes())

@@ -67,8 +67,6 @@ pub struct Stack<'m, O: Observer = ()> {
     /// What waits as it will leave: datagrams and stateless replies.
     mail: Mail<'m>,
     limits: AnswerLimits,
-    /// ICMP errors, a thousand a second (RFC 4443 §2.4 (f), RFC 1812 §4.3.2.8).
-    icmp_errors: RateLimit,
     /// Who has something to send or to tell, and when.
     schedule: Schedule<'m>,
     /// The packet that `poll_transmit` has lent last.
@@ -109,7 +107,6 @@ impl<'m, O: Observer> Stack<'m, O> {
             mail: Mail::new(memory.datagrams, memory.datagram_links, udp.sockets.capacity()),
             udp,
             limits: AnswerLimits::new(),
-            icmp_errors: RateLimit::per_second(1000),
             transit: Transit::EMPTY,
         }
     }
