@@ -35,7 +35,8 @@ drops! {
     Fragment = "IP fragment",
     /// Destination is none of this host's addresses.
     NotOurs = "not addressed to this host",
-    /// Source address cannot be a peer: multicast, broadcast, unspecified, loopback, ourselves.
+    /// Source address cannot be a peer: multicast, broadcast, unspecified, loopback, reserved, IPv4
+    /// in IPv6, ourselves.
     BadSource = "impossible source address",
     /// No handler for this IP protocol.
     Protocol = "unknown IP protocol",
