@@ -17,7 +17,9 @@ pub const EPHEMERAL_PORTS: RangeInclusive<u16> = 49_152..=u16::MAX;
 pub enum UnboundUdp {
     /// ICMP "port unreachable" to the sender (RFC 1122 §4.1.3.1); what hosts do.
     PortUnreachable,
-    /// Send the payload back to where it came from; what the demos use.
+    /// Send the payload back to where it came from; what the demos use. So that an echo of an echo
+    /// ends, whoever else echoes: not to ports below 1024; with at most 32 hops, and not if no more
+    /// are left when it comes; and a host that got a thousand gets none for ten seconds.
     Echo,
     /// Nothing; the drop is counted.
     Drop,
@@ -177,26 +179,16 @@ impl Config {
             .map(|(own, _)| *own)
     }
 
-    /// `address` can be one end of a conversation: not unspecified, multicast or broadcast
+    /// `address` may be the other end of a conversation: another host's, and only one host's
     /// (RFC 1122 §3.2.1.3, RFC 9293 MUST-46 and MUST-63).
     #[inline]
-    pub(crate) fn is_unicast(&self, address: IpAddr) -> bool {
-        match address {
-            IpAddr::V4(v4) => {
-                !(v4.is_unspecified() || v4.is_multicast() || self.is_broadcast_v4(v4))
-            }
-            IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_multicast()),
-        }
+    pub(crate) fn is_possible_peer(&self, address: IpAddr) -> bool {
+        self.may_receive(address) && !address.is_multicast() && !self.is_broadcast(address)
     }
 
-    /// `address` may be the other end of a conversation: a loopback address never leaves its host
-    /// (RFC 1122 §3.2.1.3).
-    pub(crate) fn is_possible_peer(&self, address: IpAddr) -> bool {
-        let loopback = match address {
-            IpAddr::V4(v4) => v4.octets()[0] == Ipv4Addr::LOCALHOST.octets()[0],
-            IpAddr::V6(v6) => v6.is_loopback(),
-        };
-        self.is_unicast(address) && !self.owns(address) && !loopback
+    /// `address` may be that of another host, or of many.
+    pub(crate) fn may_receive(&self, address: IpAddr) -> bool {
+        !is_reserved(address) && !self.owns(address)
     }
 
     /// RFC 1122 §3.2.1.3: everybody here, or in a network of ours.
@@ -217,6 +209,22 @@ impl Config {
     /// The MTU with its bounds applied.
     pub(crate) fn mtu(&self) -> u16 {
         self.mtu.max(576)
+    }
+}
+
+/// On no link has anybody this address (RFC 6890).
+#[inline]
+fn is_reserved(address: IpAddr) -> bool {
+    match address {
+        // "This network", loopback, and what follows multicast but for the limited broadcast.
+        IpAddr::V4(v4) => match v4.octets() {
+            [0 | 127, ..] => true,
+            [240..=255, ..] => !v4.is_broadcast(),
+            _ => false,
+        },
+        // The unspecified and the loopback address, and those that stand for IPv4 addresses inside
+        // a host (RFC 4291 §2.5.5): ::/96 and ::ffff:0:0/96.
+        IpAddr::V6(v6) => matches!(v6.segments(), [0, 0, 0, 0, 0, 0 | 0xffff, _, _]),
     }
 }
 
@@ -264,7 +272,7 @@ mod tests {
     #[test]
     fn knows_broadcast_addresses() {
         let config = Config::new(ip("10.0.0.2"), 24);
-        for (address, unicast) in [
+        for (address, is_possible) in [
             ("10.0.0.255", false),
             ("255.255.255.255", false),
             ("224.0.0.1", false),
@@ -273,10 +281,10 @@ mod tests {
             ("10.0.0.1", true),
             ("10.0.1.255", true),
         ] {
-            assert_eq!(config.is_unicast(ip(address)), unicast, "{address}");
+            assert_eq!(config.is_possible_peer(ip(address)), is_possible, "{address}");
         }
-        assert!(Config::new(ip("10.0.0.255"), 32).is_unicast(ip("10.0.0.255")));
-        assert!(!Config::new(ip("10.0.0.2"), 0).is_unicast(ip("255.255.255.255")));
+        assert!(!Config::new(ip("10.0.0.255"), 32).is_broadcast(ip("10.0.0.255")));
+        assert!(Config::new(ip("10.0.0.2"), 0).is_broadcast(ip("255.255.255.255")));
     }
 
     #[test]

@@ -37,6 +37,7 @@ impl core::fmt::Debug for Seed {
 pub(crate) struct Secrets {
     demux: SipHasher13,
     isn: SipHasher24,
+    hosts: SipHasher24,
     ports: SipHasher24,
     next_port: u32,
     stream: SipHasher24,
@@ -67,6 +68,7 @@ impl Secrets {
             ports: keyed(2),
             next_port: 0,
             stream: keyed(3),
+            hosts: keyed(4),
             drawn: 0,
         }
     }
@@ -87,6 +89,16 @@ impl Secrets {
         low_half(hash_flow(&self.isn, flow))
     }
 
+    /// Which of a few limits holds for a host: nobody outside knows with whom it shares. Of an IPv6
+    /// address, the first half counts: the other is the host's choice (RFC 4291 §2.5.1).
+    pub(crate) fn host_hash(&self, address: IpAddr) -> u32 {
+        let octets = match address {
+            IpAddr::V4(v4) => u64::from(u32::from(v4)),
+            IpAddr::V6(v6) => upper_half(u128::from(v6)),
+        };
+        low_half(self.hosts.hash(&octets.to_le_bytes()))
+    }
+
     /// Where the next search for an ephemeral port towards `flow.remote` starts (RFC 6056 §3.3.3).
     /// It moves on each time, so that ports are not reused soon.
     pub(crate) fn next_port_offset(&mut self, flow: &Flow) -> u32 {
@@ -96,7 +108,7 @@ impl Secrets {
         offset
     }
 
-    /// The next number of a pseudorandom stream (IPv4 identification, port increments).
+    /// The next number of a pseudorandom stream (port increments, what an ICMP error costs).
     pub(crate) fn draw(&mut self) -> u64 {
         self.drawn = self.drawn.wrapping_add(1);
         self.stream.hash(&self.drawn.to_le_bytes())
@@ -194,6 +206,11 @@ const fn low_half(hash: u64) -> u32 {
     hash as u32
 }
 
+#[allow(clippy::cast_possible_truncation)] // Half is what is asked for.
+const fn upper_half(address: u128) -> u64 {
+    (address >> 64) as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,6 +231,15 @@ mod tests {
         assert_ne!(a.isn_hash(&flow(1, 1)), a.isn_hash(&flow(2, 1)));
         assert_ne!(a.isn_hash(&flow(1, 1)), a.next_port_offset(&flow(1, 1)));
         assert_ne!(a.key_of(flow(1, 1)).hash, b.key_of(flow(1, 1)).hash);
+    }
+
+    #[test]
+    fn a_host_is_known_by_its_address_or_its_network() {
+        let secrets = Secrets::new(&Seed::from_u64(1));
+        let hash = |text: &str| secrets.host_hash(text.parse().unwrap());
+        assert_ne!(hash("10.0.0.1"), hash("10.0.0.2"));
+        assert_ne!(hash("2001:db8:0:1::1"), hash("2001:db8:0:2::1"));
+        assert_eq!(hash("2001:db8:0:1::1"), hash("2001:db8:0:1:8000::"));
     }
 
     #[test]

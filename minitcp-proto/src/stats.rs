@@ -35,7 +35,8 @@ drops! {
     Fragment = "IP fragment",
     /// Destination is none of this host's addresses.
     NotOurs = "not addressed to this host",
-    /// Source address cannot be a peer: multicast, broadcast, unspecified, loopback, ourselves.
+    /// Source address cannot be a peer: multicast, broadcast, unspecified, loopback, reserved, IPv4
+    /// in IPv6, ourselves.
     BadSource = "impossible source address",
     /// No handler for this IP protocol.
     Protocol = "unknown IP protocol",
@@ -49,6 +50,8 @@ drops! {
     UdpChecksum = "bad UDP checksum",
     /// No UDP socket is bound there.
     UdpUnbound = "no UDP socket on this port",
+    /// No UDP socket is bound there, and an echo might never end, or not fit the link.
+    NotEchoed = "datagram not echoed",
     /// The UDP socket's receive queue is full.
     UdpQueueFull = "UDP receive queue full",
     /// Data offset out of range (RFC 9293 §3.1).
@@ -85,7 +88,7 @@ drops! {
     TooManyHoles = "too many holes in the received data",
     /// The bounded queue of stateless replies is full.
     ReplyQueueFull = "reply queue full",
-    /// A reply or challenge ACK was left out by its rate limit (RFC 5961 §7).
+    /// A reply, an echo or a challenge ACK was left out by its rate limit (RFC 5961 §7).
     RateLimited = "reply rate limit reached",
     /// Data for a connection whose reader is gone.
     ReaderGone = "data after close",

@@ -60,9 +60,8 @@ impl Binding {
     ) -> Result<Flow, UdpError> {
         let local = self.key.flow.local;
         let reachable = to.port() != 0
-            && !to.ip().is_unspecified()
             && (to.is_ipv4() == local.is_ipv4() || self.is_dual())
-            && !config.owns(to.ip());
+            && config.may_receive(to.ip());
         let source = match local.is_unspecified() {
             true => config.source_for(to.ip()),
             false => Some(local),

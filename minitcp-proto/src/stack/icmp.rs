@@ -94,7 +94,8 @@ impl<O: Observer> Stack<'_, O> {
     /// An error that quotes `packet`, which is neither an ICMP error itself nor sent to many
     /// (RFC 1122 §3.2.2): the callers and `dispatch` saw to that.
     fn send_icmp_error(&mut self, packet: &IpPacket<'_>, kind: u8, code: u8, rest: [u8; 4]) {
-        if !self.icmp_errors.allow(self.cx.now) {
+        let (hash, drawn) = (self.cx.secrets.host_hash(packet.src), self.cx.secrets.draw());
+        if !self.limits.errors.allow(hash, drawn, self.cx.now) {
             return self.cx.drop(Drop::RateLimited);
         }
         let limit = if packet.src.is_ipv4() { MAX_QUOTE_V4 } else { MAX_QUOTE_V6 };

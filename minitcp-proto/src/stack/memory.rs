@@ -24,18 +24,22 @@ pub struct Limits {
     pub time_wait: usize,
     /// Listeners. Beyond: `listen` fails with `NoSlot`.
     pub listeners: usize,
-    /// UDP sockets. Beyond: `udp_bind` fails with `NoSlot`.
+    /// UDP sockets, and closed ones whose datagrams have not left. Beyond: `udp_bind` fails with
+    /// `NoSlot`.
     pub udp_sockets: usize,
-    /// Datagrams waiting in UDP sockets, and stateless replies waiting to be sent (at most half
-    /// of the slots). Beyond: dropped and counted, or `WouldBlock` on sending.
+    /// Datagrams waiting in UDP sockets, and stateless replies waiting to be sent. Half is kept in
+    /// equal parts for sockets and for replies, so that nobody finds all taken; of the rest, each
+    /// takes no more than it leaves. Have eight or more for each UDP socket: below two, nothing is
+    /// kept for sockets. Beyond: dropped and counted, or `WouldBlock` on sending.
     pub datagrams: usize,
     /// Connections that may hold data ahead of a hole at the same time. Beyond: such data is
     /// dropped and counted, and comes again.
     pub assemblies: usize,
     /// Octets for all send and receive buffers together, lent in blocks of a power of two of at
     /// least 1 KiB. While less than half is free, smaller windows are offered; less than a quarter,
-    /// sends are short; less than a sixteenth, SYNs are dropped and counted. Beyond: received data
-    /// is dropped and counted, not acknowledged, and comes again.
+    /// sends are short; less than a sixteenth, SYNs are dropped and counted. Datagrams that were
+    /// received hold a quarter at most, those to be sent another, and replies an eighth. Beyond:
+    /// received data is dropped and counted, not acknowledged, and comes again.
     pub buffer_bytes: usize,
 }
 
@@ -48,7 +52,7 @@ impl Default for Limits {
             time_wait: 4096,
             listeners: 16,
             udp_sockets: 64,
-            datagrams: 512,
+            datagrams: 1024,
             assemblies: 256,
             buffer_bytes: 16 << 20,
         }

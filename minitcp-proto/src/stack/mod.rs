@@ -11,6 +11,7 @@ mod event;
 mod handle;
 mod icmp;
 mod input;
+mod limits;
 mod listener;
 mod mail;
 mod memory;
@@ -42,6 +43,7 @@ use crate::store::slab::Slab;
 use crate::tcp::context::{Context, RateLimit};
 use crate::tcp::send::rtt::RtoBounds;
 use crate::time::Instant;
+use limits::AnswerLimits;
 use mail::Mail;
 use schedule::Schedule;
 use tcp_tables::TcpTables;
@@ -64,8 +66,7 @@ pub struct Stack<'m, O: Observer = ()> {
     udp: UdpTables<'m>,
     /// What waits as it will leave: datagrams and stateless replies.
     mail: Mail<'m>,
-    /// ICMP errors, a thousand a second (RFC 4443 §2.4 (f), RFC 1812 §4.3.2.8).
-    icmp_errors: RateLimit,
+    limits: AnswerLimits,
     /// Who has something to send or to tell, and when.
     schedule: Schedule<'m>,
     /// The packet that `poll_transmit` has lent last.
@@ -83,7 +84,7 @@ impl<'m, O: Observer> Stack<'m, O> {
     /// A host with the addresses and settings of `config`, which lives in `memory` and never
     /// allocates again. All its entropy comes from `seed`.
     pub fn with_observer(config: Config, memory: Memory<'m>, seed: Seed, observer: O) -> Self {
-        let tcp = TcpTables::new(memory.tcp);
+        let (tcp, udp) = (TcpTables::new(memory.tcp), UdpTables::new(memory.udp));
         Self {
             schedule: Schedule::new(
                 memory.schedule,
@@ -102,9 +103,9 @@ impl<'m, O: Observer> Stack<'m, O> {
                 observer,
             },
             tcp,
-            udp: UdpTables::new(memory.udp),
-            mail: Mail::new(memory.datagrams, memory.datagram_links),
-            icmp_errors: RateLimit::per_second(1000),
+            mail: Mail::new(memory.datagrams, memory.datagram_links, udp.sockets.capacity()),
+            udp,
+            limits: AnswerLimits::new(),
             transit: Transit::EMPTY,
         }
     }
@@ -204,7 +205,7 @@ pub struct Usage {
     pub time_wait: u32,
     /// Listeners.
     pub listeners: u32,
-    /// Bound UDP sockets.
+    /// Bound UDP sockets, and closed ones whose datagrams have not left.
     pub udp_sockets: u32,
     /// Datagrams and replies that wait to be read or sent.
     pub datagrams: u32,

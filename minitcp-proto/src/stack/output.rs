@@ -1,4 +1,4 @@
-//! The next packet: replies first, then whoever is ready, in turn.
+//! The next packet: of those who are ready and of the answers to strangers, in turn.
 
 use core::num::NonZeroU16;
 
@@ -6,7 +6,7 @@ use crate::observe::{Direction, Observer, Trace};
 use crate::secret::Flow;
 use crate::stack::Stack;
 use crate::stack::mail::{Addressed, Content, Datagram, IcmpHeader};
-use crate::stack::schedule::{EventOwner, Owner};
+use crate::stack::schedule::{EventOwner, Owner, Ready};
 use crate::stack::transit::Route;
 use crate::tcp::outgoing::Outgoing;
 use crate::tcp::settings::Switches;
@@ -74,6 +74,12 @@ impl Transmit<'_> {
     }
 }
 
+/// What strangers have asked for.
+enum Answer {
+    Reply(Datagram),
+    SynAck(Addressed, Outgoing),
+}
+
 impl<O: Observer> Stack<'_, O> {
     /// The next packet to send, made now from what is known now; `None` when there is nothing to
     /// send until the next input, timeout or user call.
@@ -96,31 +102,66 @@ impl<O: Observer> Stack<'_, O> {
     fn transmit_next(&mut self) -> Option<Transmit<'_>> {
         self.transit.take_back(&mut self.cx.pool);
         self.feed_starved();
-        if self.mail.has_replies()
-            && let Some(datagram) = self.mail.take_reply()
+        if !self.schedule.turns.is_readys()
+            && let Some(answer) = self.take_answer()
         {
-            return self.transmit_datagram(datagram);
+            return self.transmit_answer(answer);
         }
-        while let Some(owner) = self.schedule.take_ready() {
-            match owner {
-                Owner::Connection(index) => {
+        while let Some(ready) = self.schedule.take_ready() {
+            match ready {
+                Ready::Connection(index) => {
                     if let Some(outgoing) = self.ask_connection(index) {
+                        self.schedule.turns.on_ready();
                         return self.transmit_text(index, &outgoing);
                     }
                 }
-                Owner::HalfOpen(index) => {
-                    if let Some((to, outgoing)) = self.ask_half_open(index) {
-                        return self.transmit_bare(&to, &outgoing);
-                    }
-                }
-                Owner::Udp(index) => {
+                Ready::Udp(index) => {
                     if let Some(datagram) = self.ask_udp(index) {
+                        self.schedule.turns.on_ready();
                         return self.transmit_datagram(datagram);
                     }
                 }
             }
         }
+        let answer = self.take_answer()?;
+        self.transmit_answer(answer)
+    }
+
+    /// The next answer to a stranger.
+    #[inline]
+    fn take_answer(&mut self) -> Option<Answer> {
+        if self.mail.has_replies() || self.schedule.has_handshakes() {
+            self.pick_answer()
+        } else {
+            None
+        }
+    }
+
+    #[inline(never)]
+    fn pick_answer(&mut self) -> Option<Answer> {
+        self.schedule.turns.on_answer();
+        if self.schedule.turns.reply_first() {
+            self.mail.take_reply().map(Answer::Reply).or_else(|| self.take_syn_ack())
+        } else {
+            self.take_syn_ack().or_else(|| self.mail.take_reply().map(Answer::Reply))
+        }
+    }
+
+    fn take_syn_ack(&mut self) -> Option<Answer> {
+        while let Some(index) = self.schedule.take_handshake() {
+            if let Some((to, outgoing)) = self.ask_half_open(index) {
+                return Some(Answer::SynAck(to, outgoing));
+            }
+        }
         None
+    }
+
+    #[inline(never)] // Not in the way of segments.
+    fn transmit_answer(&mut self, answer: Answer) -> Option<Transmit<'_>> {
+        match answer {
+            Answer::Reply(datagram) => self.transmit_datagram(datagram),
+            Answer::SynAck(to, outgoing) => self.transmit_bare(&to, &outgoing),
+        }
     }
 
     /// What this connection would send now; if anything, it is asked again after the others.
@@ -159,13 +200,14 @@ impl<O: Observer> Stack<'_, O> {
     fn ask_udp(&mut self, index: u32) -> Option<Datagram> {
         let socket = self.udp.sockets.at_mut(index)?;
         let datagram = self.mail.take(&mut socket.outgoing)?;
-        socket.outgoing_bytes = socket.outgoing_bytes.saturating_sub(datagram.len);
         if core::mem::take(&mut socket.write_blocked) {
             socket.events |= Readiness::WRITABLE;
             self.schedule.notify(EventOwner::Udp(index));
         }
         if !socket.outgoing.is_empty() {
             self.schedule.wake(Owner::Udp(index));
+        } else if socket.is_closed() {
+            self.udp.sockets.remove(index);
         }
         Some(datagram)
     }

@@ -6,18 +6,17 @@ use crate::call::Call;
 use crate::config::UnboundUdp;
 use crate::error::{BindError, UdpError, UdpFault};
 use crate::observe::{Direction, Observer, Trace};
-use crate::options::{BindOptions, UdpOptions};
+use crate::options::{BindOptions, Service, UdpOptions};
 use crate::secret::Flow;
 use crate::stack::Stack;
 use crate::stack::bind::{Binding, Protocol};
 use crate::stack::event::UdpId;
 use crate::stack::input::RxMeta;
-use crate::stack::mail::{Addressed, Content, Datagram as Waiting};
+use crate::stack::mail::{Addressed, Content, Datagram as Waiting, Pile};
 use crate::stack::schedule::{EventOwner, Owner};
 use crate::stack::udp_peer::service_of;
 use crate::stats::Drop;
 use crate::store::pool::Pool;
-use crate::store::queue::Queue;
 use crate::tcp::Readiness;
 use crate::wire::checksum::pseudo_header;
 use crate::wire::ip::{self, IpPacket, protocol};
@@ -35,12 +34,8 @@ pub(super) struct UdpSocket {
     pub(super) fault: Option<UdpFault>,
     /// Datagrams that found no room here.
     pub(super) dropped: u64,
-    pub(super) received: Queue,
-    /// Octets of payload in `received`.
-    received_bytes: u32,
-    pub(super) outgoing: Queue,
-    /// Octets of payload in `outgoing`.
-    pub(super) outgoing_bytes: u32,
+    pub(super) received: Pile,
+    pub(super) outgoing: Pile,
     /// The application was told to wait for room.
     pub(super) write_blocked: bool,
     pub(super) events: Readiness,
@@ -54,13 +49,16 @@ impl UdpSocket {
             options,
             fault: None,
             dropped: 0,
-            received: Queue::EMPTY,
-            received_bytes: 0,
-            outgoing: Queue::EMPTY,
-            outgoing_bytes: 0,
+            received: Pile::RECEIVED,
+            outgoing: Pile::OUTGOING,
             write_blocked: false,
             events: Readiness::empty(),
         }
+    }
+
+    /// The application has closed it; what it had queued has yet to leave.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.binding.port() == 0
     }
 
     pub(super) const fn is_connected(&self) -> bool {
@@ -118,14 +116,13 @@ impl<O: Observer> Stack<'_, O> {
     fn deliver(&mut self, index: u32, flow: Flow, payload: &[u8], len: u32) {
         let Some(socket) = self.udp.sockets.at_mut(index) else { return };
         let cap = socket.options.receive_buffer;
-        let fits = socket.received_bytes.checked_add(len).is_some_and(|total| total <= cap);
+        let fits = socket.received.payload().checked_add(len).is_some_and(|total| total <= cap);
         let from = Addressed::unmarked(flow);
         let (queue, pool) = (&mut socket.received, &mut self.cx.pool);
         if !fits || !self.mail.put(queue, pool, from, Content::Udp, payload) {
             socket.dropped = socket.dropped.wrapping_add(1);
             return self.cx.drop(Drop::UdpQueueFull);
         }
-        socket.received_bytes += len;
         socket.events |= Readiness::READABLE;
         self.cx.stats.datagrams_in += 1;
         self.schedule.notify(EventOwner::Udp(index));
@@ -133,18 +130,32 @@ impl<O: Observer> Stack<'_, O> {
 
     fn handle_unbound(&mut self, packet: &IpPacket<'_>, flow: Flow, payload: &[u8]) {
         match self.cx.config.unbound_udp {
-            // Port 0 expects no answer (RFC 768), and an echo to an echo would never end.
-            // What the link would not take back is not echoed either.
-            UnboundUdp::Echo if flow.remote_port != 0 && self.fits_mtu(flow.local, payload) => {
-                self.cx.stats.datagrams_in += 1;
-                self.reply(Addressed::unmarked(flow), Content::Udp, payload);
-            }
+            UnboundUdp::Echo => self.echo(packet, flow, payload),
             UnboundUdp::PortUnreachable => {
                 self.cx.drop(Drop::UdpUnbound);
                 self.send_port_unreachable(packet);
             }
-            UnboundUdp::Echo | UnboundUdp::Drop => self.cx.drop(Drop::UdpUnbound),
+            UnboundUdp::Drop => self.cx.drop(Drop::UdpUnbound),
         }
+    }
+
+    /// Sends the payload back, but so that an echo of an echo ends: never to a service; with few
+    /// hops, by which others that do the same know an echo; and with a pause now and then, which
+    /// ends it where others do not.
+    fn echo(&mut self, packet: &IpPacket<'_>, flow: Flow, payload: &[u8]) {
+        let may_be_echo = packet.hop_limit <= ECHO_HOPS;
+        // What the link would not take back is not echoed either.
+        if may_be_echo || flow.remote_port < FIRST_USER_PORT || !self.fits_mtu(flow.local, payload)
+        {
+            return self.cx.drop(Drop::NotEchoed);
+        }
+        if !self.limits.echoes.allow(self.cx.secrets.host_hash(flow.remote), self.cx.now) {
+            return self.cx.drop(Drop::RateLimited);
+        }
+        self.cx.stats.datagrams_in += 1;
+        let hop_limit = self.cx.config.hop_limit.min(ECHO_HOPS);
+        let service = Service { hop_limit, ..Service::default() };
+        self.reply(Addressed { flow, service }, Content::Udp, payload);
     }
 
     fn fits_mtu(&self, local: IpAddr, payload: &[u8]) -> bool {
@@ -194,7 +205,6 @@ impl<O: Observer> Stack<'_, O> {
         }
         let socket = self.udp.sockets.get_mut(id.0)?;
         let datagram = self.mail.take(&mut socket.received)?;
-        socket.received_bytes = socket.received_bytes.saturating_sub(datagram.len);
         if !socket.received.is_empty() {
             socket.events |= Readiness::READABLE;
             self.schedule.notify(EventOwner::Udp(id.0.index));
@@ -235,7 +245,7 @@ impl<O: Observer> Stack<'_, O> {
         // One always fits, as on Linux, or it would wait for ever.
         let cap = socket.options.send_buffer;
         let fits = socket.outgoing.is_empty()
-            || socket.outgoing_bytes.checked_add(len).is_some_and(|total| total <= cap);
+            || socket.outgoing.payload().checked_add(len).is_some_and(|total| total <= cap);
         let (queue, pool) = (&mut socket.outgoing, &mut self.cx.pool);
         let to = Addressed { flow, service };
         if !fits || !self.mail.put(queue, pool, to, Content::Udp, payload) {
@@ -245,20 +255,24 @@ impl<O: Observer> Stack<'_, O> {
             }
             return Err(UdpError::WouldBlock);
         }
-        socket.outgoing_bytes += len;
         self.schedule.wake(Owner::Udp(id.0.index));
         Ok(())
     }
 
     /// Unbinds the socket. What waits to be read is thrown away; what waits to be sent still
-    /// leaves. A stale id does nothing.
+    /// leaves, and keeps the slot of the socket until then. A stale id does nothing.
     pub fn udp_close(&mut self, id: UdpId) {
         self.report(&Call::UdpClose { id });
-        let Some(mut socket) = self.udp.close(id.0) else { return };
-        self.mail.clear(&mut socket.received, &mut self.cx.pool);
-        self.mail.send_on(&mut socket.outgoing);
+        self.udp.close(id.0, &mut self.mail, &mut self.cx.pool);
     }
 }
+
+/// Ports below are those of services (RFC 6335 §6), some of which answer whatever comes: echo,
+/// chargen, DNS.
+const FIRST_USER_PORT: u16 = 1024;
+/// Hops of an echo: half of what the datagrams of nearly all systems begin with, which have more
+/// left wherever an echo gets back to.
+const ECHO_HOPS: u8 = 32;
 
 /// Copies as much as fits.
 fn read(datagram: &Waiting, pool: &Pool<'_>, out: &mut [u8]) -> Received {

@@ -93,7 +93,7 @@ impl<O: Observer> Stack<'_, O> {
 
     /// The octets of payload that wait to be sent (`SIOCOUTQ`).
     pub fn udp_unsent_bytes(&self, id: UdpId) -> usize {
-        let unsent = self.udp.sockets.get(id.0).map_or(0, |socket| socket.outgoing_bytes);
+        let unsent = self.udp.sockets.get(id.0).map_or(0, |socket| socket.outgoing.payload());
         usize::try_from(unsent).unwrap_or(usize::MAX)
     }
 

@@ -5,11 +5,14 @@ use crate::options::UdpOptions;
 use crate::secret::{Flow, FlowKey, Secrets};
 use crate::stack::bind::Binding;
 use crate::stack::demux::{bound_key, pick_sharer, wildcard};
+use crate::stack::mail::Mail;
 use crate::stack::memory::UdpMemory;
 use crate::stack::starved::Refused;
 use crate::stack::udp::UdpSocket;
+use crate::store::pool::Pool;
 use crate::store::slab::{Key, Slab};
 use crate::store::table::Table;
+use crate::tcp::Readiness;
 
 /// UDP sockets.
 #[derive(Debug)]
@@ -70,13 +73,21 @@ impl<'m> UdpTables<'m> {
         Ok(key)
     }
 
-    /// Takes a socket away.
-    pub(super) fn close(&mut self, key: Key) -> Option<UdpSocket> {
-        self.sockets.get(key)?;
-        let socket = self.sockets.remove(key.index)?;
+    /// Nobody finds the socket any more. It stays, without a name, while it has something to send.
+    pub(super) fn close(&mut self, key: Key, mail: &mut Mail<'_>, pool: &mut Pool<'_>) {
+        let Some(socket) = self.sockets.get_mut(key) else { return };
+        mail.clear(&mut socket.received, pool);
+        let (hash, index) = (socket.binding.key.hash, key.index);
         self.connected -= u32::from(socket.is_connected());
-        self.detach(socket.binding.key.hash, key.index);
-        Some(socket)
+        if socket.outgoing.is_empty() {
+            self.sockets.remove(index);
+        } else {
+            let nowhere = bound_key(wildcard(socket.bound), 0);
+            socket.binding = Binding { key: nowhere, ..socket.binding };
+            (socket.write_blocked, socket.events) = (false, Readiness::empty());
+            self.sockets.renew(index);
+        }
+        self.detach(hash, index);
     }
 
     /// Lets the socket be found by another key: with another peer, or without one.

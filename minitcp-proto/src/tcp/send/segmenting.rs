@@ -40,6 +40,7 @@ pub(crate) enum Decision {
 }
 
 /// RFC 9293 §3.8.6.2.1, conditions (1) to (4) in their order.
+#[inline]
 pub(crate) fn decide(offer: &Offer) -> Decision {
     let Offer { unsent, smss, .. } = *offer;
     if unsent == 0 {
