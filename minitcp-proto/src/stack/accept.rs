@@ -126,6 +126,14 @@ impl<O: Observer> Stack<'_, O> {
         if opener.is_full() {
             return self.cx.drop(Drop::BacklogFull);
         }
+        if self.tcp.connections.is_full() {
+            self.evict_oldest_orphan();
+        }
+        let (Some(half_open), Some(opener)) =
+            (self.tcp.half_open.at(index), self.tcp.listeners.get(listener))
+        else {
+            return;
+        };
         let mut tcb = Tcb::from_handshake(half_open, &opener.options.tcp, &self.cx);
         tcb.listener = Some(listener);
         tcb.settings.switches.set(Switches::REUSE_PORT, opener.binding.options.reuse_port);

@@ -88,6 +88,9 @@ impl<O: Observer> Stack<'_, O> {
     fn open(&mut self, key: FlowKey, options: &TcpOptions) -> Result<ConnectionId, ConnectError> {
         let iss = isn::initial(&self.cx.secrets, &key.flow, self.cx.now);
         if self.tcp.connections.is_full() {
+            self.evict_oldest_orphan();
+        }
+        if self.tcp.connections.is_full() {
             return Err(ConnectError::NoSlot);
         }
         let path = Path::new(key, self.cx.config.mtu());

@@ -94,12 +94,15 @@ impl<O: Observer> Connection<'_, '_, O> {
     /// received octets were not read, the peer gets a reset (RFC 9293 SHLD-3).
     pub fn close(mut self) {
         self.report(|id, _| Call::Close { id });
+        self.stack.tcp.forget_waiting(self.index);
         let Some(tcb) = self.stack.tcp.connections.at_mut(self.index) else { return };
         let (to, attached) = (Addressed::of_connection(tcb), tcb.attached);
         if let Some(reset) = user::close(tcb, &mut self.stack.cx).filter(|_| attached) {
             self.stack.send_reset(to, reset);
         }
-        self.stack.settle(self.index);
+        self.stack.place(self.index);
+        self.stack.line_up_orphan(self.index);
+        self.stack.feed_starved();
     }
 
     /// Ends the connection with a reset and throws away what is queued (RFC 9293 §3.10.5).

@@ -67,6 +67,7 @@ pub struct Memory<'m> {
     pub(super) datagrams: Lent<'m, Slot<Datagram>>,
     pub(super) datagram_links: Lent<'m, Link>,
     pub(super) assemblies: Lent<'m, Slot<Assembly>>,
+    pub(super) assembly_links: Lent<'m, Link>,
     pub(super) schedule: ScheduleMemory<'m>,
     pub(super) bytes: Lent<'m, u8>,
     pub(super) blocks: Lent<'m, BlockMeta>,
@@ -125,6 +126,7 @@ impl Memory<'static> {
             datagrams: slots(limits.datagrams),
             datagram_links: Lent::allocate(limits.datagrams, Link::UNLINKED),
             assemblies: slots(limits.assemblies),
+            assembly_links: Lent::allocate(limits.assemblies, Link::UNLINKED),
             schedule: ScheduleMemory {
                 ready: Lent::allocate(ready, Link::UNLINKED),
                 events: Lent::allocate(events, Link::UNLINKED),
@@ -153,6 +155,7 @@ pub struct StaticMemory<const SLOTS: usize, const BLOCKS: usize> {
     datagrams: [Slot<Datagram>; SLOTS],
     datagram_links: [Link; SLOTS],
     assemblies: [Slot<Assembly>; SLOTS],
+    assembly_links: [Link; SLOTS],
     /// Four kinds of values: 4 in 8 to 16, whatever power of two fits.
     tcp_demux: [[Bucket; 16]; SLOTS],
     udp_demux: [[Bucket; 4]; SLOTS],
@@ -179,6 +182,7 @@ impl<const SLOTS: usize, const BLOCKS: usize> StaticMemory<SLOTS, BLOCKS> {
             datagrams: [const { Slot::EMPTY }; SLOTS],
             datagram_links: [Link::UNLINKED; SLOTS],
             assemblies: [const { Slot::EMPTY }; SLOTS],
+            assembly_links: [Link::UNLINKED; SLOTS],
             tcp_demux: [[Bucket::EMPTY; 16]; SLOTS],
             udp_demux: [[Bucket::EMPTY; 4]; SLOTS],
             ready: [[Link::UNLINKED; 3]; SLOTS],
@@ -210,6 +214,7 @@ impl<const SLOTS: usize, const BLOCKS: usize> StaticMemory<SLOTS, BLOCKS> {
             datagrams: Lent::Borrowed(&mut self.datagrams),
             datagram_links: Lent::Borrowed(&mut self.datagram_links),
             assemblies: Lent::Borrowed(&mut self.assemblies),
+            assembly_links: Lent::Borrowed(&mut self.assembly_links),
             schedule: ScheduleMemory {
                 ready: Lent::Borrowed(self.ready.as_flattened_mut()),
                 events: Lent::Borrowed(self.events.as_flattened_mut()),

@@ -16,6 +16,7 @@ mod listener;
 mod mail;
 mod memory;
 mod output;
+mod relief;
 mod schedule;
 mod settle;
 mod starved;
@@ -38,9 +39,9 @@ use crate::config::Config;
 use crate::observe::Observer;
 use crate::secret::{Secrets, Seed};
 use crate::stats::Stats;
+use crate::store::line::Line;
 use crate::store::pool::Pool;
-use crate::store::slab::Slab;
-use crate::tcp::context::{Context, RateLimit};
+use crate::tcp::context::Context;
 use crate::tcp::send::rtt::RtoBounds;
 use crate::time::Instant;
 use limits::AnswerLimits;
@@ -99,7 +100,7 @@ impl<'m, O: Observer> Stack<'m, O> {
                 stats: Stats::default(),
                 secrets: Secrets::new(&seed),
                 pool: Pool::new(memory.bytes, memory.blocks),
-                assemblies: Slab::new(memory.assemblies),
+                assemblies: Line::new(memory.assemblies, memory.assembly_links),
                 observer,
             },
             tcp,

@@ -21,7 +21,7 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     #[inline]
-    fn place(&mut self, index: u32) {
+    pub(super) fn place(&mut self, index: u32) {
         let Some(mut tcb) = self.tcp.connections.at_mut(index) else { return };
         if tcb.attached && matches!(tcb.state(), State::Closed | State::TimeWait) {
             self.leave(index);
@@ -34,7 +34,7 @@ impl<O: Observer> Stack<'_, O> {
             if !output::is_quiet(tcb) {
                 self.schedule.wake(owner);
             }
-        } else if tcb.orphan {
+        } else if tcb.is_orphan() {
             return self.free(index);
         }
         if tcb.is_owned_by_application() && !tcb.events.is_empty() {
@@ -108,7 +108,7 @@ impl<O: Observer> Stack<'_, O> {
     /// Gives the slot of a connection back that neither the network nor the application knows.
     #[cold]
     fn free(&mut self, index: u32) {
-        self.tcp.forget_starved(index);
+        self.tcp.forget_waiting(index);
         if let Some(tcb) = self.tcp.connections.at_mut(index) {
             tcb.release(&mut self.cx);
         }
@@ -116,13 +116,20 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     pub(super) fn abort_at(&mut self, index: u32) {
+        self.abort_without_relief(index);
+        self.feed_starved();
+    }
+
+    /// As [`abort_at`](Self::abort_at), for who makes room: nobody else is to give way for it.
+    pub(super) fn abort_without_relief(&mut self, index: u32) {
+        self.tcp.forget_waiting(index);
         let Some(tcb) = self.tcp.connections.at_mut(index) else { return };
         let (to, attached) = (Addressed::of_connection(tcb), tcb.attached);
         let reset = user::abort(tcb, &mut self.cx);
         if let Some(reset) = reset.filter(|_| attached) {
             self.send_reset(to, reset);
         }
-        self.settle(index);
+        self.place(index);
     }
 }
 

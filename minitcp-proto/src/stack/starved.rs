@@ -9,7 +9,7 @@ use crate::stack::tcp_tables::TcpTables;
 use crate::stack::udp_tables::UdpTables;
 use crate::store::pool::Pool;
 use crate::store::queue::Queue;
-use crate::tcp::Readiness;
+use crate::tcp::{Readiness, Tcb};
 
 /// Connections that were refused memory, first come, first served.
 #[derive(Debug)]
@@ -36,6 +36,9 @@ impl<O: Observer> Stack<'_, O> {
     /// Something may have been given back: wake one connection, and the UDP sockets.
     #[inline]
     pub(super) fn feed_starved(&mut self) {
+        if !self.cx.pool.is_ample() {
+            self.relieve();
+        }
         if !self.is_nobody_starved() {
             self.tcp.feed(&self.cx.pool, &mut self.schedule);
             self.udp.feed(&self.mail, &self.cx.pool, &mut self.schedule);
@@ -55,9 +58,17 @@ impl TcpTables<'_> {
         self.starved.free_bytes = pool.free_bytes();
     }
 
-    /// The connection is gone.
-    pub(super) fn forget_starved(&mut self, index: u32) {
-        self.starved.connections.remove(&mut self.waiting, index);
+    /// The connection waits no longer, for whatever it did.
+    pub(super) fn forget_waiting(&mut self, index: u32) {
+        let is_orphan = self.connections.at(index).is_some_and(Tcb::is_orphan);
+        let line = if is_orphan { &mut self.orphans } else { &mut self.starved.connections };
+        line.remove(&mut self.waiting, index);
+    }
+
+    /// Somebody was refused memory.
+    #[inline]
+    pub(super) const fn is_starved(&self) -> bool {
+        !self.starved.connections.is_empty()
     }
 
     #[cold]

@@ -74,6 +74,8 @@ impl<O: Observer> Stack<'_, O> {
         if let Some(reset) = handle_segment(tcb, segment, segment_size, &mut self.cx) {
             let to = Addressed::of_connection(tcb);
             self.send_reset(to, reset);
+        } else if let Some(slot) = tcb.receive.assembler.slot() {
+            self.on_early(index, slot);
         }
         self.settle(index);
     }

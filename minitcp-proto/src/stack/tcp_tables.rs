@@ -8,7 +8,7 @@ use crate::stack::listener::Listener;
 use crate::stack::memory::TcpMemory;
 use crate::stack::starved::Starved;
 use crate::store::line::Line;
-use crate::store::queue::Links;
+use crate::store::queue::{Links, Queue};
 use crate::store::slab::Slab;
 use crate::store::table::Table;
 use crate::tcp::sources::Sources;
@@ -78,9 +78,12 @@ pub(super) struct TcpTables<'m> {
     /// Remnants, which all wait equally long: the oldest has the earliest deadline.
     pub(super) time_wait: Line<'m, Remnant>,
     pub(super) listeners: Slab<'m, Listener>,
-    /// A connection waits for one thing at most: to be accepted, or for memory.
+    /// A connection waits for one thing at most: to be accepted, for memory, or, closed by its
+    /// application, for its end.
     pub(super) waiting: Links<'m>,
     pub(super) starved: Starved,
+    /// Closed by their applications, the one that was closed first in front.
+    pub(super) orphans: Queue,
     /// The connection that the table has led to last: often the next segment is for it, too.
     pub(super) latest: u32,
     table: Table<'m>,
@@ -97,6 +100,7 @@ impl<'m> TcpTables<'m> {
             listeners: Slab::new(memory.listeners),
             waiting: Links::new(memory.waiting_links),
             starved: Starved::NOBODY,
+            orphans: Queue::EMPTY,
             latest: 0,
             table: Table::new(memory.demux),
         }

@@ -154,14 +154,15 @@ impl Buffer {
         if wanted.next_power_of_two().max(MIN_BLOCK) >= self.storage_len() {
             return;
         }
-        let (Some(smaller), Some(old)) = (pool.allocate(wanted), self.block.take()) else { return };
+        let Some(smaller) = pool.allocate(wanted) else { return };
+        let Some(old) = self.block.replace(smaller) else { return };
+        let Some(smaller) = &self.block else { return };
         let start = self.ring.index(old.size(), 0);
         let first = wanted.min(old.size() - start);
-        pool.copy(&old, start, first, &smaller, 0);
-        pool.copy(&old, 0, wanted - first, &smaller, first);
+        pool.copy(&old, start, first, smaller, 0);
+        pool.copy(&old, 0, wanted - first, smaller, first);
         pool.release(old);
         self.ring = self.ring.linearised();
-        self.block = Some(smaller);
     }
 
     /// Gives the block back to the pool, and holds nothing from then on.
@@ -339,6 +340,7 @@ mod tests {
         OutOfOrder(u32, usize),
         Read(usize),
         Consume(u32),
+        Shrink,
         Release,
     }
 
@@ -350,6 +352,7 @@ mod tests {
             3 => (0usize..3000).prop_map(Step::Read),
             2 => (0u32..3000).prop_map(Step::Consume),
             1 => Just(Step::Release),
+            2 => Just(Step::Shrink),
         ]
     }
 
@@ -407,6 +410,7 @@ mod tests {
                     self.buffer.consume(n);
                     self.model.drain(..self.model.len().min(n as usize));
                 }
+                Step::Shrink => self.buffer.shrink(pool),
                 Step::Release => {
                     self.buffer.release(pool);
                     self.model.clear();

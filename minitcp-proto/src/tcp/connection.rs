@@ -66,8 +66,8 @@ pub(crate) struct Tcb {
     /// Why nothing leaves, though something is there.
     pub(crate) wait: Wait,
     pub(crate) settings: Settings,
-    /// The application has closed its handle; nobody will read.
-    pub(crate) orphan: bool,
+    /// When the application closed its handle; nobody will read. `Instant::MAX` while it has it.
+    pub(crate) orphan_since: Instant,
     /// The listener in whose queue this connection waits to be accepted.
     pub(crate) listener: Option<Key>,
     /// Packets still find this connection. Not so once it has ended: then it only keeps unread
@@ -120,7 +120,7 @@ impl Tcb {
             syn_due: false,
             wait: Wait::NONE,
             settings,
-            orphan: false,
+            orphan_since: Instant::MAX,
             listener: None,
             attached: true,
             active_open: false,
@@ -211,8 +211,13 @@ impl Tcb {
     }
 
     /// The application knows this connection and has not let go of it.
-    pub(crate) const fn is_owned_by_application(&self) -> bool {
-        self.listener.is_none() && !self.orphan
+    pub(crate) fn is_owned_by_application(&self) -> bool {
+        self.listener.is_none() && !self.is_orphan()
+    }
+
+    /// The application has let go of it.
+    pub(crate) fn is_orphan(&self) -> bool {
+        self.orphan_since != Instant::MAX
     }
 
     pub(crate) const fn state(&self) -> State {

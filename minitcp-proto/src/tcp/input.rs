@@ -284,14 +284,16 @@ fn is_duplicate(tcb: &Tcb, segment: &Segment<'_>, window_changed: bool) -> bool 
 /// without an application that could wait (RFC 6429 §3), or with one that said how long it will
 /// (`TCP_USER_TIMEOUT`, as Linux has it).
 fn bears_a_shut_window(tcb: &Tcb) -> bool {
-    !tcb.orphan && tcb.settings.user_timeout().is_none()
+    !tcb.is_orphan() && tcb.settings.user_timeout().is_none()
 }
 
 /// `ack` covers something new.
 fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>) {
     let flight = tcb.send.flight();
     let Acked { octets, syn, fin } = tcb.send.acknowledge(ack, &mut cx.pool);
-    tcb.patience.on_heard(tcb.send.flight() > 0, cx.now);
+    if !(tcb.is_orphan() && tcb.send.snd_wnd == 0) {
+        tcb.patience.on_heard(tcb.send.flight() > 0, cx.now);
+    }
     tcb.rtt.on_ack(ack, tcb.timers.deadline(Timer::Retransmit), cx.now, &cx.rto);
     let smss = u32::from(tcb.send.smss);
     let acked = octets - u32::from(syn);
@@ -327,7 +329,7 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
         match tcb.state() {
             State::Closed => tcb.end(CloseReason::Finished, cx),
             State::TimeWait => tcb.finish(),
-            _ if tcb.orphan => {
+            _ if tcb.is_orphan() => {
                 tcb.timers.arm(Timer::Liveness, cx.now + cx.config.fin_wait_2_timeout);
             }
             _ => tcb.events |= Readiness::WRITABLE, // A close that lingers waits for this.
@@ -360,7 +362,7 @@ fn take_text<O: Observer>(
     if segment.payload.is_empty() || !tcb.state().may_receive() {
         return Ok(());
     }
-    if tcb.orphan && segment.end().after(tcb.receive.rcv_nxt) {
+    if tcb.is_orphan() && segment.end().after(tcb.receive.rcv_nxt) {
         // SHLD-3: nobody will read this, and the peer should know.
         cx.drop(Drop::ReaderGone);
         let reset = Reset { seq: tcb.send.bare_seq(), ack: Some(tcb.receive.rcv_nxt) };

@@ -99,5 +99,5 @@ fn is_watched(tcb: &Tcb) -> bool {
 }
 
 fn waits_for_fin(tcb: &Tcb) -> bool {
-    tcb.orphan && tcb.state() == State::FinWait2
+    tcb.is_orphan() && tcb.state() == State::FinWait2
 }

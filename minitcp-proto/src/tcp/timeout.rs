@@ -21,8 +21,8 @@ pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) ->
     let mut reset = None;
     while let Some(timer) = tcb.timers.expire(cx.now) {
         match timer {
-            Timer::Retransmit => on_retransmission_timeout(tcb, is_late, cx),
-            Timer::Persist => on_persist_timeout(tcb, is_late, cx),
+            Timer::Retransmit => reset = on_retransmission_timeout(tcb, is_late, cx),
+            Timer::Persist => reset = on_persist_timeout(tcb, is_late, cx),
             Timer::DelayedAck => tcb.receive.ack.require_now(),
             Timer::Liveness => reset = keepalive::on_timeout(tcb, is_late, cx),
         }
@@ -42,42 +42,58 @@ fn forgive_sleep<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) -> bool {
     is_late
 }
 
-fn on_retransmission_timeout<O: Observer>(tcb: &mut Tcb, is_late: bool, cx: &mut Context<'_, O>) {
-    if give_up(tcb, is_late, cx) {
-        return;
+fn on_retransmission_timeout<O: Observer>(
+    tcb: &mut Tcb,
+    is_late: bool,
+    cx: &mut Context<'_, O>,
+) -> Option<Reset> {
+    if is_given_up(tcb, is_late, cx) {
+        return give_up(tcb, cx);
     }
     cx.stats.timeouts += 1;
     if !tcb.state().is_synchronized() {
         tcb.syn_due = true;
         // Sending it arms the timer anew; should nobody fetch it, this one goes on.
-        return arm_within(tcb, Timer::Retransmit, cx.rto.initial, cx);
+        arm_within(tcb, Timer::Retransmit, cx.rto.initial, cx);
+        return None;
     }
     tcb.recovery.on_timeout(&tcb.send, &mut tcb.congestion, cx.now);
     tcb.rtt.on_timeout();
     let rto_micros = tcb.rtt.rto_micros(&cx.rto);
     cx.note(tcb.flow(), Note::RetransmissionTimeout { rto_micros });
     arm_within(tcb, Timer::Retransmit, rto_micros, cx);
+    None
 }
 
 /// What waits may leave: a probe, or what silly-window avoidance or the cork held back.
-fn on_persist_timeout<O: Observer>(tcb: &mut Tcb, is_late: bool, cx: &mut Context<'_, O>) {
-    if tcb.wait.reason == SendWait::ShutWindow && give_up(tcb, is_late, cx) {
-        return;
+fn on_persist_timeout<O: Observer>(
+    tcb: &mut Tcb,
+    is_late: bool,
+    cx: &mut Context<'_, O>,
+) -> Option<Reset> {
+    let probes = tcb.wait.reason == SendWait::ShutWindow;
+    if probes && is_given_up(tcb, is_late, cx) {
+        return give_up(tcb, cx);
     }
     tcb.wait.on_timeout();
-    if tcb.wait.reason == SendWait::ShutWindow {
+    if probes {
         arm_probe(tcb, cx);
     }
+    None
 }
 
 /// R2 (RFC 9293 §3.8.3, MUST-20): nothing was heard for too long.
-fn give_up<O: Observer>(tcb: &mut Tcb, is_late: bool, cx: &mut Context<'_, O>) -> bool {
-    let over = tcb.patience.is_over(limit(tcb, &cx.config), is_late, cx.now);
-    if over {
-        cx.note(tcb.flow(), Note::GaveUp);
-        tcb.end(CloseReason::TimedOut, cx);
-    }
-    over
+fn is_given_up<O: Observer>(tcb: &Tcb, is_late: bool, cx: &Context<'_, O>) -> bool {
+    tcb.patience.is_over(limit(tcb, &cx.config), is_late, cx.now)
+}
+
+/// The application will hear of it. Where there is none any more, the peer is told instead: it may
+/// still be there, behind a window that it keeps shut.
+fn give_up<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset> {
+    cx.note(tcb.flow(), Note::GaveUp);
+    let reset = Reset { seq: tcb.send.bare_seq(), ack: Some(tcb.receive.rcv_nxt) };
+    tcb.end(CloseReason::TimedOut, cx);
+    tcb.is_orphan().then_some(reset)
 }
 
 /// After any event that can change it: why does the sender wait, if it does? Its timers follow.
@@ -174,7 +190,7 @@ fn limit(tcb: &Tcb, config: &Config) -> Duration {
         | State::LastAck
         | State::TimeWait => config.user_timeout,
     });
-    if tcb.orphan { limit.min(config.orphan_timeout) } else { limit }
+    if tcb.is_orphan() { limit.min(config.orphan_timeout) } else { limit }
 }
 
 /// Arms `timer` after `wait_micros`, but not later than when patience ends; where it has ended

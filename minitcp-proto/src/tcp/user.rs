@@ -118,7 +118,9 @@ pub(crate) fn close<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Opti
     if !tcb.receive.buffer.is_empty() {
         return abort(tcb, cx);
     }
-    tcb.orphan = true;
+    tcb.orphan_since = cx.now;
+    // From now on the peer has so long, whatever it was granted before.
+    tcb.patience.on_heard(tcb.send.flight() > 0, cx.now);
     shutdown(tcb, cx);
     if tcb.state() == State::FinWait2 {
         tcb.timers.arm(Timer::Liveness, cx.now + cx.config.fin_wait_2_timeout);
@@ -144,7 +146,7 @@ pub(crate) fn abort<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Opti
         | State::LastAck
         | State::TimeWait => None,
     };
-    tcb.orphan = true;
+    tcb.orphan_since = cx.now;
     tcb.end(CloseReason::Aborted, cx);
     tcb.receive.buffer.release(&mut cx.pool);
     reset

@@ -9,8 +9,8 @@
 use crate::seq::SeqNum;
 use crate::stats::Drop;
 use crate::store::buffer::Buffer;
+use crate::store::line::Line;
 use crate::store::pool::Pool;
-use crate::store::slab::Slab;
 use crate::tcp::receive::ack_policy::AckPolicy;
 use crate::tcp::receive::assembler::{Assembler, Assembly};
 use crate::tcp::receive::window::{Advertised, affordable, reserve_for_rounding};
@@ -32,6 +32,9 @@ pub(crate) enum Accepted {
     /// It could not be kept.
     Refused(Drop),
 }
+
+/// So far ahead, in octets, anything may come; beyond, a sixteenth of all up to there must have.
+const EARLY_EXTENT: u32 = 64 << 10;
 
 /// The window of a SYN, which is never scaled.
 pub(crate) fn first_window(cap: u32, affordable: u32) -> u32 {
@@ -122,7 +125,7 @@ impl Receiver {
         seq: SeqNum,
         payload: &[u8],
         pool: &mut Pool<'_>,
-        assemblies: &mut Slab<'_, Assembly>,
+        assemblies: &mut Line<'_, Assembly>,
     ) -> Accepted {
         if let Some(octets) = self.fits_next(seq, payload) {
             return self.append(payload, octets, pool);
@@ -174,9 +177,13 @@ impl Receiver {
         payload: &[u8],
         octets: u32,
         pool: &mut Pool<'_>,
-        assemblies: &mut Slab<'_, Assembly>,
+        assemblies: &mut Line<'_, Assembly>,
     ) -> Accepted {
-        if !self.buffer.reserve(pool, self.buffer.len() + start + octets) {
+        let extent = self.buffer.len() + start + octets;
+        if start > 0 && !self.may_grow_for_early(extent, pool, assemblies) {
+            return Accepted::Refused(Drop::NotAmple);
+        }
+        if !self.buffer.reserve(pool, extent) {
             return Accepted::Refused(Drop::NoBuffer);
         }
         if start > 0 && !self.assembler.insert(assemblies, start, start + octets) {
@@ -198,6 +205,23 @@ impl Receiver {
         self.buffer.extend(octets);
         self.rcv_nxt = self.rcv_nxt.plus(octets);
         Accepted::InOrder { octets, filled: true }
+    }
+
+    /// What comes ahead of a hole was not promised a place. It may have the block that is held; a
+    /// larger one, up to `extent` octets, only while memory is more than ample, and not for a few
+    /// octets far ahead: a peer must not make one octet cost a window.
+    fn may_grow_for_early(
+        &self,
+        extent: u32,
+        pool: &Pool<'_>,
+        assemblies: &Line<'_, Assembly>,
+    ) -> bool {
+        if extent <= self.buffer.capacity() {
+            return true;
+        }
+        let needed = usize::try_from(extent).map_or(usize::MAX, usize::next_power_of_two);
+        let is_sparse = extent > EARLY_EXTENT && self.assembler.octets(assemblies) < extent / 16;
+        !is_sparse && pool.free_bytes() >= needed.saturating_add(pool.capacity_bytes() / 8 * 5)
     }
 
     /// The part of `payload` that is new and allowed, and its offset from `rcv_nxt`.
@@ -229,7 +253,7 @@ impl Receiver {
     pub(crate) fn take_fin(
         &mut self,
         pool: &mut Pool<'_>,
-        assemblies: &mut Slab<'_, Assembly>,
+        assemblies: &mut Line<'_, Assembly>,
     ) -> bool {
         let reached = self.fin_at == Some(self.rcv_nxt);
         if reached {
@@ -244,7 +268,7 @@ impl Receiver {
     pub(crate) fn forget_early(
         &mut self,
         pool: &mut Pool<'_>,
-        assemblies: &mut Slab<'_, Assembly>,
+        assemblies: &mut Line<'_, Assembly>,
     ) {
         if !self.assembler.is_empty() {
             self.assembler.release(assemblies);
