@@ -84,9 +84,10 @@ drops! {
     NoBuffer = "no buffer for received data",
     /// A SYN while hardly any buffer memory is free.
     NoMemory = "no memory for another connection",
-    /// Data ahead of a hole, which was not promised a place, while memory is not ample; or so few
-    /// octets that they are not worth theirs.
+    /// Data ahead of a hole, which was not promised a place, while memory is not ample.
     NotAmple = "no memory to spare for data ahead of a hole",
+    /// So few octets so far ahead of a hole that they are not worth the memory up to there.
+    FarAhead = "too far ahead of a hole",
     /// Data ahead of a hole was given up for others who need its memory.
     EarlyGivenUp = "data ahead of a hole given up",
     /// A connection that the application has closed gave way to others.

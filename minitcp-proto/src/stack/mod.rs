@@ -101,6 +101,7 @@ impl<'m, O: Observer> Stack<'m, O> {
                 secrets: Secrets::new(&seed),
                 pool: Pool::new(memory.bytes, memory.blocks),
                 assemblies: Line::new(memory.assemblies, memory.assembly_links),
+                early_refused: false,
                 observer,
             },
             tcp,

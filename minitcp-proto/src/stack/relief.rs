@@ -12,6 +12,8 @@ use crate::tcp::Tcb;
 /// its memory; and any that is as old as [`OLD`].
 const IDLE: Duration = Duration::from_secs(1);
 const OLD: Duration = Duration::from_secs(60);
+/// No connection.
+const NOBODY: u32 = u32::MAX;
 /// So many of the oldest are looked at each time.
 const LOOKED_AT: usize = 16;
 
@@ -23,7 +25,7 @@ impl<O: Observer> Stack<'_, O> {
             assembly.owner = index;
         }
         if self.cx.assemblies.is_full() && self.cx.assemblies.capacity() > 1 {
-            self.give_up_early();
+            self.give_up_early(index);
         }
     }
 
@@ -32,15 +34,23 @@ impl<O: Observer> Stack<'_, O> {
     pub(super) fn relieve(&mut self) {
         let pool = &self.cx.pool;
         let is_needed = pool.free_bytes() <= pool.capacity_bytes() / 4 || self.tcp.is_starved();
-        if !self.give_up_early() && is_needed {
+        if !self.give_up_early(NOBODY) && is_needed {
             self.evict_idle_orphan();
         }
     }
 
-    /// The connection whose data ahead of a hole has advanced longest ago gives it up.
-    fn give_up_early(&mut self) -> bool {
-        let Some(slot) = self.cx.assemblies.front() else { return false };
-        let owner = self.cx.assemblies.at(slot).map(|assembly| assembly.owner);
+    /// The connection whose data ahead of a hole has advanced longest ago gives it up, unless that
+    /// is `whose`.
+    pub(super) fn give_up_early(&mut self, whose: u32) -> bool {
+        let assemblies = &mut self.cx.assemblies;
+        if let Some(first) = assemblies.front()
+            && assemblies.at(first).is_some_and(|assembly| assembly.owner == whose)
+        {
+            assemblies.move_back(first);
+        }
+        let Some(slot) = assemblies.front() else { return false };
+        let owner = assemblies.at(slot).map(|assembly| assembly.owner);
+        let owner = owner.filter(|owner| *owner != whose);
         let Some(tcb) = owner.and_then(|owner| self.tcp.connections.at_mut(owner)) else {
             return false;
         };

@@ -77,6 +77,9 @@ impl<O: Observer> Stack<'_, O> {
         } else if let Some(slot) = tcb.receive.assembler.slot() {
             self.on_early(index, slot);
         }
+        if core::mem::take(&mut self.cx.early_refused) {
+            self.give_up_early(index);
+        }
         self.settle(index);
     }
 

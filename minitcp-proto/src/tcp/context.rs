@@ -22,6 +22,8 @@ pub(crate) struct Context<'m, O> {
     pub(crate) secrets: Secrets,
     pub(crate) pool: Pool<'m>,
     pub(crate) assemblies: Line<'m, Assembly>,
+    /// Data ahead of a hole found no memory to spare: others may have some.
+    pub(crate) early_refused: bool,
     pub(crate) observer: O,
 }
 

@@ -388,6 +388,7 @@ fn take_text<O: Observer>(
         Accepted::Duplicate => tcb.receive.ack.require_now(),
         Accepted::Refused(reason) => {
             cx.drop(reason);
+            cx.early_refused = reason == Drop::NotAmple;
             tcb.receive.ack.require_now();
         }
     }

@@ -121,6 +121,7 @@ pub(crate) fn close<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Opti
     tcb.orphan_since = cx.now;
     // From now on the peer has so long, whatever it was granted before.
     tcb.patience.on_heard(tcb.send.flight() > 0, cx.now);
+    tcb.receive.forget_early(&mut cx.pool, &mut cx.assemblies);
     shutdown(tcb, cx);
     if tcb.state() == State::FinWait2 {
         tcb.timers.arm(Timer::Liveness, cx.now + cx.config.fin_wait_2_timeout);

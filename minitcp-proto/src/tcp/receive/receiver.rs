@@ -36,6 +36,13 @@ pub(crate) enum Accepted {
 /// So far ahead, in octets, anything may come; beyond, a sixteenth of all up to there must have.
 const EARLY_EXTENT: u32 = 64 << 10;
 
+/// What comes ahead of a hole was not promised a place. It may have the block that is held; a
+/// larger one, for `extent` octets, only while memory is more than ample.
+fn has_to_spare(pool: &Pool<'_>, extent: u32) -> bool {
+    let needed = usize::try_from(extent).map_or(usize::MAX, usize::next_power_of_two);
+    pool.free_bytes() >= needed.saturating_add(pool.capacity_bytes() / 8 * 5)
+}
+
 /// The window of a SYN, which is never scaled.
 pub(crate) fn first_window(cap: u32, affordable: u32) -> u32 {
     cap.min(affordable).min(u32::from(u16::MAX))
@@ -180,8 +187,13 @@ impl Receiver {
         assemblies: &mut Line<'_, Assembly>,
     ) -> Accepted {
         let extent = self.buffer.len() + start + octets;
-        if start > 0 && !self.may_grow_for_early(extent, pool, assemblies) {
-            return Accepted::Refused(Drop::NotAmple);
+        if start > 0 && extent > self.buffer.capacity() {
+            if self.is_sparse(extent, assemblies) {
+                return Accepted::Refused(Drop::FarAhead);
+            }
+            if !has_to_spare(pool, extent) {
+                return Accepted::Refused(Drop::NotAmple);
+            }
         }
         if !self.buffer.reserve(pool, extent) {
             return Accepted::Refused(Drop::NoBuffer);
@@ -207,21 +219,10 @@ impl Receiver {
         Accepted::InOrder { octets, filled: true }
     }
 
-    /// What comes ahead of a hole was not promised a place. It may have the block that is held; a
-    /// larger one, up to `extent` octets, only while memory is more than ample, and not for a few
-    /// octets far ahead: a peer must not make one octet cost a window.
-    fn may_grow_for_early(
-        &self,
-        extent: u32,
-        pool: &Pool<'_>,
-        assemblies: &Line<'_, Assembly>,
-    ) -> bool {
-        if extent <= self.buffer.capacity() {
-            return true;
-        }
-        let needed = usize::try_from(extent).map_or(usize::MAX, usize::next_power_of_two);
-        let is_sparse = extent > EARLY_EXTENT && self.assembler.octets(assemblies) < extent / 16;
-        !is_sparse && pool.free_bytes() >= needed.saturating_add(pool.capacity_bytes() / 8 * 5)
+    /// Of all up to `extent`, so little would be there that it is not worth its block: a peer must
+    /// not make one octet cost a window.
+    fn is_sparse(&self, extent: u32, assemblies: &Line<'_, Assembly>) -> bool {
+        extent > EARLY_EXTENT && self.assembler.octets(assemblies) < extent / 16
     }
 
     /// The part of `payload` that is new and allowed, and its offset from `rcv_nxt`.
