@@ -315,6 +315,6 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
     if tcb.settings.switches.contains(Switches::LOW_WATER) {
         wake_writer(tcb); // Fewer octets are unsent now.
     }
-    tcb.patience.on_sent(sent_before, cx.now);
+    tcb.patience.on_sent(sent_before || text.kind == Kind::Probe, cx.now);
     timeout::on_text_sent(tcb, cx);
 }
