@@ -181,7 +181,7 @@ impl Config {
 
     /// `address` may be the other end of a conversation: another host's, and only one host's
     /// (RFC 1122 §3.2.1.3, RFC 9293 MUST-46 and MUST-63).
-    #[inline]
+    #[inline(never)]
     pub(crate) fn is_possible_peer(&self, address: IpAddr) -> bool {
         self.may_receive(address) && !address.is_multicast() && !self.is_broadcast(address)
     }

@@ -27,8 +27,8 @@ drops! {
     Truncated = "truncated packet",
     /// Neither IPv4 nor IPv6.
     IpVersion = "unknown IP version",
-    /// IHL or an extension header out of range.
-    IpHeader = "bad IP header length",
+    /// IHL or an extension header out of range, or one that must not be ignored.
+    IpHeader = "bad IP header",
     /// IPv4 header checksum wrong.
     IpChecksum = "bad IPv4 header checksum",
     /// A fragment; reassembly is not built yet.

@@ -258,6 +258,7 @@ impl TcpTables<'_> {
 
 /// The local ports that the stack may choose from, each once, in an order that others cannot guess
 /// (RFC 6056 §3.3.3).
+#[inline]
 pub(super) fn ephemeral_ports<O>(
     cx: &mut Context<'_, O>,
     flow: &Flow,

@@ -106,6 +106,7 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     /// The four-tuple of a new connection.
+    #[inline(never)]
     fn key_towards(
         &mut self,
         remote: SocketAddr,
@@ -130,17 +131,23 @@ impl<O: Observer> Stack<'_, O> {
             local_port,
             remote_port: remote.port(),
         };
-        let unused = |stack: &Self, port| {
-            let key = stack.cx.secrets.key_of(flow(port));
-            stack.tcp.lookup(&key).is_none().then_some(key)
-        };
-        match local.map_or(0, |local| local.port()) {
-            0 => ephemeral_ports(&mut self.cx, &Flow { local: wildcard(address), ..flow(0) })
-                .filter(|port| !self.tcp.is_bound(SocketAddr::new(address, *port)))
-                .find_map(|port| unused(self, port))
-                .ok_or(ConnectError::NoPort),
+        let key_of = |stack: &Self, port| stack.cx.secrets.key_of(flow(port));
+        if let Some(port) = local.map(|local| local.port()).filter(|port| *port != 0) {
             // MUST-42: a listener on the port is no obstacle to a chosen four-tuple.
-            port => unused(self, port).ok_or(ConnectError::InUse),
+            let key = key_of(self, port);
+            return if self.tcp.lookup(&key).is_none() {
+                Ok(key)
+            } else {
+                Err(ConnectError::InUse)
+            };
         }
+        for port in ephemeral_ports(&mut self.cx, &Flow { local: wildcard(address), ..flow(0) }) {
+            let key = key_of(self, port);
+            let is_bound = self.tcp.is_bound(SocketAddr::new(address, port));
+            if !is_bound && self.tcp.lookup(&key).is_none() {
+                return Ok(key);
+            }
+        }
+        Err(ConnectError::NoPort)
     }
 }

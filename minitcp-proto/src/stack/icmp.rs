@@ -6,10 +6,12 @@ use core::net::IpAddr;
 use crate::observe::{Direction, Observer, Trace};
 use crate::secret::Flow;
 use crate::stack::Stack;
+use crate::stack::input::misaddressed;
 use crate::stack::mail::{Addressed, Content, IcmpHeader};
 use crate::stack::udp_peer::fault_of;
 use crate::stats::Drop;
 use crate::wire::checksum::pseudo_header;
+use crate::wire::extensions::{Problem, may_be_complained_of, next_header_at, problem_of};
 use crate::wire::icmp::{self, Icmp, v4, v6};
 use crate::wire::ip::{self, IpPacket, protocol};
 
@@ -82,12 +84,35 @@ impl<O: Observer> Stack<'_, O> {
             IpAddr::V4(_) => {
                 self.send_icmp_error(packet, v4::UNREACHABLE, v4::PROTOCOL_UNREACHABLE, [0; 4]);
             }
-            // With extension headers the octet would have to be searched; silence is allowed.
-            IpAddr::V6(_) if packet.header.len() == ip::header_len(packet.src) => {
+            IpAddr::V6(_) => {
                 let (kind, code) = (v6::PARAMETER_PROBLEM, v6::UNRECOGNIZED_NEXT_HEADER);
-                self.send_icmp_error(packet, kind, code, [0, 0, 0, 6]);
+                let pointer = next_header_at(packet.header).to_be_bytes();
+                self.send_icmp_error(packet, kind, code, pointer);
             }
-            IpAddr::V6(_) => {}
+        }
+    }
+
+    /// An IPv6 packet whose extension headers rule out that it is taken.
+    #[cold]
+    pub(super) fn handle_problem(&mut self, packet: &[u8]) {
+        let (Some(whole), Some(problem)) = (ip::unextended(packet), problem_of(packet)) else {
+            return self.cx.drop(Drop::IpHeader);
+        };
+        let config = &self.cx.config;
+        let dst = match problem.also_to_many && whole.dst.is_multicast() {
+            true => config.source_for(whole.src),
+            false => Some(whole.dst),
+        };
+        let Some(dst) = dst else { return self.cx.drop(Drop::NotOurs) };
+        let to_us = IpPacket { dst, ..whole };
+        if let Some(reason) = misaddressed(&to_us, config) {
+            return self.cx.drop(reason);
+        }
+        self.cx.drop(Drop::IpHeader);
+        let len = whole.header.len() + whole.payload.len();
+        if packet.get(..len).is_some_and(may_be_complained_of) {
+            let Problem { code, pointer, .. } = problem;
+            self.send_icmp_error(&to_us, v6::PARAMETER_PROBLEM, code, pointer.to_be_bytes());
         }
     }
 

@@ -27,6 +27,7 @@ impl<O: Observer> Stack<'_, O> {
         self.cx.stats.packets_in += 1;
         match ip::parse(packet) {
             Ok(packet) => self.dispatch(&packet, meta),
+            Err(IpError::Problem) => self.handle_problem(packet),
             Err(error) => self.cx.drop(reason(error)),
         }
     }
@@ -69,7 +70,7 @@ const fn reason(error: IpError) -> Drop {
     match error {
         IpError::Truncated | IpError::TotalLength => Drop::Truncated,
         IpError::Version => Drop::IpVersion,
-        IpError::HeaderLength | IpError::ExtensionHeader => Drop::IpHeader,
+        IpError::HeaderLength | IpError::ExtensionHeader | IpError::Problem => Drop::IpHeader,
         IpError::HeaderChecksum => Drop::IpChecksum,
         IpError::Fragment => Drop::Fragment,
     }

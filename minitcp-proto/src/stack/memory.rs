@@ -8,7 +8,7 @@ use crate::store::heap::Entry;
 use crate::store::lent::Lent;
 use crate::store::pool::{BlockMeta, MIN_BLOCK};
 use crate::store::queue::Link;
-use crate::store::slab::Slot;
+use crate::store::slab::{CacheLine, Slot};
 use crate::store::table::Bucket;
 use crate::tcp::{Assembly, HalfOpen, Remnant, Tcb};
 
@@ -76,7 +76,7 @@ pub struct Memory<'m> {
 /// The memory of TCP's tables.
 #[derive(Debug)]
 pub(super) struct TcpMemory<'m> {
-    pub(super) connections: Lent<'m, Slot<Tcb>>,
+    pub(super) connections: Lent<'m, Slot<Tcb, CacheLine>>,
     pub(super) waiting_links: Lent<'m, Link>,
     pub(super) half_open: Lent<'m, Slot<HalfOpen>>,
     pub(super) half_open_links: Lent<'m, Link>,
@@ -99,7 +99,7 @@ impl Memory<'static> {
     pub fn allocate(limits: &Limits) -> Self {
         use crate::store::table::buckets_for;
 
-        fn slots<T>(count: usize) -> Lent<'static, Slot<T>> {
+        fn slots<T, A>(count: usize) -> Lent<'static, Slot<T, A>> {
             Lent::Owned((0..count).map(|_| Slot::EMPTY).collect())
         }
         let Limits { connections, half_open, listeners, udp_sockets, .. } = *limits;
@@ -144,7 +144,7 @@ impl Memory<'static> {
 /// `BLOCKS` the number of 1 KiB blocks of buffer.
 #[derive(Debug)]
 pub struct StaticMemory<const SLOTS: usize, const BLOCKS: usize> {
-    connections: [Slot<Tcb>; SLOTS],
+    connections: [Slot<Tcb, CacheLine>; SLOTS],
     waiting_links: [Link; SLOTS],
     half_open: [Slot<HalfOpen>; SLOTS],
     half_open_links: [Link; SLOTS],
@@ -230,5 +230,24 @@ impl<const SLOTS: usize, const BLOCKS: usize> StaticMemory<SLOTS, BLOCKS> {
 impl<const SLOTS: usize, const BLOCKS: usize> Default for StaticMemory<SLOTS, BLOCKS> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a flood of handshakes or of short connections takes, and what all take that are idle.
+    #[test]
+    fn the_slots_that_are_many_are_small() {
+        for (what, size, most) in [
+            ("an unfinished handshake", size_of::<Slot<HalfOpen>>(), 112),
+            ("a TIME-WAIT remnant", size_of::<Slot<Remnant>>(), 80),
+            ("a datagram", size_of::<Slot<Datagram>>(), 80),
+            ("a connection", size_of::<Slot<Tcb, CacheLine>>(), 384),
+        ] {
+            assert!(size <= most, "{what} takes {size} octets");
+        }
+        assert_eq!(align_of::<Slot<Tcb, CacheLine>>(), 64);
     }
 }

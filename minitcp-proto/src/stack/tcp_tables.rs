@@ -9,7 +9,7 @@ use crate::stack::memory::TcpMemory;
 use crate::stack::starved::Starved;
 use crate::store::line::Line;
 use crate::store::queue::{Links, Queue};
-use crate::store::slab::Slab;
+use crate::store::slab::{CacheLine, Slab};
 use crate::store::table::Table;
 use crate::tcp::sources::Sources;
 use crate::tcp::{HalfOpen, Remnant, State, Tcb};
@@ -68,7 +68,7 @@ impl Endpoint {
 /// Connections, what comes before them and what stays after them.
 #[derive(Debug)]
 pub(super) struct TcpTables<'m> {
-    pub(super) connections: Slab<'m, Tcb>,
+    pub(super) connections: Slab<'m, Tcb, CacheLine>,
     /// Unfinished handshakes: the oldest gives way when there is no room.
     pub(super) half_open: Line<'m, HalfOpen>,
     /// Where they come from.

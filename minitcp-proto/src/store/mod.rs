@@ -21,7 +21,7 @@ pub use pool::{Block, BlockMeta, Pool};
 pub use queue::{Link, Links, Queue};
 pub use ranges::RangeSet;
 pub use ring::Ring;
-pub use slab::{Key, Slab, Slot};
+pub use slab::{CacheLine, Key, Slab, Slot};
 pub use table::{Bucket, Table};
 
 /// Stands for "no index" wherever an index is a `u32`; hence no container has 2³² entries.
@@ -35,12 +35,12 @@ fn count(len: usize) -> u32 {
 
 /// Containers print their name only: what they hold is long and may be secret.
 macro_rules! opaque_debug {
-    ($($name:ident $(<$param:ident>)?),+) => {$(
-        impl$(<$param>)? core::fmt::Debug for $name<'_ $(, $param)?> {
+    ($($name:ident $(<$($param:ident),+>)?),+) => {$(
+        impl$(<$($param),+>)? core::fmt::Debug for $name<'_ $(, $($param),+)?> {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 f.write_str(stringify!($name))
             }
         }
     )+};
 }
-opaque_debug!(Heap, Line<T>, Links, Pool, Slab<T>, Table);
+opaque_debug!(Heap, Line<T>, Links, Pool, Slab<T, A>, Table);

@@ -2,21 +2,27 @@
 
 use super::{Lent, NONE, count};
 
-/// Room for one value, in cache lines of its own: else a field lies in one line or across two, as
-/// the number of the slot has it, and a load across two waits until the stores before it are done.
+/// Room for one value, placed at least as an `A` would be.
 #[derive(Clone, Debug)]
-#[repr(align(64))]
-pub struct Slot<T> {
+pub struct Slot<T, A = ()> {
     generation: u32,
     /// The next free slot, while this one is free.
     next: u32,
     value: Option<T>,
+    _align: [A; 0],
 }
 
-impl<T> Slot<T> {
+impl<T, A> Slot<T, A> {
     /// A slot that holds nothing.
-    pub const EMPTY: Self = Self { generation: 0, next: NONE, value: None };
+    pub const EMPTY: Self = Self { generation: 0, next: NONE, value: None, _align: [] };
 }
+
+/// Gives a slot cache lines of its own: else a field lies in one line or across two, as the number
+/// of the slot has it, and a load across two waits until the stores before it are done. Worth it
+/// for what each packet touches, and not for what is small and many.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub struct CacheLine;
 
 /// Names one value for ever: the slot's index, and how often values had left the slot before.
 ///
@@ -33,25 +39,27 @@ pub struct Key {
 ///
 /// Free slots are reused last in, first out, so that few slots stay warm in the cache. Slots at or
 /// above the high-water mark have never been used, which is why making a slab touches no memory.
-pub struct Slab<'m, T> {
-    slots: Lent<'m, Slot<T>>,
+pub struct Slab<'m, T, A = ()> {
+    slots: Lent<'m, Slot<T, A>>,
     /// The most recently freed slot below the high-water mark.
     free: u32,
     high_water: u32,
     len: u32,
 }
 
-impl<'m, T> Slab<'m, T> {
-    /// An empty slab on `slots`, of which it uses at most `u32::MAX`.
-    pub fn new(slots: Lent<'m, Slot<T>>) -> Self {
-        Self { slots, free: NONE, high_water: 0, len: 0 }
-    }
-
+impl<T> Slab<'_, T> {
     /// An empty slab of `capacity` slots from the global allocator; `T` need not be `Clone`.
     #[cfg(feature = "alloc")]
     pub fn allocate(capacity: usize) -> Self {
         let slots = core::iter::repeat_with(|| Slot::EMPTY).take(capacity);
         Self::new(Lent::Owned(slots.collect()))
+    }
+}
+
+impl<'m, T, A> Slab<'m, T, A> {
+    /// An empty slab on `slots`, of which it uses at most `u32::MAX`.
+    pub fn new(slots: Lent<'m, Slot<T, A>>) -> Self {
+        Self { slots, free: NONE, high_water: 0, len: 0 }
     }
 
     /// Stores `value`.
@@ -166,12 +174,12 @@ impl<'m, T> Slab<'m, T> {
     }
 
     #[inline]
-    fn used(&self, index: u32) -> Option<&Slot<T>> {
+    fn used(&self, index: u32) -> Option<&Slot<T, A>> {
         if index < self.high_water { self.slots.get(index as usize) } else { None }
     }
 
     #[inline]
-    fn used_mut(&mut self, index: u32) -> Option<&mut Slot<T>> {
+    fn used_mut(&mut self, index: u32) -> Option<&mut Slot<T, A>> {
         if index < self.high_water { self.slots.get_mut(index as usize) } else { None }
     }
 }
@@ -208,7 +216,8 @@ mod tests {
 
     #[test]
     fn a_stale_key_finds_nothing_even_when_generations_wrap() {
-        let slots = &mut [Slot { generation: u32::MAX, next: 0, value: None }][..];
+        let old = Slot { generation: u32::MAX, next: 0, value: None, _align: [] };
+        let slots: &mut [Slot<char>] = &mut [old];
         let mut slab = Slab::new(slots.into());
         let old = slab.insert('a').unwrap();
         slab.remove(old.index);
@@ -230,7 +239,7 @@ mod tests {
 
     #[test]
     fn values_left_by_an_earlier_slab_are_not_seen() {
-        let mut slots = [Slot::EMPTY; 2];
+        let mut slots = [Slot::<_>::EMPTY; 2];
         let key = Slab::new(Lent::from(&mut slots[..])).insert(1).unwrap();
         let mut slab = Slab::new(Lent::from(&mut slots[..]));
         assert_eq!((slab.get(key), slab.at(0), slab.key_at(0)), (None, None, None));

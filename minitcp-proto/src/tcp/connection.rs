@@ -162,7 +162,7 @@ impl Tcb {
         let mut tcb = Self::new(path, half_open.iss, State::SynRcvd, options, cx);
         tcb.receive.window.rcv_wscale = half_open.rcv_wscale;
         tcb.receive.on_syn(half_open.irs, half_open.advertised);
-        tcb.negotiate(&half_open.options, half_open.lost_syn(), cx.config.congestion);
+        tcb.negotiate(&half_open.heard.options(), half_open.lost_syn(), cx.config.congestion);
         tcb.send.snd_nxt = half_open.iss.plus(1);
         tcb.patience.on_sent(false, half_open.patience.since());
         if half_open.lost_syn() {

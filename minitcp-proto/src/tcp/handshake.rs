@@ -1,4 +1,6 @@
-//! An unfinished passive handshake: SYN_RCVD without a connection, about a hundred octets.
+//! An unfinished passive handshake: SYN_RCVD without a connection, 104 octets with its slot.
+
+use core::num::NonZeroU16;
 
 use core::time::Duration;
 
@@ -32,7 +34,7 @@ pub(crate) struct HalfOpen {
     pub(crate) iss: SeqNum,
     pub(crate) irs: SeqNum,
     /// What the peer's SYN said.
-    pub(crate) options: Options,
+    pub(crate) heard: Heard,
     /// The window that our SYN,ACK offers.
     pub(crate) advertised: u32,
     /// The MSS and, if the peer scales too, the shift that our SYN,ACK announces.
@@ -51,6 +53,27 @@ pub(crate) struct HalfOpen {
     pub(crate) source: u8,
     /// The SYN,ACK is to be sent (again).
     pub(crate) syn_due: bool,
+}
+
+/// The options of the peer's SYN that the connection will heed, in four octets: many handshakes
+/// may be unfinished.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heard {
+    /// An MSS of zero counts as one octet, which counts as 64.
+    mss: Option<NonZeroU16>,
+    window_scale: Option<u8>,
+}
+
+impl Heard {
+    fn new(options: &Options) -> Self {
+        let mss = options.mss.map(|mss| NonZeroU16::new(mss).unwrap_or(NonZeroU16::MIN));
+        Self { mss, window_scale: options.window_scale }
+    }
+
+    pub(crate) fn options(self) -> Options {
+        let Self { mss, window_scale } = self;
+        Options { mss: mss.map(NonZeroU16::get), window_scale, ..Options::NONE }
+    }
 }
 
 /// What a segment does to an unfinished handshake.
@@ -92,7 +115,7 @@ impl HalfOpen {
             listener,
             iss,
             irs: syn.seq,
-            options: syn.options,
+            heard: Heard::new(&syn.options),
             advertised: first_window(options.receive_buffer, affordable),
             mss: options.max_segment.map_or(local_mss, |mss| mss.min(local_mss)),
             rcv_wscale: syn.options.window_scale.map_or(0, |_| shift_for(options.receive_buffer)),
@@ -146,7 +169,7 @@ impl HalfOpen {
 
     /// The SYN,ACK (RFC 9293 §3.10.7.2): our MSS, and a window scale if the peer sent one.
     pub(crate) fn syn_ack(&self) -> Outgoing {
-        let scale = self.options.window_scale.map(|_| self.rcv_wscale);
+        let scale = self.heard.window_scale.map(|_| self.rcv_wscale);
         Outgoing {
             seq: self.iss,
             ack: self.irs.plus(1),
@@ -238,7 +261,7 @@ mod tests {
             listener: Key { index: 0, generation: 0 },
             iss: SeqNum(5000),
             irs: SeqNum(1000),
-            options: Options { window_scale, ..Options::NONE },
+            heard: Heard { mss: None, window_scale },
             advertised,
             mss: 1460,
             rcv_wscale: 0,

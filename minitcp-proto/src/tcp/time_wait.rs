@@ -1,4 +1,5 @@
-//! What remains of a connection in TIME-WAIT: enough to answer a repeated FIN.
+//! What remains of a connection in TIME-WAIT: enough to answer a repeated FIN, 80 octets with its
+//! slot.
 
 use crate::options::Service;
 use crate::secret::FlowKey;

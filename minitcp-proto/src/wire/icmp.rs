@@ -231,10 +231,14 @@ pub mod v6 {
     pub const TIME_EXCEEDED: u8 = 3;
     /// Type: parameter problem.
     pub const PARAMETER_PROBLEM: u8 = 4;
+    /// The first type that is no error (RFC 4443 §2.1).
+    pub const FIRST_INFORMATIONAL: u8 = 128;
     /// Type: echo request.
     pub const ECHO_REQUEST: u8 = 128;
     /// Type: echo reply.
     pub const ECHO_REPLY: u8 = 129;
+    /// Type: redirect (RFC 4861 §4.5).
+    pub const REDIRECT: u8 = 137;
 
     /// Code of [`UNREACHABLE`]: no route.
     pub const NO_ROUTE: u8 = 0;
@@ -244,8 +248,12 @@ pub mod v6 {
     pub const ADDRESS_UNREACHABLE: u8 = 3;
     /// Code of [`UNREACHABLE`]: nobody listens on the port.
     pub const PORT_UNREACHABLE: u8 = 4;
+    /// Code of [`PARAMETER_PROBLEM`]: some field of a header.
+    pub const ERRONEOUS_HEADER_FIELD: u8 = 0;
     /// Code of [`PARAMETER_PROBLEM`]: an unknown next header.
     pub const UNRECOGNIZED_NEXT_HEADER: u8 = 1;
+    /// Code of [`PARAMETER_PROBLEM`]: an unknown option.
+    pub const UNRECOGNIZED_OPTION: u8 = 2;
 }
 
 #[cfg(test)]

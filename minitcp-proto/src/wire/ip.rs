@@ -6,6 +6,7 @@ use etherparse::err::{ipv4, ipv6};
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
 
 use super::checksum::Sum;
+use super::extensions;
 
 /// A whole datagram: its lengths agree, its header is intact, and it is no fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,9 @@ pub enum IpError {
     Fragment,
     /// An IPv6 extension header that must not be ignored, or too many of them.
     ExtensionHeader,
+    /// As `ExtensionHeader`, and the sender is to hear of it: see
+    /// [`problem_of`](super::extensions::problem_of).
+    Problem,
 }
 
 /// Checks and takes apart a received packet; octets beyond the stated length are cut off.
@@ -99,7 +103,7 @@ fn parse_v6(packet: &[u8]) -> Result<IpPacket<'_>, IpError> {
     let fixed = Ipv6HeaderSlice::from_slice(packet).map_err(v6_error)?;
     let total_len = V6_LEN + usize::from(fixed.payload_length());
     let packet = packet.get(..total_len).ok_or(IpError::Truncated)?;
-    let (protocol, header_len) = skip_extensions(fixed.next_header().0, packet)?;
+    let (protocol, header_len) = extensions::skip(fixed.next_header().0, packet)?;
     let (header, payload) = packet.split_at_checked(header_len).ok_or(IpError::Truncated)?;
     Ok(IpPacket {
         src: IpAddr::V6(Ipv6Addr::from(fixed.source())),
@@ -112,64 +116,20 @@ fn parse_v6(packet: &[u8]) -> Result<IpPacket<'_>, IpError> {
     })
 }
 
-/// The first protocol that is not an IPv6 extension header, and where it starts (RFC 8200 §4).
-#[inline]
-fn skip_extensions(next_header: u8, packet: &[u8]) -> Result<(u8, usize), IpError> {
-    let (mut kind, mut at) = (next_header, V6_LEN);
-    // RFC 8504 §5.3 lets a host bound the chain; the packet is dropped beyond the bound.
-    for _ in 0..MAX_EXTENSIONS {
-        if !matches!(kind, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS) {
-            return Ok((kind, at));
-        }
-        (kind, at) = skip_extension(kind, at, packet)?;
-    }
-    if matches!(kind, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS) {
-        return Err(IpError::ExtensionHeader);
-    }
-    Ok((kind, at))
-}
-
-/// The next header and where it starts, if the extension header of this `kind` can be ignored.
-fn skip_extension(kind: u8, at: usize, packet: &[u8]) -> Result<(u8, usize), IpError> {
-    let extension = packet.get(at..).ok_or(IpError::Truncated)?;
-    let &[next_header, length, third, fourth, ..] = extension else {
-        return Err(IpError::Truncated);
-    };
-    // A fragment header has no length of its own: the octet is reserved.
-    let len = if kind == FRAGMENT { 8 } else { 8 * (usize::from(length) + 1) };
-    let extension = extension.get(..len).ok_or(IpError::Truncated)?;
-    match kind {
-        // RFC 8200 §4.1: hop-by-hop options stand directly after the fixed header or nowhere.
-        HOP_BY_HOP if at != V6_LEN => return Err(IpError::ExtensionHeader),
-        HOP_BY_HOP | DESTINATION_OPTIONS => ignore_options(extension)?,
-        // RFC 6946 §4: a fragment that is the whole datagram is not part of another.
-        FRAGMENT if u16::from_be_bytes([third, fourth]) & FRAGMENT_V6_MASK != 0 => {
-            return Err(IpError::Fragment);
-        }
-        // RFC 8200 §4.4: with segments left, the packet would have to be forwarded.
-        ROUTING if fourth != 0 => return Err(IpError::ExtensionHeader),
-        _ => {}
-    }
-    Ok((next_header, at + len))
-}
-
-/// Checks that every option of an options header asks to be skipped by who does not know it
-/// (RFC 8200 §4.2: the two high bits of its type are zero).
-fn ignore_options(extension: &[u8]) -> Result<(), IpError> {
-    let mut rest = extension.get(2..).unwrap_or_default();
-    while let Some((&kind, after_kind)) = rest.split_first() {
-        if kind & 0xc0 != 0 {
-            return Err(IpError::ExtensionHeader);
-        }
-        rest = match (kind, after_kind) {
-            (PAD1, _) => after_kind,
-            (_, [len, data @ ..]) => {
-                data.get(usize::from(*len)..).ok_or(IpError::ExtensionHeader)?
-            }
-            (_, []) => return Err(IpError::ExtensionHeader),
-        };
-    }
-    Ok(())
+/// An IPv6 packet with an [`IpError::Problem`]: all behind the fixed header counts as payload.
+pub fn unextended(packet: &[u8]) -> Option<IpPacket<'_>> {
+    let fixed = Ipv6HeaderSlice::from_slice(packet).ok()?;
+    let packet = packet.get(..V6_LEN + usize::from(fixed.payload_length()))?;
+    let (header, payload) = packet.split_at_checked(V6_LEN)?;
+    Some(IpPacket {
+        src: IpAddr::V6(Ipv6Addr::from(fixed.source())),
+        dst: IpAddr::V6(Ipv6Addr::from(fixed.destination())),
+        protocol: fixed.next_header().0,
+        hop_limit: fixed.hop_limit(),
+        traffic_class: fixed.traffic_class(),
+        header,
+        payload,
+    })
 }
 
 /// The start of a packet as an ICMP error quotes it: possibly cut short, so that its lengths say
@@ -198,7 +158,7 @@ pub(super) fn parse_quoted(packet: &[u8]) -> Option<Quoted<'_>> {
         }
         Version::V6 => {
             let fixed = Ipv6HeaderSlice::from_slice(packet).ok()?;
-            let (protocol, at) = skip_extensions(fixed.next_header().0, packet).ok()?;
+            let (protocol, at) = extensions::skip(fixed.next_header().0, packet).ok()?;
             Some(Quoted {
                 src: IpAddr::V6(Ipv6Addr::from(fixed.source())),
                 dst: IpAddr::V6(Ipv6Addr::from(fixed.destination())),
@@ -356,17 +316,6 @@ const V4_LEN: usize = 20;
 const V6_LEN: usize = 40;
 const DONT_FRAGMENT: u32 = 0x4000;
 
-const HOP_BY_HOP: u8 = 0;
-const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
-const DESTINATION_OPTIONS: u8 = 60;
-/// Extension headers skipped in one packet; RFC 8200 §4.1 recommends at most six before the
-/// upper layer.
-const MAX_EXTENSIONS: usize = 6;
-/// The offset and the M flag of a fragment header, without its reserved bits.
-const FRAGMENT_V6_MASK: u16 = 0xfff9;
-const PAD1: u8 = 0;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -504,70 +453,15 @@ mod tests {
     }
 
     #[test]
-    fn extension_headers_that_are_skipped() {
-        for (first, payload, protocol, header_len) in [
-            (58, &[1, 2, 3, 4][..], 58, 40),
-            (HOP_BY_HOP, &[6, 0, 5, 2, 0, 0, 1, 0, 9][..], 6, 48),
-            (HOP_BY_HOP, &[6, 0, 0, 0, 0, 0, 0, 0][..], 6, 48),
-            (HOP_BY_HOP, &[6, 0, 0, 1, 3, 0, 0, 0][..], 6, 48),
-            (DESTINATION_OPTIONS, &[17, 0, 1, 4, 0, 0, 0, 0, 9][..], 17, 48),
-            (DESTINATION_OPTIONS, &[6, 0, 0x1e, 4, 1, 2, 3, 4][..], 6, 48),
-            (ROUTING, &[6, 0, 0, 0, 0, 0, 0, 0, 9][..], 6, 48),
-            (FRAGMENT, &[6, 77, 0, 6, 1, 2, 3, 4, 9][..], 6, 48),
-            (HOP_BY_HOP, &[60, 0, 1, 4, 0, 0, 0, 0, 6, 0, 1, 4, 0, 0, 0, 0][..], 6, 56),
-            (ROUTING, &[[6, 1, 0, 0, 0, 0, 0, 0], [0; 8]].concat(), 6, 56),
-            // Unknown to this stack, so the protocol of the payload; 59 says that nothing comes.
-            (59, &[][..], 59, 40),
-            (51, &[6, 4][..], 51, 40),
-        ] {
-            let bytes = extended(first, payload);
-            let parsed = parse(&bytes).unwrap();
-            assert_eq!((parsed.protocol, parsed.header.len()), (protocol, header_len), "{first}");
-            assert_eq!(parsed.payload, &bytes[header_len..]);
-        }
-    }
-
-    #[test]
-    fn extension_headers_that_are_not() {
-        for (first, payload, expected) in [
-            (FRAGMENT, &[6, 0, 0, 1, 0, 0, 0, 0][..], IpError::Fragment),
-            (FRAGMENT, &[6, 0, 0, 8, 0, 0, 0, 0][..], IpError::Fragment),
-            (FRAGMENT, &[6, 0, 1, 0, 0, 0, 0, 0][..], IpError::Fragment),
-            (FRAGMENT, &[6, 0, 0, 0, 0, 0, 0][..], IpError::Truncated),
-            (ROUTING, &[6, 0, 0, 1, 0, 0, 0, 0][..], IpError::ExtensionHeader),
-            (DESTINATION_OPTIONS, &[][..], IpError::Truncated),
-            (DESTINATION_OPTIONS, &[6, 1, 1, 4, 0, 0, 0, 0][..], IpError::Truncated),
-            (DESTINATION_OPTIONS, &[6, 0, 0x80, 4, 0, 0, 0, 0][..], IpError::ExtensionHeader),
-            (DESTINATION_OPTIONS, &[6, 0, 0x40, 4, 0, 0, 0, 0][..], IpError::ExtensionHeader),
-            (DESTINATION_OPTIONS, &[6, 0, 1, 5, 0, 0, 0, 0][..], IpError::ExtensionHeader),
-            (DESTINATION_OPTIONS, &[6, 0, 1, 3, 0, 0, 0, 1][..], IpError::ExtensionHeader),
-            // Jumbo payload, and hop-by-hop options that are not first.
-            (HOP_BY_HOP, &[6, 0, 0xc2, 4, 0, 1, 0, 0][..], IpError::ExtensionHeader),
-            (
-                ROUTING,
-                &[[0, 0, 0, 0, 0, 0, 0, 0], [6, 0, 1, 4, 0, 0, 0, 0]].concat(),
-                IpError::ExtensionHeader,
-            ),
-        ] {
-            let bytes = extended(first, payload);
-            assert_eq!(parse(&bytes), Err(expected), "{first} {payload:x?}");
-        }
+    fn extension_headers_belong_to_the_header() {
+        let bytes = extended(60, &[60, 0, 1, 4, 0, 0, 0, 0, 17, 0, 1, 4, 0, 0, 0, 0, 9]);
+        let parsed = parse(&bytes).unwrap();
+        assert_eq!((parsed.protocol, parsed.header.len(), parsed.payload), (17, 56, &[9][..]));
+        let fixed = unextended(&bytes).unwrap();
+        assert_eq!((fixed.protocol, fixed.header, fixed.payload), (60, &bytes[..40], &bytes[40..]));
+        assert_eq!(parse(&extended(60, &[6, 1, 1, 4, 0, 0, 0, 0])), Err(IpError::Truncated));
         assert_eq!(parse(&extended(6, b"data")[..43]), Err(IpError::Truncated));
         assert_eq!(parse(&extended(6, b"")[..39]), Err(IpError::Truncated));
-    }
-
-    #[test]
-    fn the_chain_of_extension_headers_is_bounded() {
-        for (count, expected) in [
-            (MAX_EXTENSIONS, Ok((6, V6_LEN + 8 * MAX_EXTENSIONS))),
-            (MAX_EXTENSIONS + 1, Err(IpError::ExtensionHeader)),
-        ] {
-            let mut chain = [60, 0, 1, 4, 0, 0, 0, 0].repeat(count);
-            chain[8 * (count - 1)] = 6;
-            let bytes = extended(DESTINATION_OPTIONS, &chain);
-            let parsed = parse(&bytes).map(|packet| (packet.protocol, packet.header.len()));
-            assert_eq!(parsed, expected);
-        }
     }
 
     #[test]

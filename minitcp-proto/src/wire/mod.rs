@@ -5,6 +5,7 @@
 //! the caller, who knows whether the device has checked them or will fill them in.
 
 pub mod checksum;
+pub mod extensions;
 pub mod icmp;
 pub mod ip;
 pub mod options;

@@ -13,6 +13,7 @@ mod close;
 mod contract;
 mod defer_accept;
 mod echo;
+mod extensions;
 mod handshake;
 mod icmp;
 mod info;
