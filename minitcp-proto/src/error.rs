@@ -8,8 +8,12 @@ use core::fmt;
 pub enum CloseReason {
     /// Both directions were closed in order.
     Finished,
-    /// The peer answered our SYN with a reset: nobody listens there.
+    /// The peer answered our SYN with a reset, or its host by ICMP: nobody listens there.
     Refused,
+    /// A router or the peer's host said that the host cannot be reached (RFC 9293 §3.9.2.2).
+    HostUnreachable,
+    /// A router said that there is no way to the network.
+    NetUnreachable,
     /// The peer reset the connection (RFC 9293 §3.5.2).
     Reset,
     /// The peer did not answer within the user timeout (RFC 9293 §3.8.3, R2).
@@ -23,6 +27,8 @@ impl fmt::Display for CloseReason {
         f.write_str(match self {
             Self::Finished => "connection closed",
             Self::Refused => "connection refused",
+            Self::HostUnreachable => "host unreachable",
+            Self::NetUnreachable => "network unreachable",
             Self::Reset => "connection reset by peer",
             Self::TimedOut => "connection timed out",
             Self::Aborted => "connection aborted",

@@ -48,6 +48,7 @@ const TCP_LAYERS: &[&[&str]] = &[
         "tcp::user",
         "tcp::keepalive",
         "tcp::configure",
+        "tcp::icmp",
         "tcp::info",
     ],
 ];

@@ -53,6 +53,8 @@ pub(crate) const fn ended(reason: CloseReason) -> Option<i32> {
     match reason {
         CloseReason::Finished => None,
         CloseReason::Refused => Some(libc::ECONNREFUSED),
+        CloseReason::HostUnreachable => Some(libc::EHOSTUNREACH),
+        CloseReason::NetUnreachable => Some(libc::ENETUNREACH),
         CloseReason::Reset => Some(libc::ECONNRESET),
         CloseReason::TimedOut => Some(libc::ETIMEDOUT),
         CloseReason::Aborted => Some(libc::ECONNABORTED),

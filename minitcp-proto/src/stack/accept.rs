@@ -4,7 +4,6 @@ use core::time::Duration;
 
 use crate::observe::{Observer, Trace};
 use crate::secret::FlowKey;
-use crate::seq::SeqNum;
 use crate::stack::Stack;
 use crate::stack::input::RxMeta;
 use crate::stack::listener::Listener;
@@ -24,13 +23,7 @@ use crate::wire::tcp::Segment;
 
 impl<O: Observer> Stack<'_, O> {
     /// A SYN for `listener`: remember it, and answer with SYN,ACK.
-    pub(super) fn open_half(
-        &mut self,
-        key: FlowKey,
-        listener: Key,
-        syn: &Segment<'_>,
-        beyond: Option<SeqNum>,
-    ) {
+    pub(super) fn open_half(&mut self, key: FlowKey, listener: Key, syn: &Segment<'_>) {
         if let Some(reason) = self.why_not_open(listener) {
             return self.cx.drop(reason);
         }
@@ -40,7 +33,7 @@ impl<O: Observer> Stack<'_, O> {
         if self.tcp.half_open.is_full() {
             self.tcp.evict_half_open(&mut self.schedule, &mut self.cx);
         }
-        let half_open = HalfOpen::new(key, listener, &options, syn, beyond, &self.cx);
+        let half_open = HalfOpen::new(key, listener, &options, syn, &self.cx);
         let (source, deadline) = (half_open.source, self.half_open_deadline(&half_open));
         let Ok(slot) = self.tcp.half_open.push(half_open) else { return };
         self.tcp.sources.add(source);
@@ -221,7 +214,7 @@ impl TcpTables<'_> {
         self.evicted_at.is_some_and(|at| cx.now.since(at) < cx.config.syn_timeout)
     }
 
-    fn forget_half_open<O: Observer>(
+    pub(super) fn forget_half_open<O: Observer>(
         &mut self,
         index: u32,
         cause: Cause,
@@ -230,6 +223,7 @@ impl TcpTables<'_> {
     ) {
         let Some(half_open) = self.half_open.at(index) else { return };
         let FlowKey { flow, hash } = half_open.key;
+        cx.ended.remember(hash, half_open.iss.plus(1));
         self.detach(hash, Endpoint::HalfOpen(index));
         self.discard_half_open(index, schedule);
         if let Some(to) = State::SynRcvd.next(cause) {

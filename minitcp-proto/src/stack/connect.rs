@@ -86,7 +86,7 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     fn open(&mut self, key: FlowKey, options: &TcpOptions) -> Result<ConnectionId, ConnectError> {
-        let iss = isn::initial(&self.cx.secrets, &key.flow, self.cx.now);
+        let iss = isn::initial(&self.cx.secrets, &self.cx.ended, &key, self.cx.now);
         if self.tcp.connections.is_full() {
             self.evict_oldest_orphan();
         }

@@ -63,7 +63,7 @@ impl<O: Observer> Stack<'_, O> {
             | Icmp::TimeExceeded { .. }
             | Icmp::ParameterProblem { .. }
             | Icmp::Other { .. } => match fault_of(message, packet.src.is_ipv4()) {
-                Some((fault, quote)) => self.handle_icmp_error(fault, quote),
+                Some((fault, quote)) => self.handle_icmp_error(message, fault, quote),
                 None => self.cx.drop(Drop::IgnoredIcmp),
             },
         }

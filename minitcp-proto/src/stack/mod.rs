@@ -5,6 +5,7 @@
 
 mod accept;
 mod bind;
+mod complaint;
 mod connect;
 mod demux;
 mod event;
@@ -42,6 +43,7 @@ use crate::stats::Stats;
 use crate::store::line::Line;
 use crate::store::pool::Pool;
 use crate::tcp::context::Context;
+use crate::tcp::isn::Ended;
 use crate::tcp::send::rtt::RtoBounds;
 use crate::time::Instant;
 use limits::AnswerLimits;
@@ -99,6 +101,7 @@ impl<'m, O: Observer> Stack<'m, O> {
                 config,
                 stats: Stats::default(),
                 secrets: Secrets::new(&seed),
+                ended: Ended::NOTHING,
                 pool: Pool::new(memory.bytes, memory.blocks),
                 assemblies: Line::new(memory.assemblies, memory.assembly_links),
                 early_refused: false,

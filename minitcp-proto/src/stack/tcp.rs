@@ -100,7 +100,7 @@ impl<O: Observer> Stack<'_, O> {
                 self.refuse(key.flow, segment);
             }
         } else if segment.flags.contains(Flags::SYN) {
-            self.open_half(*key, listener, segment, None);
+            self.open_half(*key, listener, segment);
         } else {
             self.cx.drop(Drop::BadFlags);
         }
@@ -109,7 +109,7 @@ impl<O: Observer> Stack<'_, O> {
     fn deliver_to_time_wait(&mut self, index: u32, segment: &Segment<'_>) {
         let Some(remnant) = self.tcp.time_wait.at(index) else { return };
         let (key, to) = (remnant.key, Addressed::of_remnant(remnant));
-        let (snd_nxt, last_ack) = (remnant.snd_nxt, last_ack(remnant));
+        let last_ack = last_ack(remnant);
         match remnant.on_segment(segment, self.cx.config.rfc1337) {
             time_wait::Outcome::Reopen => {
                 let listener = self.tcp.find_listener(&key);
@@ -117,7 +117,7 @@ impl<O: Observer> Stack<'_, O> {
                 match listener.map(|listener| (listener, self.why_not_open(listener))) {
                     Some((listener, None)) => {
                         self.tcp.forget_time_wait(index, &mut self.cx);
-                        self.open_half(key, listener, segment, Some(snd_nxt));
+                        self.open_half(key, listener, segment);
                     }
                     // It will come again.
                     Some((_, Some(reason))) => self.cx.drop(reason),

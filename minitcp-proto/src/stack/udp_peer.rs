@@ -15,8 +15,7 @@ use crate::stack::event::UdpId;
 use crate::stack::schedule::EventOwner;
 use crate::stats::Drop;
 use crate::tcp::Readiness;
-use crate::wire::icmp::{Icmp, Quote, parse_quote, v4, v6};
-use crate::wire::ip::protocol;
+use crate::wire::icmp::{Icmp, v4, v6};
 
 impl<O: Observer> Stack<'_, O> {
     /// Changes the options; `false` for a stale id. What waits already stays.
@@ -97,12 +96,10 @@ impl<O: Observer> Stack<'_, O> {
         usize::try_from(unsent).unwrap_or(usize::MAX)
     }
 
-    /// An ICMP error about a packet of ours: for the connected socket that sent it, if it is UDP.
-    /// Nobody else is told: unconnected sockets could not say which of their datagrams it was.
-    pub(super) fn handle_icmp_error(&mut self, fault: UdpFault, quote: &[u8]) {
-        let told = parse_quote(quote)
-            .filter(|quote| quote.protocol == protocol::UDP)
-            .and_then(|quote| self.udp.lookup(&self.cx.secrets.key_of(flow_of(&quote))));
+    /// An ICMP error about a datagram of ours: for the connected socket that sent it. Nobody else is
+    /// told: unconnected sockets could not say which of their datagrams it was.
+    pub(super) fn on_udp_fault(&mut self, fault: UdpFault, flow: Flow) {
+        let told = self.udp.lookup(&self.cx.secrets.key_of(flow));
         let Some(index) = told else {
             return self.cx.drop(Drop::IgnoredIcmp);
         };
@@ -114,16 +111,6 @@ impl<O: Observer> Stack<'_, O> {
         socket.events |= Readiness::ERROR;
         self.cx.stats.icmp_errors_in += 1;
         self.schedule.notify(EventOwner::Udp(index));
-    }
-}
-
-/// We are the sender of what is quoted.
-const fn flow_of(quote: &Quote) -> Flow {
-    Flow {
-        local: quote.src,
-        remote: quote.dst,
-        local_port: quote.src_port,
-        remote_port: quote.dst_port,
     }
 }
 
@@ -148,7 +135,10 @@ pub(super) fn fault_of<'a>(message: &Icmp<'a>, is_v4: bool) -> Option<(UdpFault,
 /// RFC 792, RFC 1122 §3.2.2.1; what has no name here is some way of not reaching the host.
 const fn unreachable_v4(code: u8) -> UdpFault {
     match code {
-        v4::NET_UNREACHABLE => UdpFault::NetUnreachable,
+        v4::NET_UNREACHABLE
+        | v4::NET_UNKNOWN
+        | v4::NET_PROHIBITED
+        | v4::NET_UNREACHABLE_FOR_SERVICE => UdpFault::NetUnreachable,
         v4::PROTOCOL_UNREACHABLE => UdpFault::ProtocolUnreachable,
         v4::PORT_UNREACHABLE => UdpFault::PortUnreachable,
         v4::FRAGMENTATION_NEEDED => UdpFault::TooBig,

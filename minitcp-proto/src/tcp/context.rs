@@ -6,6 +6,7 @@ use crate::secret::{Flow, Secrets};
 use crate::stats::{Drop, Stats};
 use crate::store::line::Line;
 use crate::store::pool::Pool;
+use crate::tcp::isn::Ended;
 use crate::tcp::receive::assembler::Assembly;
 use crate::tcp::send::rtt::RtoBounds;
 use crate::time::Instant;
@@ -20,6 +21,8 @@ pub(crate) struct Context<'m, O> {
     pub(crate) rto: RtoBounds,
     pub(crate) stats: Stats,
     pub(crate) secrets: Secrets,
+    /// Where connections ended.
+    pub(crate) ended: Ended,
     pub(crate) pool: Pool<'m>,
     pub(crate) assemblies: Line<'m, Assembly>,
     /// Data ahead of a hole found no memory to spare: others may have some.

@@ -94,20 +94,15 @@ pub(crate) enum Outcome {
 }
 
 impl HalfOpen {
-    /// LISTEN, third step (RFC 9293 §3.10.7.2): a SYN has come. Our ISN will be after `beyond`,
-    /// where the last incarnation of this connection ended (RFC 9293 MAY-2).
+    /// LISTEN, third step (RFC 9293 §3.10.7.2): a SYN has come.
     pub(crate) fn new<O: Observer>(
         key: FlowKey,
         listener: Key,
         options: &TcpOptions,
         syn: &Segment<'_>,
-        beyond: Option<SeqNum>,
         cx: &Context<'_, O>,
     ) -> Self {
-        let mut iss = isn::initial(&cx.secrets, &key.flow, cx.now);
-        if let Some(old) = beyond.filter(|old| !iss.after(*old)) {
-            iss = old.plus(1 << 16);
-        }
+        let iss = isn::initial(&cx.secrets, &cx.ended, &key, cx.now);
         let local_mss = Path::new(key, cx.config.mtu()).local_mss();
         let affordable = affordable(&cx.pool, u32::from(local_mss));
         Self {

@@ -1,33 +1,89 @@
 //! Initial sequence numbers: ISN = M + F(four-tuple, secret) (RFC 9293 §3.4.1, RFC 6528).
 
-use crate::secret::{Flow, Secrets};
+use crate::secret::{FlowKey, Secrets};
 use crate::seq::SeqNum;
 use crate::time::Instant;
 
-/// The ISN of a new incarnation of `flow` at `now`. M advances every 4 µs (MUST-8) and wraps after
-/// about 4.77 hours; F is a keyed hash (MUST-9).
-pub(crate) fn initial(secrets: &Secrets, flow: &Flow, now: Instant) -> SeqNum {
+const PLACES: usize = 64;
+
+/// Where connections that have left no remnant behind ended, as far as it is remembered: M is no
+/// faster than 250,000 octets a second, and many a connection is, so that the next incarnation of
+/// the same four-tuple could begin among its old numbers. Each flow has one place of 64 by its
+/// hash; who needs that later has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended([(u32, SeqNum); PLACES]);
+
+impl Ended {
+    pub(crate) const NOTHING: Self = Self([(0, SeqNum(0)); PLACES]);
+
+    /// The flow with this hash ended; `snd_nxt` was the next number.
+    #[allow(clippy::indexing_slicing)] // The remainder is less than the length.
+    pub(crate) const fn remember(&mut self, hash: u32, snd_nxt: SeqNum) {
+        self.0[hash as usize % PLACES] = (hash, snd_nxt);
+    }
+
+    #[allow(clippy::indexing_slicing)] // As above.
+    fn end_of(&self, hash: u32) -> Option<SeqNum> {
+        let (present, snd_nxt) = self.0[hash as usize % PLACES];
+        (present == hash).then_some(snd_nxt)
+    }
+}
+
+/// The ISN of a new incarnation of `key` at `now`. M advances every 4 µs (MUST-8) and wraps after
+/// about 4.77 hours; F is a keyed hash (MUST-9). If the last incarnation is remembered, the new one
+/// begins beyond its numbers.
+pub(crate) fn initial(secrets: &Secrets, ended: &Ended, key: &FlowKey, now: Instant) -> SeqNum {
     let ticks = now.as_nanos() / 4_000 % (1 << 32);
     let clock = u32::try_from(ticks).unwrap_or(0);
-    SeqNum(secrets.isn_hash(flow).wrapping_add(clock))
+    let iss = SeqNum(secrets.isn_hash(&key.flow).wrapping_add(clock));
+    match ended.end_of(key.hash) {
+        Some(old) if !iss.after(old) => old.plus(BEYOND),
+        _ => iss,
+    }
 }
+
+/// How far beyond the old numbers: old duplicates of the largest unscaled window are no concern.
+const BEYOND: u32 = 1 << 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Seed;
+    use crate::secret::{Flow, Seed};
     use core::net::{IpAddr, Ipv4Addr};
+
+    fn flow(remote_port: u16) -> Flow {
+        let [local, remote] = [1, 2].map(|last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)));
+        Flow { local, remote, local_port: 80, remote_port }
+    }
 
     #[test]
     fn advances_with_the_clock_and_differs_by_flow() {
         let secrets = Secrets::new(&Seed::from_u64(1));
-        let [local, remote] = [1, 2].map(|last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)));
-        let flow = Flow { local, remote, local_port: 80, remote_port: 5000 };
-        let at = |micros| initial(&secrets, &flow, Instant::from_micros(micros));
+        let key = secrets.key_of(flow(5000));
+        let at = |micros| initial(&secrets, &Ended::NOTHING, &key, Instant::from_micros(micros));
         assert_eq!(at(4).since(at(0)), 1);
         assert_eq!(at(4 << 32), at(0), "wraps");
         assert_eq!(at(3_000_000).since(at(2_000_000)), 250_000);
-        let other = Flow { remote_port: 5001, ..flow };
-        assert_ne!(initial(&secrets, &other, Instant::ZERO), at(0));
+        let other = secrets.key_of(flow(5001));
+        assert_ne!(initial(&secrets, &Ended::NOTHING, &other, Instant::ZERO), at(0));
+    }
+
+    #[test]
+    fn begins_beyond_the_numbers_of_the_last_incarnation() {
+        let secrets = Secrets::new(&Seed::from_u64(1));
+        let (key, other) = (secrets.key_of(flow(5000)), secrets.key_of(flow(5001)));
+        let plain = |key, now| initial(&secrets, &Ended::NOTHING, key, now);
+        let (start, later) = (Instant::ZERO, Instant::from_secs(10));
+        for (octets, now, beyond) in
+            [(1, start, true), (1_000_000, Instant::from_secs(1), true), (1_000_000, later, false)]
+        {
+            let mut ended = Ended::NOTHING;
+            let end = plain(&key, start).plus(octets);
+            ended.remember(key.hash, end);
+            let iss = initial(&secrets, &ended, &key, now);
+            assert!(iss.after(end));
+            assert_eq!(iss != plain(&key, now), beyond, "{octets}");
+            assert_eq!(initial(&secrets, &ended, &other, now), plain(&other, now));
+        }
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod congestion;
 pub(crate) mod connection;
 pub(crate) mod context;
 pub(crate) mod handshake;
+pub(crate) mod icmp;
 pub(crate) mod info;
 pub(crate) mod input;
 pub(crate) mod isn;

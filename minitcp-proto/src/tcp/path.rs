@@ -7,13 +7,16 @@ use crate::wire::checksum::pseudo_header;
 use crate::wire::ip;
 use crate::wire::tcp::HEADER_LEN;
 
+/// Where links in use have their MTU (RFC 1191 §7.1), in descending order.
+const PLATEAUS: [u16; 9] = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006, 576, 552];
+
 /// One flow as TCP sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
     pub(crate) key: FlowKey,
     /// Sum of the pseudo-header without the length, folded.
     pub(crate) pseudo_sum: u16,
-    /// Largest IP packet.
+    /// Largest IP packet that the link, and as far as it is known the path, takes.
     pub(crate) mtu: u16,
 }
 
@@ -21,6 +24,29 @@ impl Path {
     pub(crate) fn new(key: FlowKey, mtu: u16) -> Self {
         let pseudo_sum = pseudo_header(key.flow.local, key.flow.remote, ip::protocol::TCP).folded();
         Self { key, pseudo_sum, mtu }
+    }
+
+    /// Takes in what a router says of the path: `mtu` octets, or one step down if that is 0. `false`
+    /// if that says nothing new.
+    pub(crate) fn lower_mtu(&mut self, mtu: u32) -> bool {
+        let (least, is_v4) = match self.key.flow.local {
+            // RFC 1191 §3 allows 68; but that many octets of headers for each octet of data is what
+            // an attacker wants (as Linux's `min_pmtu`).
+            IpAddr::V4(_) => (552, true),
+            // RFC 8200 §5: no link takes less.
+            IpAddr::V6(_) => (1280, false),
+        };
+        let below = |plateau: &&u16| **plateau < self.mtu;
+        let asked = match mtu {
+            0 if is_v4 => PLATEAUS.iter().find(below).copied().unwrap_or(least),
+            _ => u16::try_from(mtu).unwrap_or(u16::MAX),
+        };
+        let lower = asked.max(least);
+        let is_news = lower < self.mtu;
+        if is_news {
+            self.mtu = lower;
+        }
+        is_news
     }
 
     /// The MSS that we announce: what fits the MTU after headers without options

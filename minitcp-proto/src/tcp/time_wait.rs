@@ -29,8 +29,7 @@ pub(crate) struct Remnant {
 /// What a segment does to a remnant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// A new SYN may take the four-tuple over (RFC 9293 MAY-2); our next ISN must be beyond
-    /// the old `snd_nxt`.
+    /// A new SYN may take the four-tuple over (RFC 9293 MAY-2).
     Reopen,
     /// Acknowledge and restart the timer: the peer's FIN came again.
     AckAndRestart,

@@ -217,6 +217,12 @@ pub mod v4 {
     pub const FRAGMENTATION_NEEDED: u8 = 4;
     /// Code of [`UNREACHABLE`]: source route failed.
     pub const SOURCE_ROUTE_FAILED: u8 = 5;
+    /// Code of [`UNREACHABLE`]: network unknown.
+    pub const NET_UNKNOWN: u8 = 6;
+    /// Code of [`UNREACHABLE`]: communication with the network prohibited.
+    pub const NET_PROHIBITED: u8 = 9;
+    /// Code of [`UNREACHABLE`]: network, for this type of service.
+    pub const NET_UNREACHABLE_FOR_SERVICE: u8 = 11;
     /// Code of [`UNREACHABLE`]: communication administratively prohibited (RFC 1812 §5.2.7.1).
     pub const ADMINISTRATIVELY_PROHIBITED: u8 = 13;
 }

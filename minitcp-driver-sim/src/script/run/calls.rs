@@ -405,6 +405,8 @@ pub(super) fn close_errno(reason: CloseReason) -> &'static str {
     match reason {
         CloseReason::Finished => "EPIPE",
         CloseReason::Refused => "ECONNREFUSED",
+        CloseReason::HostUnreachable => "EHOSTUNREACH",
+        CloseReason::NetUnreachable => "ENETUNREACH",
         CloseReason::Reset => "ECONNRESET",
         CloseReason::TimedOut => "ETIMEDOUT",
         CloseReason::Aborted => "ECONNABORTED",

@@ -279,6 +279,15 @@ impl Recovery {
         self.lost_end = sender.snd_nxt;
     }
 
+    /// What is in flight does not fit the path, which is no sign of congestion: all of it goes again.
+    pub(crate) fn on_too_big(&mut self, sender: &Sender) {
+        if matches!(self.phase, Phase::Doubting | Phase::Asking) {
+            self.phase = Phase::AfterTimeout;
+            self.before = Before::NOTHING;
+        }
+        self.send_all_again(sender);
+    }
+
     fn mark_head_lost(&mut self, sender: &Sender) {
         self.lost_next = sender.snd_una;
         self.lost_end = sender.snd_una.plus(u32::from(sender.smss)).earliest(sender.snd_nxt);
