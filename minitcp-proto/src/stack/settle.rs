@@ -67,7 +67,7 @@ impl<O: Observer> Stack<'_, O> {
         let Some(tcb) = self.tcp.connections.at_mut(index) else { return };
         tcb.attached = false;
         let hash = tcb.path.key.hash;
-        self.cx.ended.remember(hash, tcb.send.snd_nxt);
+        self.cx.ended.remember(hash, tcb.send.snd_nxt, self.cx.now);
         self.tcp.detach(hash, Endpoint::Connection(index));
         self.schedule.set_timer(Owner::Connection(index), None);
     }
@@ -147,7 +147,7 @@ impl TcpTables<'_> {
 
     pub(super) fn forget_time_wait<O: Observer>(&mut self, index: u32, cx: &mut Context<'_, O>) {
         let Some(remnant) = self.time_wait.remove(index) else { return };
-        cx.ended.remember(remnant.key.hash, remnant.snd_nxt);
+        cx.ended.remember(remnant.key.hash, remnant.snd_nxt, cx.now);
         self.detach(remnant.key.hash, Endpoint::TimeWait(index));
         if let Some(to) = State::TimeWait.next(Cause::TimeWaitExpired) {
             cx.trace(|| Trace::State { flow: remnant.key.flow, from: State::TimeWait, to });

@@ -96,8 +96,8 @@ impl<O: Observer> Stack<'_, O> {
         usize::try_from(unsent).unwrap_or(usize::MAX)
     }
 
-    /// An ICMP error about a datagram of ours: for the connected socket that sent it. Nobody else is
-    /// told: unconnected sockets could not say which of their datagrams it was.
+    /// An ICMP error about a datagram of ours: for the connected socket that sent it. Nobody else
+    /// is told: unconnected sockets could not say which of their datagrams it was.
     pub(super) fn on_udp_fault(&mut self, fault: UdpFault, flow: Flow) {
         let told = self.udp.lookup(&self.cx.secrets.key_of(flow));
         let Some(index) = told else {

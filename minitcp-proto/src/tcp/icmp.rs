@@ -1,5 +1,6 @@
-//! A router, or the peer's host, says what became of a segment of ours: RFC 9293 §3.9.2.2, RFC 5461,
-//! RFC 1191, RFC 8201. Nobody is believed who does not quote what is on its way (RFC 5927 §4.1).
+//! A router, or the peer's host, says what became of a segment of ours: RFC 9293 §3.9.2.2,
+//! RFC 5461, RFC 1191, RFC 8201. Nobody is believed who does not quote what is on its way
+//! (RFC 5927 §4.1).
 
 use crate::error::CloseReason;
 use crate::observe::Observer;

@@ -1,31 +1,44 @@
 //! Initial sequence numbers: ISN = M + F(four-tuple, secret) (RFC 9293 §3.4.1, RFC 6528).
 
+use core::time::Duration;
+
 use crate::secret::{FlowKey, Secrets};
 use crate::seq::SeqNum;
 use crate::time::Instant;
 
 const PLACES: usize = 64;
+/// Old segments are gone after so long: twice the MSL of RFC 9293 §3.4.2.
+const QUIET: Duration = Duration::from_secs(240);
 
 /// Where connections that have left no remnant behind ended, as far as it is remembered: M is no
 /// faster than 250,000 octets a second, and many a connection is, so that the next incarnation of
 /// the same four-tuple could begin among its old numbers. Each flow has one place of 64 by its
 /// hash; who needs that later has it.
 #[derive(Clone, Debug)]
-pub(crate) struct Ended([(u32, SeqNum); PLACES]);
+pub(crate) struct Ended([End; PLACES]);
+
+#[derive(Clone, Copy, Debug)]
+struct End {
+    hash: u32,
+    snd_nxt: SeqNum,
+    at: Instant,
+}
 
 impl Ended {
-    pub(crate) const NOTHING: Self = Self([(0, SeqNum(0)); PLACES]);
+    pub(crate) const NOTHING: Self =
+        Self([End { hash: 0, snd_nxt: SeqNum(0), at: Instant::MAX }; PLACES]);
 
-    /// The flow with this hash ended; `snd_nxt` was the next number.
+    /// The flow with this hash ended `at` that time; `snd_nxt` was the next number.
     #[allow(clippy::indexing_slicing)] // The remainder is less than the length.
-    pub(crate) const fn remember(&mut self, hash: u32, snd_nxt: SeqNum) {
-        self.0[hash as usize % PLACES] = (hash, snd_nxt);
+    pub(crate) const fn remember(&mut self, hash: u32, snd_nxt: SeqNum, at: Instant) {
+        self.0[hash as usize % PLACES] = End { hash, snd_nxt, at };
     }
 
     #[allow(clippy::indexing_slicing)] // As above.
-    fn end_of(&self, hash: u32) -> Option<SeqNum> {
-        let (present, snd_nxt) = self.0[hash as usize % PLACES];
-        (present == hash).then_some(snd_nxt)
+    fn end_of(&self, hash: u32, now: Instant) -> Option<SeqNum> {
+        let end = self.0[hash as usize % PLACES];
+        let is_recent = end.at <= now && now.since(end.at) < QUIET;
+        (end.hash == hash && is_recent).then_some(end.snd_nxt)
     }
 }
 
@@ -36,7 +49,7 @@ pub(crate) fn initial(secrets: &Secrets, ended: &Ended, key: &FlowKey, now: Inst
     let ticks = now.as_nanos() / 4_000 % (1 << 32);
     let clock = u32::try_from(ticks).unwrap_or(0);
     let iss = SeqNum(secrets.isn_hash(&key.flow).wrapping_add(clock));
-    match ended.end_of(key.hash) {
+    match ended.end_of(key.hash, now) {
         Some(old) if !iss.after(old) => old.plus(BEYOND),
         _ => iss,
     }
@@ -74,12 +87,16 @@ mod tests {
         let (key, other) = (secrets.key_of(flow(5000)), secrets.key_of(flow(5001)));
         let plain = |key, now| initial(&secrets, &Ended::NOTHING, key, now);
         let (start, later) = (Instant::ZERO, Instant::from_secs(10));
-        for (octets, now, beyond) in
-            [(1, start, true), (1_000_000, Instant::from_secs(1), true), (1_000_000, later, false)]
-        {
+        for (octets, now, beyond) in [
+            (1, start, true),
+            (1_000_000, Instant::from_secs(1), true),
+            (1_000_000, later, false),
+            (100_000_000, Instant::from_secs(239), true),
+            (100_000_000, Instant::from_secs(401), false),
+        ] {
             let mut ended = Ended::NOTHING;
             let end = plain(&key, start).plus(octets);
-            ended.remember(key.hash, end);
+            ended.remember(key.hash, end, start);
             let iss = initial(&secrets, &ended, &key, now);
             assert!(iss.after(end));
             assert_eq!(iss != plain(&key, now), beyond, "{octets}");

@@ -26,8 +26,8 @@ impl Path {
         Self { key, pseudo_sum, mtu }
     }
 
-    /// Takes in what a router says of the path: `mtu` octets, or one step down if that is 0. `false`
-    /// if that says nothing new.
+    /// Takes in what a router says of the path: `mtu` octets, or one step down if that is 0.
+    /// `false` if that says nothing new.
     pub(crate) fn lower_mtu(&mut self, mtu: u32) -> bool {
         let (least, is_v4) = match self.key.flow.local {
             // RFC 1191 §3 allows 68; but that many octets of headers for each octet of data is what

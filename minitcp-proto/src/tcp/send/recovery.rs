@@ -279,7 +279,7 @@ impl Recovery {
         self.lost_end = sender.snd_nxt;
     }
 
-    /// What is in flight does not fit the path, which is no sign of congestion: all of it goes again.
+    /// What is in flight does not fit the path, which is no sign of congestion: all goes again.
     pub(crate) fn on_too_big(&mut self, sender: &Sender) {
         if matches!(self.phase, Phase::Doubting | Phase::Asking) {
             self.phase = Phase::AfterTimeout;
