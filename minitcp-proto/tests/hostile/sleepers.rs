@@ -208,8 +208,19 @@ fn closings() -> Vec<Sleeper> {
             is_gone,
         ),
         fin(
-            "a FIN behind a shut window",
+            "a FIN behind a shut window, nothing sent yet",
             || after(shut(), Peer::shutdown),
+            || seg().ack(2).win(0),
+            |p| p.state() == State::FinWait2,
+        ),
+        fin(
+            "a FIN that probes a shut window",
+            || {
+                after(shut(), |p| {
+                    p.shutdown();
+                    p.run(2_000);
+                })
+            },
             || seg().ack(2).win(0),
             |p| p.state() == State::FinWait2,
         ),

@@ -78,7 +78,7 @@ fn only_the_fin_prolongs_it() {
 /// gets in with its next SYN.
 #[test]
 fn a_client_with_a_lower_number_gets_in() {
-    for lower in [0, 1, 2, -1, -100_000, -(1 << 30), 1 - (1 << 31)] {
+    for lower in [0, 1, 2, -1, -100_000, -(1 << 30), 3 - (1 << 31)] {
         let mut p = closed();
         p.send(seg().syn().seq(lower).mss(1460));
         p.expect(seg().seq(2).ack(2));
