@@ -17,7 +17,9 @@ pub const EPHEMERAL_PORTS: RangeInclusive<u16> = 49_152..=u16::MAX;
 pub enum UnboundUdp {
     /// ICMP "port unreachable" to the sender (RFC 1122 §4.1.3.1); what hosts do.
     PortUnreachable,
-    /// Send the payload back to where it came from; what the demos use.
+    /// Send the payload back to where it came from; what the demos use. So that an echo of an echo
+    /// ends, whoever else echoes: not to ports below 1024; with at most 32 hops, and not if no more
+    /// are left when it comes; and a host that got a thousand gets none for ten seconds.
     Echo,
     /// Nothing; the drop is counted.
     Drop,
@@ -81,17 +83,24 @@ pub struct Config {
     pub min_rto: Duration,
     /// Greatest RTO after back-off; at least 60 s (RFC 6298 §2.5).
     pub max_rto: Duration,
-    /// Give up when nothing was acknowledged for so long (R2, RFC 9293 §3.8.3; at least 100 s by
-    /// SHLD-11).
+    /// Give up when nothing was acknowledged for so long, and the peer was asked at least twice
+    /// (R2, RFC 9293 §3.8.3; at least 100 s by SHLD-11). Time in which this host slept does not
+    /// count. The default, a quarter of an hour, is time for 15 retransmissions at any RTO.
     pub user_timeout: Duration,
     /// Give up a handshake after so long (R2 of a SYN; at least 3 minutes by MUST-23).
     pub syn_timeout: Duration,
+    /// Give up a connection that the application has closed when the peer has acknowledged nothing
+    /// for so long, whatever it says of its window (RFC 6429 §3 allows it).
+    pub orphan_timeout: Duration,
     /// How long a connection that the application has closed may wait in FIN-WAIT-2 for the
     /// peer's FIN. Deviation: the RFC sets no limit, and a peer could hold the slot for ever.
     pub fin_wait_2_timeout: Duration,
     /// Maximum segment lifetime; TIME-WAIT lasts twice as long (RFC 9293 §3.4.2 suggests 2
     /// minutes, 30 s is what hosts use).
     pub msl: Duration,
+    /// No reset ends TIME-WAIT early (RFC 1337 §4, first fix; Linux's `tcp_rfc1337`); off by
+    /// default, as on other hosts.
+    pub rfc1337: bool,
 }
 
 impl Config {
@@ -114,10 +123,12 @@ impl Config {
             initial_rto: Duration::from_secs(1),
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(60),
-            user_timeout: Duration::from_secs(300),
+            user_timeout: Duration::from_secs(900),
             syn_timeout: Duration::from_secs(180),
+            orphan_timeout: Duration::from_secs(300),
             fin_wait_2_timeout: Duration::from_secs(60),
             msl: Duration::from_secs(30),
+            rfc1337: false,
         };
         config.add_address(address, prefix_len);
         config
@@ -168,16 +179,16 @@ impl Config {
             .map(|(own, _)| *own)
     }
 
-    /// `address` can be one end of a conversation: not unspecified, multicast or broadcast
+    /// `address` may be the other end of a conversation: another host's, and only one host's
     /// (RFC 1122 §3.2.1.3, RFC 9293 MUST-46 and MUST-63).
     #[inline]
-    pub(crate) fn is_unicast(&self, address: IpAddr) -> bool {
-        match address {
-            IpAddr::V4(v4) => {
-                !(v4.is_unspecified() || v4.is_multicast() || self.is_broadcast_v4(v4))
-            }
-            IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_multicast()),
-        }
+    pub(crate) fn is_possible_peer(&self, address: IpAddr) -> bool {
+        self.may_receive(address) && !address.is_multicast() && !self.is_broadcast(address)
+    }
+
+    /// `address` may be that of another host, or of many.
+    pub(crate) fn may_receive(&self, address: IpAddr) -> bool {
+        !is_reserved(address) && !self.owns(address)
     }
 
     /// RFC 1122 §3.2.1.3: everybody here, or in a network of ours.
@@ -190,9 +201,30 @@ impl Config {
         address.is_broadcast() || self.broadcasts.contains(&address)
     }
 
+    /// How long TIME-WAIT lasts (RFC 9293 MUST-13).
+    pub(crate) const fn time_wait(&self) -> Duration {
+        self.msl.saturating_mul(2)
+    }
+
     /// The MTU with its bounds applied.
     pub(crate) fn mtu(&self) -> u16 {
         self.mtu.max(576)
+    }
+}
+
+/// On no link has anybody this address (RFC 6890).
+#[inline]
+fn is_reserved(address: IpAddr) -> bool {
+    match address {
+        // "This network", loopback, and what follows multicast but for the limited broadcast.
+        IpAddr::V4(v4) => match v4.octets() {
+            [0 | 127, ..] => true,
+            [240..=255, ..] => !v4.is_broadcast(),
+            _ => false,
+        },
+        // The unspecified and the loopback address, and those that stand for IPv4 addresses inside
+        // a host (RFC 4291 §2.5.5): ::/96 and ::ffff:0:0/96.
+        IpAddr::V6(v6) => matches!(v6.segments(), [0, 0, 0, 0, 0, 0 | 0xffff, _, _]),
     }
 }
 
@@ -240,7 +272,7 @@ mod tests {
     #[test]
     fn knows_broadcast_addresses() {
         let config = Config::new(ip("10.0.0.2"), 24);
-        for (address, unicast) in [
+        for (address, is_possible) in [
             ("10.0.0.255", false),
             ("255.255.255.255", false),
             ("224.0.0.1", false),
@@ -249,10 +281,10 @@ mod tests {
             ("10.0.0.1", true),
             ("10.0.1.255", true),
         ] {
-            assert_eq!(config.is_unicast(ip(address)), unicast, "{address}");
+            assert_eq!(config.is_possible_peer(ip(address)), is_possible, "{address}");
         }
-        assert!(Config::new(ip("10.0.0.255"), 32).is_unicast(ip("10.0.0.255")));
-        assert!(!Config::new(ip("10.0.0.2"), 0).is_unicast(ip("255.255.255.255")));
+        assert!(!Config::new(ip("10.0.0.255"), 32).is_broadcast(ip("10.0.0.255")));
+        assert!(Config::new(ip("10.0.0.2"), 0).is_broadcast(ip("255.255.255.255")));
     }
 
     #[test]

@@ -67,8 +67,8 @@ errors! {
     }
     /// Why [`Stack::connect`](crate::Stack::connect) refused.
     ConnectError {
-        /// The remote address is unspecified, broadcast, multicast, loopback or our own, or its
-        /// port is 0 (RFC 9293 MUST-46).
+        /// The remote address is unspecified, broadcast, multicast, loopback, reserved, IPv4 in
+        /// IPv6 or our own, or its port is 0 (RFC 9293 MUST-46).
         InvalidRemote = "remote address cannot be connected to",
         /// The chosen local address is not one of this host's, or none fits the remote's version.
         NotOurs = "no local address fits",
@@ -107,9 +107,9 @@ errors! {
         /// The datagram exceeds what the MTU or the protocol allows.
         TooBig = "datagram too big",
         /// The destination cannot be reached from this host (wrong IP version, port 0,
-        /// unspecified, our own).
+        /// unspecified, loopback, reserved, IPv4 in IPv6, our own).
         InvalidRemote = "remote address cannot be sent to",
-        /// The send queue of this socket, or the stack's memory, is full.
+        /// The send queue of this socket is full, or its share of the stack's memory.
         WouldBlock = "send queue full",
         /// The destination is a broadcast address, and
         /// [`UdpOptions::broadcast`](crate::UdpOptions::broadcast) is off.

@@ -75,6 +75,8 @@ pub enum Note {
     },
     /// Recovery ended with a full acknowledgment (RFC 6582 §3.2).
     Recovered,
+    /// A recovery was not called for, and is undone (RFC 5682, RFC 4015).
+    Spurious,
     /// A zero-window probe goes out (RFC 9293 §3.8.6.1).
     WindowProbe,
     /// The connection ended for want of an answer (R2, RFC 9293 §3.8.3).
@@ -164,6 +166,7 @@ impl fmt::Display for Trace {
                 }
                 Note::FastRetransmit { seq } => write!(f, "[TCP ] fast retransmit seq={seq}"),
                 Note::Recovered => f.write_str("[TCP ] recovered"),
+                Note::Spurious => f.write_str("[TCP ] nothing was lost: recovery undone"),
                 Note::WindowProbe => f.write_str("[TCP ] zero-window probe"),
                 Note::GaveUp => f.write_str("[TCP ] gave up: no answer"),
             },

@@ -97,10 +97,12 @@ impl Default for BindOptions {
 /// Options of one UDP socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UdpOptions {
-    /// Most octets of payload that wait to be read (`SO_RCVBUF`). A datagram that would exceed it
-    /// is dropped and counted.
+    /// Most octets of payload that wait to be read (`SO_RCVBUF`), within the socket's share of
+    /// what all datagrams wait in ([`Limits::datagrams`](crate::Limits::datagrams)). A datagram
+    /// that would exceed either is dropped and counted.
     pub receive_buffer: u32,
-    /// Most octets of payload that wait to be sent (`SO_SNDBUF`). Beyond: `WouldBlock`.
+    /// Most octets of payload that wait to be sent (`SO_SNDBUF`), within a share as above. Beyond:
+    /// `WouldBlock`.
     pub send_buffer: u32,
     /// TTL or hop limit (`IP_TTL`), at least 1; `None` stands for [`Config::hop_limit`].
     pub hop_limit: Option<u8>,

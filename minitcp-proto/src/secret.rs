@@ -37,7 +37,9 @@ impl core::fmt::Debug for Seed {
 pub(crate) struct Secrets {
     demux: SipHasher13,
     isn: SipHasher24,
+    hosts: SipHasher24,
     ports: SipHasher24,
+    next_port: u32,
     stream: SipHasher24,
     drawn: u64,
 }
@@ -64,18 +66,22 @@ impl Secrets {
             demux: SipHasher13::new_with_keys(key0, key1),
             isn: keyed(1),
             ports: keyed(2),
+            next_port: 0,
             stream: keyed(3),
+            hosts: keyed(4),
             drawn: 0,
         }
     }
 
-    /// The demux hash of a flow: keyed, so that nobody outside can make collisions.
+    /// The key of a flow with both its ends: hashed with a secret, so that nobody outside can make
+    /// collisions.
     #[inline]
-    pub(crate) fn demux_hash(&self, flow: &Flow) -> u32 {
-        low_half(match v4_octets(flow) {
+    pub(crate) fn key_of(&self, flow: Flow) -> FlowKey {
+        let hash = low_half(match v4_octets(&flow) {
             Some(octets) => hash_v4(&self.demux, &octets),
-            None => hash_v6(self.demux, flow),
-        })
+            None => hash_v6(self.demux, &flow),
+        });
+        FlowKey { flow, hash }
     }
 
     /// F(localip, localport, remoteip, remoteport, secretkey) of RFC 9293 §3.4.1.
@@ -83,12 +89,26 @@ impl Secrets {
         low_half(hash_flow(&self.isn, flow))
     }
 
-    /// Where the search for an ephemeral port towards `flow.remote` starts (RFC 6056 §3.3.3).
-    pub(crate) fn port_offset(&self, flow: &Flow) -> u32 {
-        low_half(hash_flow(&self.ports, flow))
+    /// Which of a few limits holds for a host: nobody outside knows with whom it shares. Of an IPv6
+    /// address, the first half counts: the other is the host's choice (RFC 4291 §2.5.1).
+    pub(crate) fn host_hash(&self, address: IpAddr) -> u32 {
+        let octets = match address {
+            IpAddr::V4(v4) => u64::from(u32::from(v4)),
+            IpAddr::V6(v6) => upper_half(u128::from(v6)),
+        };
+        low_half(self.hosts.hash(&octets.to_le_bytes()))
     }
 
-    /// The next number of a pseudorandom stream (IPv4 identification, port increments).
+    /// Where the next search for an ephemeral port towards `flow.remote` starts (RFC 6056 §3.3.3).
+    /// It moves on each time, so that ports are not reused soon.
+    pub(crate) fn next_port_offset(&mut self, flow: &Flow) -> u32 {
+        let spread = u32::try_from(self.draw() % 16).unwrap_or(0);
+        let offset = low_half(hash_flow(&self.ports, flow)).wrapping_add(self.next_port);
+        self.next_port = self.next_port.wrapping_add(1 + spread);
+        offset
+    }
+
+    /// The next number of a pseudorandom stream (port increments, what an ICMP error costs).
     pub(crate) fn draw(&mut self) -> u64 {
         self.drawn = self.drawn.wrapping_add(1);
         self.stream.hash(&self.drawn.to_le_bytes())
@@ -124,6 +144,14 @@ impl Flow {
         };
         Self { local, remote, local_port, remote_port }
     }
+}
+
+/// A flow and what the demultiplexing table finds it by. Whoever has the flow keeps its key, so
+/// that it is hashed once for each packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FlowKey {
+    pub(crate) flow: Flow,
+    pub(crate) hash: u32,
 }
 
 fn hash_flow(hasher: &SipHasher24, flow: &Flow) -> u64 {
@@ -178,6 +206,11 @@ const fn low_half(hash: u64) -> u32 {
     hash as u32
 }
 
+#[allow(clippy::cast_possible_truncation)] // Half is what is asked for.
+const fn upper_half(address: u128) -> u64 {
+    (address >> 64) as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,13 +224,22 @@ mod tests {
 
     #[test]
     fn hashes_depend_on_seed_flow_and_purpose() {
-        let (a, b) = (Secrets::new(&Seed::from_u64(1)), Secrets::new(&Seed::from_u64(2)));
+        let (mut a, b) = (Secrets::new(&Seed::from_u64(1)), Secrets::new(&Seed::from_u64(2)));
         assert_eq!(a.isn_hash(&flow(1, 1)), Secrets::new(&Seed::from_u64(1)).isn_hash(&flow(1, 1)));
         assert_ne!(a.isn_hash(&flow(1, 1)), b.isn_hash(&flow(1, 1)));
         assert_ne!(a.isn_hash(&flow(1, 1)), a.isn_hash(&flow(1, 2)));
         assert_ne!(a.isn_hash(&flow(1, 1)), a.isn_hash(&flow(2, 1)));
-        assert_ne!(a.isn_hash(&flow(1, 1)), a.port_offset(&flow(1, 1)));
-        assert_ne!(a.demux_hash(&flow(1, 1)), b.demux_hash(&flow(1, 1)));
+        assert_ne!(a.isn_hash(&flow(1, 1)), a.next_port_offset(&flow(1, 1)));
+        assert_ne!(a.key_of(flow(1, 1)).hash, b.key_of(flow(1, 1)).hash);
+    }
+
+    #[test]
+    fn a_host_is_known_by_its_address_or_its_network() {
+        let secrets = Secrets::new(&Seed::from_u64(1));
+        let hash = |text: &str| secrets.host_hash(text.parse().unwrap());
+        assert_ne!(hash("10.0.0.1"), hash("10.0.0.2"));
+        assert_ne!(hash("2001:db8:0:1::1"), hash("2001:db8:0:2::1"));
+        assert_eq!(hash("2001:db8:0:1::1"), hash("2001:db8:0:1:8000::"));
     }
 
     #[test]
@@ -206,11 +248,11 @@ mod tests {
         let v6 = |last| IpAddr::V6([0xfd00, 0, 0, 0, 0, 0, 0, last].into());
         for one in [flow(1, 1), Flow { local: v6(2), remote: v6(1), ..flow(1, 1) }] {
             let elsewhere = if one.local.is_ipv4() { flow(9, 1).remote } else { v6(9) };
-            let hash = secrets.demux_hash(&one);
-            assert_ne!(hash, secrets.demux_hash(&Flow { local: elsewhere, ..one }));
-            assert_ne!(hash, secrets.demux_hash(&Flow { remote: elsewhere, ..one }));
-            assert_ne!(hash, secrets.demux_hash(&Flow { local_port: 81, ..one }));
-            assert_ne!(hash, secrets.demux_hash(&Flow { remote_port: 2, ..one }));
+            let hash_of = |flow| secrets.key_of(flow).hash;
+            assert_ne!(hash_of(one), hash_of(Flow { local: elsewhere, ..one }));
+            assert_ne!(hash_of(one), hash_of(Flow { remote: elsewhere, ..one }));
+            assert_ne!(hash_of(one), hash_of(Flow { local_port: 81, ..one }));
+            assert_ne!(hash_of(one), hash_of(Flow { remote_port: 2, ..one }));
         }
     }
 

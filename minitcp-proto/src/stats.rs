@@ -35,7 +35,8 @@ drops! {
     Fragment = "IP fragment",
     /// Destination is none of this host's addresses.
     NotOurs = "not addressed to this host",
-    /// Source address cannot be a peer: multicast, broadcast, unspecified, loopback, ourselves.
+    /// Source address cannot be a peer: multicast, broadcast, unspecified, loopback, reserved, IPv4
+    /// in IPv6, ourselves.
     BadSource = "impossible source address",
     /// No handler for this IP protocol.
     Protocol = "unknown IP protocol",
@@ -49,6 +50,8 @@ drops! {
     UdpChecksum = "bad UDP checksum",
     /// No UDP socket is bound there.
     UdpUnbound = "no UDP socket on this port",
+    /// No UDP socket is bound there, and an echo might never end, or not fit the link.
+    NotEchoed = "datagram not echoed",
     /// The UDP socket's receive queue is full.
     UdpQueueFull = "UDP receive queue full",
     /// Data offset out of range (RFC 9293 §3.1).
@@ -81,11 +84,19 @@ drops! {
     NoBuffer = "no buffer for received data",
     /// A SYN while hardly any buffer memory is free.
     NoMemory = "no memory for another connection",
+    /// Data ahead of a hole, which was not promised a place, while memory is not ample.
+    NotAmple = "no memory to spare for data ahead of a hole",
+    /// So few octets so far ahead of a hole that they are not worth the memory up to there.
+    FarAhead = "too far ahead of a hole",
+    /// Data ahead of a hole was given up for others who need its memory.
+    EarlyGivenUp = "data ahead of a hole given up",
+    /// A connection that the application has closed gave way to others.
+    OrphanEvicted = "closed connection evicted",
     /// More holes in the receive window than can be remembered.
     TooManyHoles = "too many holes in the received data",
     /// The bounded queue of stateless replies is full.
     ReplyQueueFull = "reply queue full",
-    /// A reply or challenge ACK was left out by its rate limit (RFC 5961 §7).
+    /// A reply, an echo or a challenge ACK was left out by its rate limit (RFC 5961 §7).
     RateLimited = "reply rate limit reached",
     /// Data for a connection whose reader is gone.
     ReaderGone = "data after close",
@@ -116,6 +127,8 @@ pub struct Stats {
     pub timeouts: u64,
     /// Times fast retransmit was entered (RFC 5681 §3.2).
     pub fast_retransmits: u64,
+    /// Recoveries that were undone, because nothing had been lost (RFC 5682, RFC 4015).
+    pub spurious_recoveries: u64,
     /// Zero-window probes sent (RFC 9293 §3.8.6.1).
     pub window_probes: u64,
     /// Keep-alive probes sent (RFC 9293 §3.8.4).

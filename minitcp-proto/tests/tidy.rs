@@ -26,8 +26,19 @@ const LAYERS: &[&[&str]] = &[
 const TCP_LAYERS: &[&[&str]] = &[
     &["tcp::congestion", "tcp::receive"],
     &["tcp::send"],
-    &["tcp::state", "tcp::timers", "tcp::path", "tcp::isn", "tcp::time_wait", "tcp::settings"],
+    &[
+        "tcp::state",
+        "tcp::timers",
+        "tcp::path",
+        "tcp::isn",
+        "tcp::time_wait",
+        "tcp::settings",
+        "tcp::patience",
+        "tcp::sources",
+        "tcp::acceptance",
+    ],
     &["tcp::context"],
+    &["tcp::outgoing"],
     &[
         "tcp::connection",
         "tcp::handshake",

@@ -125,8 +125,8 @@ impl<R: Runtime> Socket<R> {
         self.with(|host, handle| host.bind(handle, addr))?
     }
 
-    /// `listen`: accepts connections, of which up to `backlog` (at least one) wait. On a listener
-    /// it changes the backlog.
+    /// `listen`: accepts connections, of which `backlog` and one more wait, as on Linux. On a
+    /// listener it changes the backlog.
     ///
     /// # Errors
     /// `EADDRINUSE` if another socket listens there, `EINVAL` for a connection, `EOPNOTSUPP` for

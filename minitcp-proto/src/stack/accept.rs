@@ -3,79 +3,106 @@
 use core::time::Duration;
 
 use crate::observe::{Observer, Trace};
-use crate::secret::Flow;
+use crate::secret::FlowKey;
 use crate::seq::SeqNum;
 use crate::stack::Stack;
-use crate::stack::demux::Endpoint;
 use crate::stack::input::RxMeta;
-use crate::stack::mail::Content;
-use crate::stack::schedule::{EventOwner, Owner};
+use crate::stack::listener::Listener;
+use crate::stack::mail::{Addressed, Bare, Content};
+use crate::stack::schedule::{EventOwner, Owner, Schedule};
+use crate::stack::tcp_tables::{Endpoint, TcpTables};
 use crate::stats::Drop;
 use crate::store::slab::Key;
+use crate::tcp::context::Context;
 use crate::tcp::handshake::Outcome;
-use crate::tcp::output::Outgoing;
+use crate::tcp::input::Reset;
+use crate::tcp::outgoing::Outgoing;
 use crate::tcp::settings::Switches;
 use crate::tcp::{Cause, HalfOpen, State, Tcb};
+use crate::time::Instant;
 use crate::wire::tcp::Segment;
 
 impl<O: Observer> Stack<'_, O> {
     /// A SYN for `listener`: remember it, and answer with SYN,ACK.
     pub(super) fn open_half(
         &mut self,
-        (flow, hash): (Flow, u32),
+        key: FlowKey,
         listener: Key,
         syn: &Segment<'_>,
         beyond: Option<SeqNum>,
     ) {
-        let open = self.listeners.get(listener).filter(|listener| !listener.is_full());
-        let Some(options) = open.map(|listener| listener.options.tcp) else {
-            return self.cx.drop(Drop::BacklogFull);
+        if let Some(reason) = self.why_not_open(listener) {
+            return self.cx.drop(reason);
+        }
+        let Some(options) = self.tcp.listeners.get(listener).map(|open| open.options.tcp) else {
+            return;
         };
-        // Who is in is served first. The peer repeats its SYN, and sending leaves a quarter of the
-        // pool alone, so only octets that nobody has read can stand in the way.
-        if self.cx.pool.free_bytes() < self.cx.pool.capacity_bytes() / 16 {
-            return self.cx.drop(Drop::NoMemory);
+        if self.tcp.half_open.is_full() {
+            self.tcp.evict_half_open(&mut self.schedule, &mut self.cx);
         }
-        if self.half_open.is_full() && !self.evict_half_open() {
-            return self.cx.drop(Drop::NoSlot);
-        }
-        let half_open = HalfOpen::new((flow, hash), (listener, &options), syn, beyond, &self.cx);
-        let Ok(key) = self.half_open.insert(half_open) else { return };
-        self.half_open_order.push_back(&mut self.half_open_links, key.index);
-        self.demux_insert(hash, Endpoint::HalfOpen(key.index));
+        let half_open = HalfOpen::new(key, listener, &options, syn, beyond, &self.cx);
+        let (source, deadline) = (half_open.source, self.half_open_deadline(&half_open));
+        let Ok(slot) = self.tcp.half_open.push(half_open) else { return };
+        self.tcp.sources.add(source);
+        self.tcp.attach(key.hash, Endpoint::HalfOpen(slot.index));
+        // Should nobody fetch the answer, the handshake ends all the same.
+        self.schedule.set_timer(Owner::HalfOpen(slot.index), Some(deadline));
         if let Some(to) = State::Listen.next(Cause::ReceiveSyn) {
-            self.cx.trace(|| Trace::State { flow, from: State::Listen, to });
+            self.cx.trace(|| Trace::State { flow: key.flow, from: State::Listen, to });
         }
-        self.schedule.wake(Owner::HalfOpen(key.index));
+        self.schedule.wake(Owner::HalfOpen(slot.index));
+    }
+
+    /// Why a SYN for `listener` is dropped, so that the peer repeats it; `None` if it is welcome.
+    pub(super) fn why_not_open(&self, listener: Key) -> Option<Drop> {
+        let pool = &self.cx.pool;
+        if self.tcp.listeners.get(listener).is_none_or(Listener::is_full) {
+            Some(Drop::BacklogFull)
+        } else if pool.free_bytes() < pool.capacity_bytes() / 16 {
+            // Who is in is served first. Sending leaves a quarter of the pool alone, so only octets
+            // that nobody has read can stand in the way.
+            Some(Drop::NoMemory)
+        } else if self.tcp.half_open.capacity() == 0 {
+            Some(Drop::NoSlot)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn half_open_deadline(&self, half_open: &HalfOpen) -> Instant {
+        half_open.deadline(&self.cx.rto, &self.cx.config, self.cx.now)
     }
 
     pub(super) fn deliver_to_half_open(&mut self, index: u32, segment: &Segment<'_>, meta: RxMeta) {
-        let Some(half_open) = self.half_open.at_mut(index) else { return };
-        let (flow, service) = (half_open.flow, half_open.service);
+        let Some(half_open) = self.tcp.half_open.at_mut(index) else { return };
+        let to = Addressed::of_half_open(half_open);
         match half_open.on_segment(segment) {
             Outcome::Complete => self.complete_half_open(index, segment, meta),
             Outcome::Answer => {
-                half_open.answer_again();
+                half_open.syn_due = true;
                 self.schedule.wake(Owner::HalfOpen(index));
             }
-            Outcome::Acknowledge => {
+            Outcome::Acknowledge(reason) => {
                 // The number after our SYN means nothing before the SYN itself has left.
-                let answer = (!half_open.syn_due).then(|| half_open.ack());
-                self.cx.drop(Drop::OutOfWindow);
-                if let Some(Outgoing { seq, ack, flags, window, .. }) = answer
-                    && self.cx.may_answer(segment)
-                {
-                    self.reply(flow, service, Content::Tcp { seq, ack, flags, window }, &[]);
+                let is_limited = !half_open.answers.allow_for(segment, self.cx.now);
+                let answer = (half_open.has_left() && !is_limited).then(|| half_open.ack());
+                self.cx.drop(reason);
+                if is_limited {
+                    self.cx.drop(Drop::RateLimited);
+                }
+                if let Some(Outgoing { seq, ack, flags, window, .. }) = answer {
+                    self.reply(to, Content::Tcp(Bare { seq, ack, flags, window }), &[]);
                 }
             }
             Outcome::Ignore(reason) => self.cx.drop(reason),
             Outcome::Forget(reason) => {
                 self.cx.drop(reason);
-                self.forget_half_open(index, Cause::ReturnToListen);
+                let cause = Cause::ReturnToListen;
+                self.tcp.forget_half_open(index, cause, &mut self.schedule, &mut self.cx);
             }
             Outcome::Reset(seq) => {
                 self.cx.drop(Drop::BadAck);
-                self.send_reset(flow, service, crate::tcp::input::Reset { seq, ack: None });
+                self.send_reset(to, Reset { seq, ack: None });
             }
         }
     }
@@ -84,80 +111,137 @@ impl<O: Observer> Stack<'_, O> {
     /// Where there is no room for it, the handshake stays and its SYN,ACK is repeated, so that
     /// the peer's next segment tries again.
     fn complete_half_open(&mut self, index: u32, segment: &Segment<'_>, meta: RxMeta) {
-        let Some(half_open) = self.half_open.at(index) else { return };
-        let (flow, hash, listener) = (half_open.flow, half_open.hash, half_open.listener);
-        let Some(opener) = self.listeners.get(listener) else {
+        let Some(half_open) = self.tcp.half_open.at(index) else { return };
+        let (key, listener) = (half_open.key, half_open.listener);
+        let Some(opener) = self.tcp.listeners.get(listener) else {
             self.cx.drop(Drop::NoConnection);
-            self.forget_half_open(index, Cause::Abort);
-            return self.refuse(flow, segment);
+            self.tcp.forget_half_open(index, Cause::Abort, &mut self.schedule, &mut self.cx);
+            return self.refuse(key.flow, segment);
         };
         if let Some(period) = opener.options.defer_accept.filter(|_| segment.seq_len() == 0)
-            && self.cx.now < half_open.sent + period
+            && self.cx.now < half_open.defer_end(period)
         {
             return self.defer_half_open(index, period);
         }
         if opener.is_full() {
             return self.cx.drop(Drop::BacklogFull);
         }
+        if self.tcp.connections.is_full() {
+            self.evict_oldest_orphan();
+        }
+        let (Some(half_open), Some(opener)) =
+            (self.tcp.half_open.at(index), self.tcp.listeners.get(listener))
+        else {
+            return;
+        };
         let mut tcb = Tcb::from_handshake(half_open, &opener.options.tcp, &self.cx);
         tcb.listener = Some(listener);
         tcb.settings.switches.set(Switches::REUSE_PORT, opener.binding.options.reuse_port);
-        let Ok(key) = self.connections.insert(tcb) else {
+        let Ok(slot) = self.tcp.connections.insert(tcb) else {
             return self.cx.drop(Drop::NoSlot);
         };
-        self.demux_replace(hash, Endpoint::HalfOpen(index), Endpoint::Connection(key.index));
-        self.discard_half_open(index);
+        let connection = Endpoint::Connection(slot.index);
+        self.tcp.replace(key.hash, Endpoint::HalfOpen(index), connection);
+        self.tcp.discard_half_open(index, &mut self.schedule);
         self.cx.stats.passive_opens += 1;
-        if let Some(listener) = self.listeners.get_mut(listener) {
-            listener.accept_queue.push_back(&mut self.waiting_links, key.index);
+        if let Some(listener) = self.tcp.listeners.get_mut(listener) {
+            listener.accept_queue.push_back(&mut self.tcp.waiting, slot.index);
         }
         self.schedule.notify(EventOwner::Listener(listener.index));
-        self.deliver_to_connection(key.index, segment, meta);
+        self.deliver_to_connection(slot.index, segment, meta);
     }
 
     /// The ACK is not enough for a listener that wants to hear of data only.
     fn defer_half_open(&mut self, index: u32, period: Duration) {
-        let Some(half_open) = self.half_open.at_mut(index) else { return };
-        let end = half_open.sent + period;
+        let Some(half_open) = self.tcp.half_open.at_mut(index) else { return };
+        let end = half_open.defer_end(period);
         half_open.defer(end);
         self.schedule.set_timer(Owner::HalfOpen(index), Some(end));
         self.cx.drop(Drop::AcceptDeferred);
     }
 
     /// The SYN,ACK was not answered in time: repeat it or give up.
-    pub(super) fn on_half_open_timeout(&mut self, index: u32) {
-        let Some(half_open) = self.half_open.at_mut(index) else { return };
-        if self.cx.now >= half_open.give_up(&self.cx.config) {
-            return self.forget_half_open(index, Cause::ReturnToListen);
+    pub(super) fn on_half_open_timeout(&mut self, index: u32, due: Instant) {
+        let Some(half_open) = self.tcp.half_open.at_mut(index) else { return };
+        let late = self.cx.now.since(due);
+        if !half_open.on_timeout(late, &self.cx.config, self.cx.now) {
+            let cause = Cause::ReturnToListen;
+            return self.tcp.forget_half_open(index, cause, &mut self.schedule, &mut self.cx);
         }
-        half_open.retries = half_open.retries.saturating_add(1);
-        half_open.syn_due = true;
+        let deadline = half_open.deadline(&self.cx.rto, &self.cx.config, self.cx.now);
         self.cx.stats.timeouts += 1;
+        self.schedule.set_timer(Owner::HalfOpen(index), Some(deadline));
         self.schedule.wake(Owner::HalfOpen(index));
     }
+}
 
-    /// Makes room by forgetting the oldest unfinished handshake.
-    fn evict_half_open(&mut self) -> bool {
-        let Some(index) = self.half_open_order.front() else { return false };
-        self.cx.drop(Drop::HalfOpenEvicted);
-        self.forget_half_open(index, Cause::ReturnToListen);
-        true
+impl TcpTables<'_> {
+    /// Makes room by forgetting an unfinished handshake from where far more than a fair share comes
+    /// from, if one of a few at random does; else the oldest.
+    fn evict_half_open<O: Observer>(
+        &mut self,
+        schedule: &mut Schedule<'_>,
+        cx: &mut Context<'_, O>,
+    ) {
+        let drawn = cx.secrets.draw().to_le_bytes();
+        let slots = self.half_open.capacity().max(1);
+        let crowded = drawn.iter().scan(0_u32, |number, octet| {
+            *number = number.wrapping_mul(257).wrapping_add(u32::from(*octet));
+            Some(*number % slots)
+        });
+        let is_crowded = |index: &u32| {
+            let place = self.half_open.at(*index).map(|half_open| half_open.source);
+            place.is_some_and(|place| self.sources.is_crowded(place, self.half_open.len()))
+        };
+        let victim = { crowded }.find(is_crowded).or_else(|| self.half_open.front());
+        if let Some(index) = victim {
+            cx.drop(Drop::HalfOpenEvicted);
+            self.evicted_at = Some(cx.now);
+            self.forget_half_open(index, Cause::ReturnToListen, schedule, cx);
+        }
     }
 
-    fn forget_half_open(&mut self, index: u32, cause: Cause) {
+    /// Forgets all handshakes of a listener that is closed: nobody would take what becomes of them.
+    pub(super) fn forget_half_open_of<O: Observer>(
+        &mut self,
+        listener: Key,
+        schedule: &mut Schedule<'_>,
+        cx: &mut Context<'_, O>,
+    ) {
+        for index in 0..self.half_open.capacity() {
+            if self.half_open.at(index).is_some_and(|half_open| half_open.listener == listener) {
+                self.forget_half_open(index, Cause::Abort, schedule, cx);
+            }
+        }
+    }
+
+    /// Handshakes were evicted lately, so that an ACK which leads nowhere may be that of a peer who
+    /// did nothing wrong: it gets no answer, and its octets or its next SYN another chance.
+    pub(super) fn may_have_evicted<O>(&self, cx: &Context<'_, O>) -> bool {
+        self.evicted_at.is_some_and(|at| cx.now.since(at) < cx.config.syn_timeout)
+    }
+
+    fn forget_half_open<O: Observer>(
+        &mut self,
+        index: u32,
+        cause: Cause,
+        schedule: &mut Schedule<'_>,
+        cx: &mut Context<'_, O>,
+    ) {
         let Some(half_open) = self.half_open.at(index) else { return };
-        let (flow, hash) = (half_open.flow, half_open.hash);
-        self.demux_remove(hash, Endpoint::HalfOpen(index));
-        self.discard_half_open(index);
+        let FlowKey { flow, hash } = half_open.key;
+        self.detach(hash, Endpoint::HalfOpen(index));
+        self.discard_half_open(index, schedule);
         if let Some(to) = State::SynRcvd.next(cause) {
-            self.cx.trace(|| Trace::State { flow, from: State::SynRcvd, to });
+            cx.trace(|| Trace::State { flow, from: State::SynRcvd, to });
         }
     }
 
     /// As `forget`, for one that packets no longer find.
-    fn discard_half_open(&mut self, index: u32) {
-        self.half_open_order.remove(&mut self.half_open_links, index);
-        self.schedule.set_timer(Owner::HalfOpen(index), None);
-        self.half_open.remove(index);
+    fn discard_half_open(&mut self, index: u32, schedule: &mut Schedule<'_>) {
+        schedule.set_timer(Owner::HalfOpen(index), None);
+        if let Some(half_open) = self.half_open.remove(index) {
+            self.sources.remove(half_open.source);
+        }
     }
 }

@@ -2,38 +2,77 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::config::EPHEMERAL_PORTS;
-use crate::error::BindError;
+use crate::config::{Config, EPHEMERAL_PORTS};
+use crate::error::{BindError, UdpError};
 use crate::observe::Observer;
 use crate::options::BindOptions;
-use crate::secret::Flow;
+use crate::secret::{Flow, FlowKey};
 use crate::stack::Stack;
-use crate::stack::demux::{Protocol, bound_flow};
+use crate::stack::demux::bound_key;
+use crate::stack::tcp_tables::TcpTables;
+use crate::stack::udp_tables::UdpTables;
+use crate::tcp::context::Context;
 use crate::tcp::settings::Switches;
 
 /// Where a socket is bound, and how it shares that.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Binding {
     /// The local end; the address may be the unspecified one.
-    pub(super) flow: Flow,
+    pub(super) key: FlowKey,
     pub(super) options: BindOptions,
 }
 
+/// Which of the two port spaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Tcp,
+    Udp,
+}
+
 impl Binding {
+    pub(super) const fn port(&self) -> u16 {
+        self.key.flow.local_port
+    }
+
+    /// This end; the address may be the unspecified one.
+    pub(super) const fn local(&self) -> SocketAddr {
+        SocketAddr::new(self.key.flow.local, self.key.flow.local_port)
+    }
+
     /// The unspecified IPv6 address stands for IPv4 too.
     pub(super) fn is_dual(&self) -> bool {
-        is_dual(self.flow.local, self.options)
+        let address = self.key.flow.local;
+        !self.options.v6_only && address.is_ipv6() && address.is_unspecified()
     }
 
     /// What comes for `key` is for this socket.
-    pub(super) fn has_key(&self, key: &Flow) -> bool {
+    pub(super) fn has_key(&self, key: &FlowKey) -> bool {
         let any_v4 = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        self.flow == *key || (self.is_dual() && bound_flow(any_v4, self.flow.local_port) == *key)
+        self.key == *key || (self.is_dual() && bound_key(any_v4, self.port()) == *key)
     }
-}
 
-fn is_dual(address: IpAddr, options: BindOptions) -> bool {
-    !options.v6_only && address.is_ipv6() && address.is_unspecified()
+    /// The two ends of datagrams from a socket bound so to `to`.
+    pub(super) fn flow_towards(
+        &self,
+        to: SocketAddr,
+        broadcast: bool,
+        config: &Config,
+    ) -> Result<Flow, UdpError> {
+        let local = self.key.flow.local;
+        let reachable = to.port() != 0
+            && (to.is_ipv4() == local.is_ipv4() || self.is_dual())
+            && config.may_receive(to.ip());
+        let source = match local.is_unspecified() {
+            true => config.source_for(to.ip()),
+            false => Some(local),
+        };
+        let source = source.filter(|_| reachable).ok_or(UdpError::InvalidRemote)?;
+        if !broadcast && config.is_broadcast(to.ip()) {
+            return Err(UdpError::NeedsBroadcast);
+        }
+        let (local_port, remote_port) = (self.port(), to.port());
+        Ok(Flow { local: source, remote: to.ip(), local_port, remote_port })
+    }
 }
 
 /// Something that has a local address and port already.
@@ -56,8 +95,8 @@ impl Holder {
     fn bound(binding: &Binding, listens: bool) -> Self {
         let BindOptions { reuse_address, reuse_port, .. } = binding.options;
         Self {
-            address: binding.flow.local,
-            port: binding.flow.local_port,
+            address: binding.local().ip(),
+            port: binding.port(),
             is_dual: binding.is_dual(),
             use_: Use::Bound { reuse_address, listens },
             reuse_port,
@@ -120,26 +159,16 @@ impl<O: Observer> Stack<'_, O> {
             return self.ephemeral_binding(protocol, binding);
         }
         // A connected UDP socket is found under another key, until it lets go of its peer.
-        let (address, port) = (binding.flow.local, binding.flow.local_port);
-        let hash = self.hash_of(&binding.flow);
-        let is_taken = self.lookup(protocol, &binding.flow, hash).is_some()
-            || protocol == Protocol::Udp
-                && self.udp.iter().any(|(_, socket)| {
-                    socket.bound == address && socket.binding.flow.local_port == port
-                });
+        let is_taken = match protocol {
+            Protocol::Tcp => self.tcp.lookup(&binding.key).is_some(),
+            Protocol::Udp => {
+                self.udp.lookup(&binding.key).is_some()
+                    || self.udp.sockets.iter().any(|(_, socket)| {
+                        socket.bound == local.ip() && socket.binding.port() == local.port()
+                    })
+            }
+        };
         if is_taken { Err(BindError::InUse) } else { Ok(binding) }
-    }
-
-    /// Whether another socket that listens keeps this one from doing so.
-    pub(super) fn is_listening_elsewhere(&self, binding: &Binding) -> bool {
-        let (port, is_dual) = (binding.flow.local_port, binding.is_dual());
-        self.listeners.iter().any(|(_, other)| {
-            let holder = Holder::bound(&other.binding, other.is_listening());
-            other.is_listening()
-                && holder.port == port
-                && holder.overlaps(binding.flow.local, is_dual)
-                && !holder.shares_with(binding.options)
-        })
     }
 
     fn own_binding(&self, local: SocketAddr, options: BindOptions) -> Result<Binding, BindError> {
@@ -147,7 +176,7 @@ impl<O: Observer> Stack<'_, O> {
         if !address.is_unspecified() && !self.cx.config.owns(address) {
             return Err(BindError::NotOurs);
         }
-        Ok(Binding { flow: bound_flow(address, local.port()), options })
+        Ok(Binding { key: bound_key(address, local.port()), options })
     }
 
     /// A port that nobody has whose address overlaps, however much all would share.
@@ -156,7 +185,7 @@ impl<O: Observer> Stack<'_, O> {
         protocol: Protocol,
         binding: Binding,
     ) -> Result<Binding, BindError> {
-        let (address, is_dual) = (binding.flow.local, binding.is_dual());
+        let (address, is_dual) = (binding.local().ip(), binding.is_dual());
         let mut taken = [0_u64; WORDS];
         let place = |port: u16| {
             let offset = port.checked_sub(*EPHEMERAL_PORTS.start());
@@ -171,23 +200,44 @@ impl<O: Observer> Stack<'_, O> {
             }
             false
         });
-        let port = self.ephemeral_port(&binding.flow, |_, port| {
-            let (word, bit) = place(port);
-            taken.get(word).is_some_and(|word| word & bit == 0).then_some(port)
+        let port = ephemeral_ports(&mut self.cx, &binding.key.flow).find(|port| {
+            let (word, bit) = place(*port);
+            taken.get(word).is_some_and(|word| word & bit == 0)
         });
-        let flow = bound_flow(address, port.ok_or(BindError::NoPort)?);
-        Ok(Binding { flow, ..binding })
+        let key = bound_key(address, port.ok_or(BindError::NoPort)?);
+        Ok(Binding { key, ..binding })
+    }
+
+    fn any_holder(&self, protocol: Protocol, is_it: impl FnMut(&Holder) -> bool) -> bool {
+        match protocol {
+            Protocol::Tcp => self.tcp.any_holder(is_it),
+            Protocol::Udp => self.udp.any_holder(is_it),
+        }
+    }
+}
+
+impl UdpTables<'_> {
+    fn any_holder(&self, mut is_it: impl FnMut(&Holder) -> bool) -> bool {
+        self.sockets.iter().any(|(_, socket)| is_it(&Holder::bound(&socket.binding, false)))
+    }
+}
+
+impl TcpTables<'_> {
+    /// Whether another socket that listens keeps this one from doing so.
+    pub(super) fn is_listening_elsewhere(&self, binding: &Binding) -> bool {
+        let (address, port, is_dual) = (binding.local().ip(), binding.port(), binding.is_dual());
+        self.listeners.iter().any(|(_, other)| {
+            let holder = Holder::bound(&other.binding, other.is_listening());
+            other.is_listening()
+                && holder.port == port
+                && holder.overlaps(address, is_dual)
+                && !holder.shares_with(binding.options)
+        })
     }
 
     /// Asks everything that has a local port. Takes time in proportion to that; `bind` is rare,
     /// and a table by port would be for it alone.
-    fn any_holder(&self, protocol: Protocol, mut is_it: impl FnMut(&Holder) -> bool) -> bool {
-        if protocol == Protocol::Udp {
-            return self
-                .udp
-                .iter()
-                .any(|(_, socket)| is_it(&Holder::bound(&socket.binding, false)));
-        }
+    fn any_holder(&self, mut is_it: impl FnMut(&Holder) -> bool) -> bool {
         let shares = |key| self.listeners.get(key).is_some_and(|l| l.binding.options.reuse_port);
         self.listeners
             .iter()
@@ -196,14 +246,28 @@ impl<O: Observer> Stack<'_, O> {
                 let shares = tcb.settings.switches.contains(Switches::REUSE_PORT);
                 is_it(&Holder::live(&tcb.flow(), shares))
             })
-            || self.half_open.iter().any(|(_, half_open)| {
-                is_it(&Holder::live(&half_open.flow, shares(half_open.listener)))
+            || self.half_open.iter().any(|half_open| {
+                is_it(&Holder::live(&half_open.key.flow, shares(half_open.listener)))
             })
             || self
                 .time_wait
                 .iter()
-                .any(|(_, remnant)| is_it(&Holder::live(&remnant.flow, remnant.reuse_port)))
+                .any(|remnant| is_it(&Holder::live(&remnant.key.flow, remnant.reuse_port)))
     }
+}
+
+/// The local ports that the stack may choose from, each once, in an order that others cannot guess
+/// (RFC 6056 §3.3.3).
+pub(super) fn ephemeral_ports<O>(
+    cx: &mut Context<'_, O>,
+    flow: &Flow,
+) -> impl Iterator<Item = u16> + use<O> {
+    let offset = cx.secrets.next_port_offset(flow);
+    let range = &cx.config.ephemeral_ports;
+    let first = *range.start().max(EPHEMERAL_PORTS.start());
+    let count = (*range.end()).checked_sub(first).and_then(|last| last.checked_add(1)).unwrap_or(0);
+    let start = u16::try_from(offset % u32::from(count.max(1))).unwrap_or(0);
+    (0..count).map(move |tried| first + (start + tried) % count)
 }
 
 /// One bit for each of [`EPHEMERAL_PORTS`].

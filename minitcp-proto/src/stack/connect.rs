@@ -6,11 +6,13 @@ use crate::call::Call;
 use crate::error::ConnectError;
 use crate::observe::Observer;
 use crate::options::TcpOptions;
-use crate::secret::Flow;
+use crate::secret::{Flow, FlowKey};
 use crate::stack::Stack;
-use crate::stack::demux::{Endpoint, Protocol, wildcard};
+use crate::stack::bind::ephemeral_ports;
+use crate::stack::demux::wildcard;
 use crate::stack::event::{ConnectionId, ListenerId};
 use crate::stack::schedule::Owner;
+use crate::stack::tcp_tables::Endpoint;
 use crate::tcp::Tcb;
 use crate::tcp::isn;
 use crate::tcp::path::Path;
@@ -50,8 +52,8 @@ impl<O: Observer> Stack<'_, O> {
     ) -> Result<ConnectionId, ConnectError> {
         self.report(&Call::Connect { now, remote, local, options });
         self.advance_clock(now);
-        let flow = self.flow_towards(remote, local)?;
-        self.open(flow, options)
+        let key = self.key_towards(remote, local)?;
+        self.open(key, options)
     }
 
     /// As [`connect_with`](Self::connect_with), from the address and port that `reservation`
@@ -70,47 +72,48 @@ impl<O: Observer> Stack<'_, O> {
     ) -> Result<ConnectionId, ConnectError> {
         self.report(&Call::ConnectFrom { now, reservation, remote, options });
         self.advance_clock(now);
-        let binding = self.listeners.get(reservation.0).ok_or(ConnectError::NotOurs)?.binding;
-        let local = binding.flow.local;
+        let binding = self.tcp.listeners.get(reservation.0).ok_or(ConnectError::NotOurs)?.binding;
+        let local = binding.local();
         if local.is_ipv4() != remote.is_ipv4() && !(binding.is_dual() && remote.is_ipv4()) {
             return Err(ConnectError::NotOurs);
         }
-        let local = SocketAddr::new(local, binding.flow.local_port);
-        let flow = self.flow_towards(remote, Some(local))?;
-        let id = self.open(flow, options)?;
-        if let Some(tcb) = self.connections.get_mut(id.0) {
+        let key = self.key_towards(remote, Some(local))?;
+        let id = self.open(key, options)?;
+        if let Some(tcb) = self.tcp.connections.get_mut(id.0) {
             tcb.settings.switches.set(Switches::REUSE_PORT, binding.options.reuse_port);
         }
         Ok(id)
     }
 
-    fn open(
-        &mut self,
-        (flow, hash): (Flow, u32),
-        options: &TcpOptions,
-    ) -> Result<ConnectionId, ConnectError> {
-        let iss = isn::initial(&self.cx.secrets, &flow, self.cx.now);
-        if self.connections.is_full() {
+    fn open(&mut self, key: FlowKey, options: &TcpOptions) -> Result<ConnectionId, ConnectError> {
+        let iss = isn::initial(&self.cx.secrets, &key.flow, self.cx.now);
+        if self.tcp.connections.is_full() {
+            self.evict_oldest_orphan();
+        }
+        if self.tcp.connections.is_full() {
             return Err(ConnectError::NoSlot);
         }
-        let path = Path::new(flow, hash, self.cx.config.mtu());
+        let path = Path::new(key, self.cx.config.mtu());
         let tcb = Tcb::connect(path, iss, &options.nearest(), &mut self.cx);
-        let key = self.connections.insert(tcb).map_err(|_| ConnectError::NoSlot)?;
-        self.demux_insert(hash, Endpoint::Connection(key.index));
+        let deadline = tcb.timers.earliest();
+        let id = self.tcp.connections.insert(tcb).map_err(|_| ConnectError::NoSlot)?;
+        self.tcp.attach(key.hash, Endpoint::Connection(id.index));
         self.cx.stats.active_opens += 1;
-        self.schedule.wake(Owner::Connection(key.index)); // For its SYN.
-        Ok(ConnectionId(key))
+        let owner = Owner::Connection(id.index);
+        self.schedule.set_timer(owner, deadline);
+        self.schedule.wake(owner); // For its SYN.
+        Ok(ConnectionId(id))
     }
 
-    /// The four-tuple of a new connection, and its hash.
-    fn flow_towards(
+    /// The four-tuple of a new connection.
+    fn key_towards(
         &mut self,
         remote: SocketAddr,
         local: Option<SocketAddr>,
-    ) -> Result<(Flow, u32), ConnectError> {
+    ) -> Result<FlowKey, ConnectError> {
         // RFC 9293 MUST-46.
         let config = &self.cx.config;
-        if remote.port() == 0 || !self.is_possible_peer(remote.ip()) {
+        if remote.port() == 0 || !config.is_possible_peer(remote.ip()) {
             return Err(ConnectError::InvalidRemote);
         }
         let chosen = local.map(|local| local.ip()).filter(|address| !address.is_unspecified());
@@ -128,19 +131,14 @@ impl<O: Observer> Stack<'_, O> {
             remote_port: remote.port(),
         };
         let unused = |stack: &Self, port| {
-            let flow = flow(port);
-            let hash = stack.hash_of(&flow);
-            stack.lookup(Protocol::Tcp, &flow, hash).is_none().then_some((flow, hash))
-        };
-        let free = |stack: &Self, port| {
-            unused(stack, port)
-                .filter(|_| stack.lookup_bound(Protocol::Tcp, address, port).is_none())
+            let key = stack.cx.secrets.key_of(flow(port));
+            stack.tcp.lookup(&key).is_none().then_some(key)
         };
         match local.map_or(0, |local| local.port()) {
-            0 => {
-                let key = Flow { local: wildcard(address), ..flow(0) };
-                self.ephemeral_port(&key, free).ok_or(ConnectError::NoPort)
-            }
+            0 => ephemeral_ports(&mut self.cx, &Flow { local: wildcard(address), ..flow(0) })
+                .filter(|port| !self.tcp.is_bound(SocketAddr::new(address, *port)))
+                .find_map(|port| unused(self, port))
+                .ok_or(ConnectError::NoPort),
             // MUST-42: a listener on the port is no obstacle to a chosen four-tuple.
             port => unused(self, port).ok_or(ConnectError::InUse),
         }

@@ -21,8 +21,8 @@ impl<O: Observer> Stack<'_, O> {
     pub(super) fn event_of(&mut self, owner: EventOwner) -> Option<Event> {
         let (socket, readiness) = match owner {
             EventOwner::Connection(index) => {
-                let key = self.connections.key_at(index)?;
-                let tcb = self.connections.at_mut(index)?;
+                let key = self.tcp.connections.key_at(index)?;
+                let tcb = self.tcp.connections.at_mut(index)?;
                 if !tcb.is_owned_by_application() {
                     return None; // Reported once it is accepted.
                 }
@@ -30,14 +30,14 @@ impl<O: Observer> Stack<'_, O> {
                 (id, core::mem::take(&mut tcb.events))
             }
             EventOwner::Listener(index) => {
-                let key = self.listeners.key_at(index)?;
-                let waiting = !self.listeners.at(index)?.accept_queue.is_empty();
+                let key = self.tcp.listeners.key_at(index)?;
+                let waiting = !self.tcp.listeners.at(index)?.accept_queue.is_empty();
                 let readiness = if waiting { Readiness::ACCEPTABLE } else { Readiness::empty() };
                 (SocketId::Listener(ListenerId(key)), readiness)
             }
             EventOwner::Udp(index) => {
-                let key = self.udp.key_at(index)?;
-                let socket = self.udp.at_mut(index)?;
+                let key = self.udp.sockets.key_at(index)?;
+                let socket = self.udp.sockets.at_mut(index)?;
                 (SocketId::Udp(UdpId(key)), core::mem::take(&mut socket.events))
             }
         };

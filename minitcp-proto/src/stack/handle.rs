@@ -8,9 +8,9 @@ use crate::observe::Observer;
 use crate::options::TcpOptions;
 use crate::stack::Stack;
 use crate::stack::event::ConnectionId;
+use crate::stack::mail::Addressed;
 use crate::stack::schedule::Owner;
 use crate::tcp::receive::ack_policy::Owed;
-use crate::tcp::settings::Switches;
 use crate::tcp::{Info, State, Tcb, configure, output, user};
 
 /// A connection, borrowed from its stack for a few calls.
@@ -23,14 +23,14 @@ pub struct Connection<'a, 'm, O: Observer = ()> {
 impl<'m, O: Observer> Stack<'m, O> {
     /// The connection named by `id`; `None` after it was closed or aborted by the application.
     pub fn connection(&mut self, id: ConnectionId) -> Option<Connection<'_, 'm, O>> {
-        let tcb = self.connections.get(id.0)?;
+        let tcb = self.tcp.connections.get(id.0)?;
         tcb.is_owned_by_application().then_some(Connection { stack: self, index: id.0.index })
     }
 
     /// The connections that the application owns.
     pub fn connection_ids(&self) -> impl Iterator<Item = ConnectionId> + '_ {
         let owned = |(_, tcb): &(_, &Tcb)| tcb.is_owned_by_application();
-        self.connections.iter().filter(owned).map(|(key, _)| ConnectionId(key))
+        self.tcp.connections.iter().filter(owned).map(|(key, _)| ConnectionId(key))
     }
 }
 
@@ -50,7 +50,7 @@ impl<O: Observer> Connection<'_, '_, O> {
         });
         let (taken, starved) = taken.unwrap_or(Err(SendError::Closed))?;
         if starved {
-            self.stack.starve_connection(self.index);
+            self.stack.tcp.starve(self.index, &self.stack.cx.pool);
         }
         Ok(taken)
     }
@@ -94,17 +94,15 @@ impl<O: Observer> Connection<'_, '_, O> {
     /// received octets were not read, the peer gets a reset (RFC 9293 SHLD-3).
     pub fn close(mut self) {
         self.report(|id, _| Call::Close { id });
-        let Some(Some((reset, flow, service))) =
-            self.stack.connections.at_mut(self.index).map(|tcb| {
-                let attached = tcb.attached;
-                let reset = user::close(tcb, &mut self.stack.cx).filter(|_| attached);
-                reset.map(|reset| (reset, tcb.flow(), tcb.settings.service))
-            })
-        else {
-            return self.stack.settle(self.index);
-        };
-        self.stack.send_reset(flow, service, reset);
-        self.stack.settle(self.index);
+        self.stack.tcp.forget_waiting(self.index);
+        let Some(tcb) = self.stack.tcp.connections.at_mut(self.index) else { return };
+        let (to, attached) = (Addressed::of_connection(tcb), tcb.attached);
+        if let Some(reset) = user::close(tcb, &mut self.stack.cx).filter(|_| attached) {
+            self.stack.send_reset(to, reset);
+        }
+        self.stack.place(self.index);
+        self.stack.line_up_orphan(self.index);
+        self.stack.feed_starved();
     }
 
     /// Ends the connection with a reset and throws away what is queued (RFC 9293 §3.10.5).
@@ -116,7 +114,7 @@ impl<O: Observer> Connection<'_, '_, O> {
     /// Turns the Nagle algorithm off or on (`TCP_NODELAY`, RFC 9293 MUST-17).
     pub fn set_no_delay(&mut self, no_delay: bool) {
         self.report(|id, _| Call::SetNoDelay { id, no_delay });
-        self.with(|tcb, _| tcb.settings.switches.set(Switches::NO_DELAY, no_delay));
+        self.with(|tcb, _| configure::set_no_delay(tcb, no_delay));
     }
 
     /// The options that hold now.
@@ -180,13 +178,13 @@ impl<O: Observer> Connection<'_, '_, O> {
     }
 
     fn tcb(&self) -> Option<&Tcb> {
-        self.stack.connections.at(self.index)
+        self.stack.tcp.connections.at(self.index)
     }
 
     /// Tells the observer of a call.
     #[inline]
     fn report<'c>(&mut self, call: impl FnOnce(ConnectionId, &Self) -> Call<'c>) {
-        if let Some(key) = self.stack.connections.key_at(self.index) {
+        if let Some(key) = self.stack.tcp.connections.key_at(self.index) {
             let call = call(ConnectionId(key), self);
             self.stack.report(&call);
         }
@@ -199,7 +197,7 @@ impl<O: Observer> Connection<'_, '_, O> {
         &mut self,
         act: impl FnOnce(&mut Tcb, &mut crate::tcp::context::Context<'_, O>) -> R,
     ) -> Option<R> {
-        let tcb = self.stack.connections.at_mut(self.index)?;
+        let tcb = self.stack.tcp.connections.at_mut(self.index)?;
         let result = act(tcb, &mut self.stack.cx);
         if tcb.attached && !output::is_quiet(tcb) {
             self.stack.schedule.wake(Owner::Connection(self.index));
@@ -213,7 +211,7 @@ impl<O: Observer> Connection<'_, '_, O> {
         &mut self,
         act: impl FnOnce(&mut Tcb, &mut crate::tcp::context::Context<'_, O>) -> R,
     ) -> Option<R> {
-        let tcb = self.stack.connections.at_mut(self.index)?;
+        let tcb = self.stack.tcp.connections.at_mut(self.index)?;
         let result = act(tcb, &mut self.stack.cx);
         self.stack.settle(self.index);
         Some(result)

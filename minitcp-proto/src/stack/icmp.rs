@@ -4,10 +4,9 @@
 use core::net::IpAddr;
 
 use crate::observe::{Direction, Observer, Trace};
-use crate::options::Service;
 use crate::secret::Flow;
 use crate::stack::Stack;
-use crate::stack::mail::Content;
+use crate::stack::mail::{Addressed, Content, IcmpHeader};
 use crate::stack::udp_peer::fault_of;
 use crate::stats::Drop;
 use crate::wire::checksum::pseudo_header;
@@ -49,12 +48,12 @@ impl<O: Observer> Stack<'_, O> {
                 let [id_high, id_low] = id.to_be_bytes();
                 let [seq_high, seq_low] = seq.to_be_bytes();
                 let rest = [id_high, id_low, seq_high, seq_low];
-                let content = Content::Icmp { kind: reply_kind, code: 0, rest };
+                let content = Content::Icmp(IcmpHeader { kind: reply_kind, code: 0, rest });
                 let total = ip::header_len(local) + icmp::HEADER_LEN + data.len();
                 if total > usize::from(self.cx.config.mtu()) {
                     return self.cx.drop(Drop::IgnoredIcmp);
                 }
-                self.reply(portless(local, remote), Service::default(), content, data);
+                self.reply(portless(local, remote), content, data);
             }
             Icmp::EchoReply { .. }
             | Icmp::Unreachable { .. }
@@ -95,7 +94,8 @@ impl<O: Observer> Stack<'_, O> {
     /// An error that quotes `packet`, which is neither an ICMP error itself nor sent to many
     /// (RFC 1122 §3.2.2): the callers and `dispatch` saw to that.
     fn send_icmp_error(&mut self, packet: &IpPacket<'_>, kind: u8, code: u8, rest: [u8; 4]) {
-        if !self.icmp_errors.allow(self.cx.now) {
+        let (hash, drawn) = (self.cx.secrets.host_hash(packet.src), self.cx.secrets.draw());
+        if !self.limits.errors.allow(hash, drawn, self.cx.now) {
             return self.cx.drop(Drop::RateLimited);
         }
         let limit = if packet.src.is_ipv4() { MAX_QUOTE_V4 } else { MAX_QUOTE_V6 };
@@ -109,14 +109,13 @@ impl<O: Observer> Stack<'_, O> {
             }
             quoted += count;
         }
-        let flow = portless(packet.dst, packet.src);
-        let content = Content::Icmp { kind, code, rest };
+        let content = Content::Icmp(IcmpHeader { kind, code, rest });
         let quote = quote.get(..quoted).unwrap_or_default();
-        self.reply(flow, Service::default(), content, quote);
+        self.reply(portless(packet.dst, packet.src), content, quote);
     }
 }
 
 /// Two addresses without ports.
-const fn portless(local: IpAddr, remote: IpAddr) -> Flow {
-    Flow { local, remote, local_port: 0, remote_port: 0 }
+fn portless(local: IpAddr, remote: IpAddr) -> Addressed {
+    Addressed::unmarked(Flow { local, remote, local_port: 0, remote_port: 0 })
 }

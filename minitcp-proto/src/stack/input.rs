@@ -1,8 +1,8 @@
 //! A packet arrives: is it whole, is it ours, and which protocol takes it?
 
-use core::net::{IpAddr, Ipv4Addr};
 use core::num::NonZeroU16;
 
+use crate::config::Config;
 use crate::observe::Observer;
 use crate::stack::Stack;
 use crate::stats::Drop;
@@ -36,7 +36,7 @@ impl<O: Observer> Stack<'_, O> {
         if packet.protocol == protocol::TCP {
             return self.handle_tcp(packet, meta); // Looks at the addresses if the flow is new.
         }
-        if let Some(reason) = self.misaddressed(packet) {
+        if let Some(reason) = misaddressed(packet, &self.cx.config) {
             return self.cx.drop(reason);
         }
         match packet.protocol {
@@ -51,27 +51,17 @@ impl<O: Observer> Stack<'_, O> {
             }
         }
     }
+}
 
-    /// Why the addresses rule out that anybody here takes the packet (RFC 1122 §3.2.1.3; MUST-57
-    /// and MUST-63 of RFC 9293).
-    pub(super) fn misaddressed(&self, packet: &IpPacket<'_>) -> Option<Drop> {
-        if !self.cx.config.owns(packet.dst) {
-            Some(Drop::NotOurs)
-        } else if !self.is_possible_peer(packet.src) {
-            Some(Drop::BadSource)
-        } else {
-            None
-        }
-    }
-
-    /// `address` may be the other end of a conversation: a loopback address never leaves its host
-    /// (RFC 1122 §3.2.1.3).
-    pub(super) fn is_possible_peer(&self, address: IpAddr) -> bool {
-        let loopback = match address {
-            IpAddr::V4(v4) => v4.octets()[0] == Ipv4Addr::LOCALHOST.octets()[0],
-            IpAddr::V6(v6) => v6.is_loopback(),
-        };
-        self.cx.config.is_unicast(address) && !self.cx.config.owns(address) && !loopback
+/// Why the addresses rule out that anybody here takes the packet (RFC 1122 §3.2.1.3; MUST-57 and
+/// MUST-63 of RFC 9293).
+pub(super) fn misaddressed(packet: &IpPacket<'_>, config: &Config) -> Option<Drop> {
+    if !config.owns(packet.dst) {
+        Some(Drop::NotOurs)
+    } else if !config.is_possible_peer(packet.src) {
+        Some(Drop::BadSource)
+    } else {
+        None
     }
 }
 

@@ -8,10 +8,10 @@ use crate::error::BindError;
 use crate::observe::{Observer, Trace};
 use crate::options::{BindOptions, ListenOptions};
 use crate::stack::Stack;
-use crate::stack::bind::Binding;
-use crate::stack::demux::{Endpoint, Protocol};
+use crate::stack::bind::{Binding, Protocol};
 use crate::stack::event::{ConnectionId, ListenerId};
 use crate::stack::schedule::EventOwner;
+use crate::stack::tcp_tables::Endpoint;
 use crate::store::queue::Queue;
 use crate::tcp::{Cause, State};
 
@@ -20,7 +20,7 @@ use crate::tcp::{Cause, State};
 pub(super) struct Listener {
     pub(super) binding: Binding,
     /// Most connections that wait to be accepted; 0 before it listens.
-    backlog: u32,
+    room: u32,
     pub(super) accept_queue: Queue,
     /// In their ranges.
     pub(super) options: ListenOptions,
@@ -29,11 +29,11 @@ pub(super) struct Listener {
 impl Listener {
     /// No other connection can wait to be accepted.
     pub(super) fn is_full(&self) -> bool {
-        self.accept_queue.len() >= self.backlog
+        self.accept_queue.len() >= self.room
     }
 
     pub(super) const fn is_listening(&self) -> bool {
-        self.backlog > 0
+        self.room > 0
     }
 }
 
@@ -96,8 +96,8 @@ impl<O: Observer> Stack<'_, O> {
         options: &ListenOptions,
     ) -> Result<(), BindError> {
         self.report(&Call::StartListening { id, backlog, options });
-        let listener = self.listeners.get(id.0).ok_or(BindError::Stale)?;
-        if !listener.is_listening() && self.is_listening_elsewhere(&listener.binding) {
+        let listener = self.tcp.listeners.get(id.0).ok_or(BindError::Stale)?;
+        if !listener.is_listening() && self.tcp.is_listening_elsewhere(&listener.binding) {
             return Err(BindError::InUse);
         }
         self.open_listener(id, backlog, options);
@@ -106,18 +106,18 @@ impl<O: Observer> Stack<'_, O> {
 
     fn reserve(&mut self, binding: Binding) -> Result<ListenerId, BindError> {
         let options = self.cx.config.listen_options();
-        let listener = Listener { binding, backlog: 0, accept_queue: Queue::EMPTY, options };
-        let key = self.listeners.insert(listener).map_err(|_| BindError::NoSlot)?;
-        self.demux_insert(self.hash_of(&binding.flow), Endpoint::Listener(key.index));
+        let listener = Listener { binding, room: 0, accept_queue: Queue::EMPTY, options };
+        let key = self.tcp.listeners.insert(listener).map_err(|_| BindError::NoSlot)?;
+        self.tcp.attach(binding.key.hash, Endpoint::Listener(key.index));
         Ok(ListenerId(key))
     }
 
     fn open_listener(&mut self, id: ListenerId, backlog: u32, options: &ListenOptions) {
         self.apply_listener_options(id, options);
-        let Some(listener) = self.listeners.get_mut(id.0) else { return };
+        let Some(listener) = self.tcp.listeners.get_mut(id.0) else { return };
         let is_new = !listener.is_listening();
-        listener.backlog = backlog.max(1);
-        let flow = listener.binding.flow;
+        listener.room = backlog.max(1);
+        let flow = listener.binding.key.flow;
         if let Some(to) = State::Closed.next(Cause::PassiveOpen).filter(|_| is_new) {
             self.cx.trace(|| Trace::State { flow, from: State::Closed, to });
         }
@@ -126,34 +126,33 @@ impl<O: Observer> Stack<'_, O> {
     /// The next connection that waits on `listener`, oldest first. It may have ended already;
     /// then it says so like any other.
     pub fn accept(&mut self, listener: ListenerId) -> Option<ConnectionId> {
-        let queue = &mut self.listeners.get_mut(listener.0)?.accept_queue;
-        let index = queue.pop_front(&mut self.waiting_links)?;
+        let queue = &mut self.tcp.listeners.get_mut(listener.0)?.accept_queue;
+        let index = queue.pop_front(&mut self.tcp.waiting)?;
         if !queue.is_empty() {
             self.schedule.notify(EventOwner::Listener(listener.0.index));
         }
         self.report(&Call::Accept { id: listener });
-        let tcb = self.connections.at_mut(index)?;
+        let tcb = self.tcp.connections.at_mut(index)?;
         tcb.listener = None;
         if !tcb.events.is_empty() {
             self.schedule.notify(EventOwner::Connection(index));
         }
-        self.connections.key_at(index).map(ConnectionId)
+        self.tcp.connections.key_at(index).map(ConnectionId)
     }
 
     /// How many connections wait on `listener` to be accepted; 0 for a stale id.
     pub fn acceptable(&self, listener: ListenerId) -> u32 {
-        self.listeners.get(listener.0).map_or(0, |listener| listener.accept_queue.len())
+        self.tcp.listeners.get(listener.0).map_or(0, |listener| listener.accept_queue.len())
     }
 
     /// Where `listener` is bound; `None` for a stale id.
     pub fn listener_addr(&self, listener: ListenerId) -> Option<SocketAddr> {
-        let flow = self.listeners.get(listener.0)?.binding.flow;
-        Some(SocketAddr::new(flow.local, flow.local_port))
+        self.tcp.listeners.get(listener.0).map(|listener| listener.binding.local())
     }
 
     /// The options of `listener`; `None` for a stale id.
     pub fn listener_options(&self, listener: ListenerId) -> Option<ListenOptions> {
-        self.listeners.get(listener.0).map(|listener| listener.options)
+        self.tcp.listeners.get(listener.0).map(|listener| listener.options)
     }
 
     /// Changes what connections that are yet to come start with, each option taken as the nearest
@@ -164,7 +163,7 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     fn apply_listener_options(&mut self, listener: ListenerId, options: &ListenOptions) -> bool {
-        let Some(listener) = self.listeners.get_mut(listener.0) else { return false };
+        let Some(listener) = self.tcp.listeners.get_mut(listener.0) else { return false };
         listener.options = ListenOptions { tcp: options.tcp.nearest(), ..*options };
         true
     }
@@ -174,17 +173,17 @@ impl<O: Observer> Stack<'_, O> {
     /// A stale id does nothing.
     pub fn close_listener(&mut self, listener: ListenerId) {
         self.report(&Call::CloseListener { id: listener });
-        let Some(closed) = self.listeners.get_mut(listener.0) else { return };
+        let Some(closed) = self.tcp.listeners.get_mut(listener.0) else { return };
         let (binding, mut queue) = (closed.binding, closed.accept_queue);
         closed.accept_queue = Queue::EMPTY;
-        while let Some(index) = queue.pop_front(&mut self.waiting_links) {
-            if let Some(tcb) = self.connections.at_mut(index) {
+        while let Some(index) = queue.pop_front(&mut self.tcp.waiting) {
+            if let Some(tcb) = self.tcp.connections.at_mut(index) {
                 tcb.listener = None;
             }
             self.abort_at(index);
         }
-        self.demux_remove(self.hash_of(&binding.flow), Endpoint::Listener(listener.0.index));
-        self.listeners.remove(listener.0.index);
-        // Its handshakes find it gone when they complete, and are reset then.
+        self.tcp.detach(binding.key.hash, Endpoint::Listener(listener.0.index));
+        self.tcp.listeners.remove(listener.0.index);
+        self.tcp.forget_half_open_of(listener.0, &mut self.schedule, &mut self.cx);
     }
 }

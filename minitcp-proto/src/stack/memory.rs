@@ -24,18 +24,22 @@ pub struct Limits {
     pub time_wait: usize,
     /// Listeners. Beyond: `listen` fails with `NoSlot`.
     pub listeners: usize,
-    /// UDP sockets. Beyond: `udp_bind` fails with `NoSlot`.
+    /// UDP sockets, and closed ones whose datagrams have not left. Beyond: `udp_bind` fails with
+    /// `NoSlot`.
     pub udp_sockets: usize,
-    /// Datagrams waiting in UDP sockets, and stateless replies waiting to be sent (at most half
-    /// of the slots). Beyond: dropped and counted, or `WouldBlock` on sending.
+    /// Datagrams waiting in UDP sockets, and stateless replies waiting to be sent. Half is kept in
+    /// equal parts for sockets and for replies, so that nobody finds all taken; of the rest, each
+    /// takes no more than it leaves. Have eight or more for each UDP socket: below two, nothing is
+    /// kept for sockets. Beyond: dropped and counted, or `WouldBlock` on sending.
     pub datagrams: usize,
     /// Connections that may hold data ahead of a hole at the same time. Beyond: such data is
     /// dropped and counted, and comes again.
     pub assemblies: usize,
     /// Octets for all send and receive buffers together, lent in blocks of a power of two of at
     /// least 1 KiB. While less than half is free, smaller windows are offered; less than a quarter,
-    /// sends are short; less than a sixteenth, SYNs are dropped and counted. Beyond: received data
-    /// is dropped and counted, not acknowledged, and comes again.
+    /// sends are short; less than a sixteenth, SYNs are dropped and counted. Datagrams that were
+    /// received hold a quarter at most, those to be sent another, and replies an eighth. Beyond:
+    /// received data is dropped and counted, not acknowledged, and comes again.
     pub buffer_bytes: usize,
 }
 
@@ -48,7 +52,7 @@ impl Default for Limits {
             time_wait: 4096,
             listeners: 16,
             udp_sockets: 64,
-            datagrams: 512,
+            datagrams: 1024,
             assemblies: 256,
             buffer_bytes: 16 << 20,
         }
@@ -58,6 +62,20 @@ impl Default for Limits {
 /// The memory that [`Limits`] asks for.
 #[derive(Debug)]
 pub struct Memory<'m> {
+    pub(super) tcp: TcpMemory<'m>,
+    pub(super) udp: UdpMemory<'m>,
+    pub(super) datagrams: Lent<'m, Slot<Datagram>>,
+    pub(super) datagram_links: Lent<'m, Link>,
+    pub(super) assemblies: Lent<'m, Slot<Assembly>>,
+    pub(super) assembly_links: Lent<'m, Link>,
+    pub(super) schedule: ScheduleMemory<'m>,
+    pub(super) bytes: Lent<'m, u8>,
+    pub(super) blocks: Lent<'m, BlockMeta>,
+}
+
+/// The memory of TCP's tables.
+#[derive(Debug)]
+pub(super) struct TcpMemory<'m> {
     pub(super) connections: Lent<'m, Slot<Tcb>>,
     pub(super) waiting_links: Lent<'m, Link>,
     pub(super) half_open: Lent<'m, Slot<HalfOpen>>,
@@ -65,14 +83,14 @@ pub struct Memory<'m> {
     pub(super) time_wait: Lent<'m, Slot<Remnant>>,
     pub(super) time_wait_links: Lent<'m, Link>,
     pub(super) listeners: Lent<'m, Slot<Listener>>,
-    pub(super) udp_sockets: Lent<'m, Slot<UdpSocket>>,
-    pub(super) datagrams: Lent<'m, Slot<Datagram>>,
-    pub(super) datagram_links: Lent<'m, Link>,
-    pub(super) assemblies: Lent<'m, Slot<Assembly>>,
     pub(super) demux: Lent<'m, Bucket>,
-    pub(super) schedule: ScheduleMemory<'m>,
-    pub(super) bytes: Lent<'m, u8>,
-    pub(super) blocks: Lent<'m, BlockMeta>,
+}
+
+/// The memory of UDP's tables.
+#[derive(Debug)]
+pub(super) struct UdpMemory<'m> {
+    pub(super) sockets: Lent<'m, Slot<UdpSocket>>,
+    pub(super) demux: Lent<'m, Bucket>,
 }
 
 #[cfg(feature = "alloc")]
@@ -88,21 +106,27 @@ impl Memory<'static> {
         let timers = connections + half_open;
         let ready = timers + udp_sockets;
         let events = connections + listeners + udp_sockets;
-        let demuxed = ready + limits.time_wait + listeners;
+        let flows = timers + limits.time_wait + listeners;
         let buffer_bytes = limits.buffer_bytes / MIN_BLOCK * MIN_BLOCK;
         Self {
-            connections: slots(connections),
-            waiting_links: Lent::allocate(connections, Link::UNLINKED),
-            half_open: slots(half_open),
-            half_open_links: Lent::allocate(half_open, Link::UNLINKED),
-            time_wait: slots(limits.time_wait),
-            time_wait_links: Lent::allocate(limits.time_wait, Link::UNLINKED),
-            listeners: slots(listeners),
-            udp_sockets: slots(udp_sockets),
+            tcp: TcpMemory {
+                connections: slots(connections),
+                waiting_links: Lent::allocate(connections, Link::UNLINKED),
+                half_open: slots(half_open),
+                half_open_links: Lent::allocate(half_open, Link::UNLINKED),
+                time_wait: slots(limits.time_wait),
+                time_wait_links: Lent::allocate(limits.time_wait, Link::UNLINKED),
+                listeners: slots(listeners),
+                demux: Lent::allocate(buckets_for(flows), Bucket::EMPTY),
+            },
+            udp: UdpMemory {
+                sockets: slots(udp_sockets),
+                demux: Lent::allocate(buckets_for(udp_sockets), Bucket::EMPTY),
+            },
             datagrams: slots(limits.datagrams),
             datagram_links: Lent::allocate(limits.datagrams, Link::UNLINKED),
             assemblies: slots(limits.assemblies),
-            demux: Lent::allocate(buckets_for(demuxed), Bucket::EMPTY),
+            assembly_links: Lent::allocate(limits.assemblies, Link::UNLINKED),
             schedule: ScheduleMemory {
                 ready: Lent::allocate(ready, Link::UNLINKED),
                 events: Lent::allocate(events, Link::UNLINKED),
@@ -131,8 +155,10 @@ pub struct StaticMemory<const SLOTS: usize, const BLOCKS: usize> {
     datagrams: [Slot<Datagram>; SLOTS],
     datagram_links: [Link; SLOTS],
     assemblies: [Slot<Assembly>; SLOTS],
-    /// Five kinds of values: 5 in 16, whatever power of two fits.
-    demux: [[Bucket; 16]; SLOTS],
+    assembly_links: [Link; SLOTS],
+    /// Four kinds of values: 4 in 8 to 16, whatever power of two fits.
+    tcp_demux: [[Bucket; 16]; SLOTS],
+    udp_demux: [[Bucket; 4]; SLOTS],
     ready: [[Link; 3]; SLOTS],
     events: [[Link; 3]; SLOTS],
     heap: [[Entry; 2]; SLOTS],
@@ -156,7 +182,9 @@ impl<const SLOTS: usize, const BLOCKS: usize> StaticMemory<SLOTS, BLOCKS> {
             datagrams: [const { Slot::EMPTY }; SLOTS],
             datagram_links: [Link::UNLINKED; SLOTS],
             assemblies: [const { Slot::EMPTY }; SLOTS],
-            demux: [[Bucket::EMPTY; 16]; SLOTS],
+            assembly_links: [Link::UNLINKED; SLOTS],
+            tcp_demux: [[Bucket::EMPTY; 16]; SLOTS],
+            udp_demux: [[Bucket::EMPTY; 4]; SLOTS],
             ready: [[Link::UNLINKED; 3]; SLOTS],
             events: [[Link::UNLINKED; 3]; SLOTS],
             heap: [[Entry::EMPTY; 2]; SLOTS],
@@ -169,18 +197,24 @@ impl<const SLOTS: usize, const BLOCKS: usize> StaticMemory<SLOTS, BLOCKS> {
     /// Lends all of it to one stack.
     pub fn lend(&mut self) -> Memory<'_> {
         Memory {
-            connections: Lent::Borrowed(&mut self.connections),
-            waiting_links: Lent::Borrowed(&mut self.waiting_links),
-            half_open: Lent::Borrowed(&mut self.half_open),
-            half_open_links: Lent::Borrowed(&mut self.half_open_links),
-            time_wait: Lent::Borrowed(&mut self.time_wait),
-            time_wait_links: Lent::Borrowed(&mut self.time_wait_links),
-            listeners: Lent::Borrowed(&mut self.listeners),
-            udp_sockets: Lent::Borrowed(&mut self.udp_sockets),
+            tcp: TcpMemory {
+                connections: Lent::Borrowed(&mut self.connections),
+                waiting_links: Lent::Borrowed(&mut self.waiting_links),
+                half_open: Lent::Borrowed(&mut self.half_open),
+                half_open_links: Lent::Borrowed(&mut self.half_open_links),
+                time_wait: Lent::Borrowed(&mut self.time_wait),
+                time_wait_links: Lent::Borrowed(&mut self.time_wait_links),
+                listeners: Lent::Borrowed(&mut self.listeners),
+                demux: Lent::Borrowed(self.tcp_demux.as_flattened_mut()),
+            },
+            udp: UdpMemory {
+                sockets: Lent::Borrowed(&mut self.udp_sockets),
+                demux: Lent::Borrowed(self.udp_demux.as_flattened_mut()),
+            },
             datagrams: Lent::Borrowed(&mut self.datagrams),
             datagram_links: Lent::Borrowed(&mut self.datagram_links),
             assemblies: Lent::Borrowed(&mut self.assemblies),
-            demux: Lent::Borrowed(self.demux.as_flattened_mut()),
+            assembly_links: Lent::Borrowed(&mut self.assembly_links),
             schedule: ScheduleMemory {
                 ready: Lent::Borrowed(self.ready.as_flattened_mut()),
                 events: Lent::Borrowed(self.events.as_flattened_mut()),

@@ -11,16 +11,21 @@ mod event;
 mod handle;
 mod icmp;
 mod input;
+mod limits;
 mod listener;
 mod mail;
 mod memory;
 mod output;
+mod relief;
 mod schedule;
 mod settle;
 mod starved;
 mod tcp;
+mod tcp_tables;
+mod transit;
 mod udp;
 mod udp_peer;
+mod udp_tables;
 
 pub use event::{ConnectionId, Event, ListenerId, SocketId, UdpId};
 pub use handle::Connection;
@@ -34,19 +39,17 @@ use crate::config::Config;
 use crate::observe::Observer;
 use crate::secret::{Secrets, Seed};
 use crate::stats::Stats;
-use crate::store::pool::{Block, Pool};
-use crate::store::queue::{Links, Queue};
-use crate::store::slab::Slab;
-use crate::tcp::context::{Context, RateLimit};
+use crate::store::line::Line;
+use crate::store::pool::Pool;
+use crate::tcp::context::Context;
 use crate::tcp::send::rtt::RtoBounds;
-use crate::tcp::{HalfOpen, Remnant, Tcb};
 use crate::time::Instant;
-use demux::Demux;
-use listener::Listener;
+use limits::AnswerLimits;
 use mail::Mail;
 use schedule::Schedule;
-use starved::Starved;
-use udp::UdpSocket;
+use tcp_tables::TcpTables;
+use transit::Transit;
+use udp_tables::UdpTables;
 
 /// One IP host as a deterministic value.
 ///
@@ -58,36 +61,17 @@ use udp::UdpSocket;
 /// late polling delays packets, it never loses or corrupts.
 #[derive(Debug)]
 pub struct Stack<'m, O: Observer = ()> {
+    /// The host: time, settings, memory and eyes, lent to whoever acts.
     cx: Context<'m, O>,
-    connections: Slab<'m, Tcb>,
-    half_open: Slab<'m, HalfOpen>,
-    half_open_links: Links<'m>,
-    /// Unfinished handshakes, oldest first: the oldest gives way when there is no room.
-    half_open_order: Queue,
-    time_wait: Slab<'m, Remnant>,
-    time_wait_links: Links<'m>,
-    /// Remnants in the order of their deadlines, which are all equally long.
-    time_wait_order: Queue,
-    listeners: Slab<'m, Listener>,
-    /// A connection waits for one thing at most: to be accepted, or for memory.
-    waiting_links: Links<'m>,
-    starved: Starved,
-    udp: Slab<'m, UdpSocket>,
-    /// UDP sockets with a peer: without one, no datagram is looked up by both its ends.
-    udp_connected: u32,
+    tcp: TcpTables<'m>,
+    udp: UdpTables<'m>,
+    /// What waits as it will leave: datagrams and stateless replies.
     mail: Mail<'m>,
-    demux: Demux<'m>,
-    /// The connection that the table has led to last: often the next segment is for it, too.
-    latest: u32,
+    limits: AnswerLimits,
+    /// Who has something to send or to tell, and when.
     schedule: Schedule<'m>,
-    /// ICMP errors, a thousand a second (RFC 4443 §2.4 (f), RFC 1812 §4.3.2.8).
-    icmp_errors: RateLimit,
-    /// The header of the packet that `poll_transmit` lent last.
-    header: [u8; output::MAX_HEADER],
-    /// The payload of the packet that `poll_transmit` lent last, if a block of its own holds it.
-    in_transit: Option<Block>,
-    /// Moves on with each ephemeral port, so that ports are not reused soon (RFC 6056 §3.3.3).
-    next_ephemeral: u32,
+    /// The packet that `poll_transmit` has lent last.
+    transit: Transit,
 }
 
 impl<'m> Stack<'m> {
@@ -101,16 +85,13 @@ impl<'m, O: Observer> Stack<'m, O> {
     /// A host with the addresses and settings of `config`, which lives in `memory` and never
     /// allocates again. All its entropy comes from `seed`.
     pub fn with_observer(config: Config, memory: Memory<'m>, seed: Seed, observer: O) -> Self {
-        let connections = Slab::new(memory.connections);
-        let half_open = Slab::new(memory.half_open);
-        let listeners = Slab::new(memory.listeners);
-        let udp = Slab::new(memory.udp_sockets);
+        let (tcp, udp) = (TcpTables::new(memory.tcp), UdpTables::new(memory.udp));
         Self {
             schedule: Schedule::new(
                 memory.schedule,
-                connections.capacity(),
-                half_open.capacity(),
-                listeners.capacity(),
+                tcp.connections.capacity(),
+                tcp.half_open.capacity(),
+                tcp.listeners.capacity(),
             ),
             cx: Context {
                 now: Instant::ZERO,
@@ -119,52 +100,39 @@ impl<'m, O: Observer> Stack<'m, O> {
                 stats: Stats::default(),
                 secrets: Secrets::new(&seed),
                 pool: Pool::new(memory.bytes, memory.blocks),
-                assemblies: Slab::new(memory.assemblies),
-                challenges: RateLimit::per_second(100),
+                assemblies: Line::new(memory.assemblies, memory.assembly_links),
+                early_refused: false,
                 observer,
             },
-            connections,
-            half_open,
-            half_open_links: Links::new(memory.half_open_links),
-            half_open_order: Queue::EMPTY,
-            time_wait: Slab::new(memory.time_wait),
-            time_wait_links: Links::new(memory.time_wait_links),
-            time_wait_order: Queue::EMPTY,
-            listeners,
-            waiting_links: Links::new(memory.waiting_links),
-            starved: Starved::NOBODY,
+            tcp,
+            mail: Mail::new(memory.datagrams, memory.datagram_links, udp.sockets.capacity()),
             udp,
-            udp_connected: 0,
-            mail: Mail::new(memory.datagrams, memory.datagram_links),
-            demux: Demux::new(memory.demux),
-            latest: 0,
-            icmp_errors: RateLimit::per_second(1000),
-            header: [0; output::MAX_HEADER],
-            in_transit: None,
-            next_ephemeral: 0,
+            limits: AnswerLimits::new(),
+            transit: Transit::EMPTY,
         }
     }
 
     /// Serves everything that is due at `now`. Harmless at any other time.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance_clock(now);
-        while let Some(id) = self.schedule.take_due(self.cx.now) {
+        while let Some((due, id)) = self.schedule.take_due(self.cx.now) {
             match self.schedule.timer_owner(id) {
                 schedule::Owner::Connection(index) => self.on_connection_timeout(index),
-                schedule::Owner::HalfOpen(index) => self.on_half_open_timeout(index),
+                schedule::Owner::HalfOpen(index) => self.on_half_open_timeout(index, due),
                 schedule::Owner::Udp(_) => {}
             }
         }
-        self.expire_time_wait();
+        self.tcp.expire_time_wait(&mut self.cx);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called next; `None` when nothing
     /// will happen without input. Exact, and valid until the next call of any other method.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let time_wait = self.time_wait_order.front().and_then(|index| self.time_wait.at(index));
-        match (self.schedule.earliest(), time_wait) {
-            (Some(timer), Some(remnant)) => Some(timer.min(remnant.deadline)),
-            (timer, remnant) => timer.or(remnant.map(|remnant| remnant.deadline)),
+        let remnants = &self.tcp.time_wait;
+        let expiry = remnants.front().and_then(|oldest| Some(remnants.at(oldest)?.deadline));
+        match (self.schedule.earliest(), expiry) {
+            (Some(timer), Some(expiry)) => Some(timer.min(expiry)),
+            (timer, expiry) => timer.or(expiry),
         }
     }
 
@@ -203,11 +171,11 @@ impl<'m, O: Observer> Stack<'m, O> {
     /// What is in use right now.
     pub fn usage(&self) -> Usage {
         Usage {
-            connections: self.connections.len(),
-            half_open: self.half_open.len(),
-            time_wait: self.time_wait.len(),
-            listeners: self.listeners.len(),
-            udp_sockets: self.udp.len(),
+            connections: self.tcp.connections.len(),
+            half_open: self.tcp.half_open.len(),
+            time_wait: self.tcp.time_wait.len(),
+            listeners: self.tcp.listeners.len(),
+            udp_sockets: self.udp.sockets.len(),
             datagrams: self.mail.len(),
             assemblies: self.cx.assemblies.len(),
             buffer_bytes: self.cx.pool.capacity_bytes() - self.cx.pool.free_bytes(),
@@ -239,7 +207,7 @@ pub struct Usage {
     pub time_wait: u32,
     /// Listeners.
     pub listeners: u32,
-    /// Bound UDP sockets.
+    /// Bound UDP sockets, and closed ones whose datagrams have not left.
     pub udp_sockets: u32,
     /// Datagrams and replies that wait to be read or sent.
     pub datagrams: u32,

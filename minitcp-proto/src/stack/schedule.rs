@@ -23,6 +23,45 @@ pub(super) enum Owner {
     Udp(u32),
 }
 
+/// Who wants to send what an application or a timer of its own has made it send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ready {
+    Connection(u32),
+    Udp(u32),
+}
+
+/// Whose packet is next. What strangers ask for is answered in every other turn, so that no flood
+/// of questions silences those who are ready; replies and SYN,ACKs take these turns alternately.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    /// An answer left last.
+    is_readys: bool,
+    /// Of the answers, a SYN,ACK left last.
+    is_reply: bool,
+}
+
+impl Turns {
+    #[inline]
+    pub(super) const fn is_readys(&self) -> bool {
+        self.is_readys
+    }
+
+    #[inline]
+    pub(super) const fn on_ready(&mut self) {
+        self.is_readys = false;
+    }
+
+    pub(super) const fn on_answer(&mut self) {
+        self.is_readys = true;
+    }
+
+    /// Whether a reply comes before a SYN,ACK; the next time it is the other way round.
+    pub(super) const fn reply_first(&mut self) -> bool {
+        self.is_reply = !self.is_reply;
+        self.is_reply
+    }
+}
+
 /// Who has news for the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EventOwner {
@@ -31,11 +70,15 @@ pub(super) enum EventOwner {
     Udp(u32),
 }
 
-/// Two FIFOs and a heap. Each owner is in each at most once, so nothing overflows.
+/// FIFOs and a heap. Each owner is in each kind at most once, so nothing overflows.
 #[derive(Debug)]
 pub(super) struct Schedule<'m> {
     ready_links: Links<'m>,
+    /// Connections and UDP sockets.
     ready: Queue,
+    /// Unfinished handshakes, whose number strangers choose.
+    handshakes: Queue,
+    pub(super) turns: Turns,
     event_links: Links<'m>,
     events: Queue,
     timers: Heap<'m>,
@@ -57,6 +100,8 @@ impl<'m> Schedule<'m> {
         Self {
             ready_links: Links::new(memory.ready),
             ready: Queue::EMPTY,
+            handshakes: Queue::EMPTY,
+            turns: Turns::default(),
             event_links: Links::new(memory.events),
             events: Queue::EMPTY,
             timers: Heap::new(memory.heap, memory.positions),
@@ -69,18 +114,37 @@ impl<'m> Schedule<'m> {
     /// `owner` may have something to send: it will be asked once.
     pub(super) fn wake(&mut self, owner: Owner) {
         let id = self.id_of(owner);
-        self.ready.push_back(&mut self.ready_links, id);
+        let queue = match owner {
+            Owner::Connection(_) | Owner::Udp(_) => &mut self.ready,
+            Owner::HalfOpen(_) => &mut self.handshakes,
+        };
+        queue.push_back(&mut self.ready_links, id);
     }
 
+    /// Neither a connection, nor a socket, nor a handshake is.
     #[inline]
     pub(super) const fn is_nobody_ready(&self) -> bool {
-        self.ready.is_empty()
+        self.ready.is_empty() && self.handshakes.is_empty()
     }
 
     /// The next that may have something to send.
-    pub(super) fn take_ready(&mut self) -> Option<Owner> {
+    pub(super) fn take_ready(&mut self) -> Option<Ready> {
         let id = self.ready.pop_front(&mut self.ready_links)?;
-        Some(self.timer_owner(id))
+        Some(match id.checked_sub(self.half_open_end) {
+            None => Ready::Connection(id),
+            Some(index) => Ready::Udp(index),
+        })
+    }
+
+    #[inline]
+    pub(super) const fn has_handshakes(&self) -> bool {
+        !self.handshakes.is_empty()
+    }
+
+    /// The next unfinished handshake that may have something to send.
+    pub(super) fn take_handshake(&mut self) -> Option<u32> {
+        let id = self.handshakes.pop_front(&mut self.ready_links)?;
+        Some(id - self.connections)
     }
 
     pub(super) fn notify(&mut self, owner: EventOwner) {
@@ -128,10 +192,10 @@ impl<'m> Schedule<'m> {
         self.timers.peek().map(|(deadline, _)| Instant::from_nanos(deadline))
     }
 
-    /// Removes and returns the id of a timer that is due.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<u32> {
+    /// Removes and returns a timer that is due: since when, and the id of its owner.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<(Instant, u32)> {
         self.earliest().filter(|deadline| *deadline <= now)?;
-        self.timers.pop().map(|(_, id)| id)
+        self.timers.pop().map(|(deadline, id)| (Instant::from_nanos(deadline), id))
     }
 
     pub(super) const fn timer_owner(&self, id: u32) -> Owner {

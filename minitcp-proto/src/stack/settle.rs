@@ -4,10 +4,11 @@
 
 use crate::observe::{Observer, Trace};
 use crate::stack::Stack;
-use crate::stack::demux::Endpoint;
-use crate::stack::mail::Content;
+use crate::stack::mail::{Addressed, Bare, Content};
 use crate::stack::schedule::{EventOwner, Owner};
+use crate::stack::tcp_tables::{Endpoint, TcpTables};
 use crate::stats::Drop;
+use crate::tcp::context::Context;
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::settings::Switches;
 use crate::tcp::{Cause, Remnant, State, output, timeout, user};
@@ -20,11 +21,11 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     #[inline]
-    fn place(&mut self, index: u32) {
-        let Some(mut tcb) = self.connections.at_mut(index) else { return };
+    pub(super) fn place(&mut self, index: u32) {
+        let Some(mut tcb) = self.tcp.connections.at_mut(index) else { return };
         if tcb.attached && matches!(tcb.state(), State::Closed | State::TimeWait) {
             self.leave(index);
-            let Some(left) = self.connections.at_mut(index) else { return };
+            let Some(left) = self.tcp.connections.at_mut(index) else { return };
             tcb = left;
         }
         let owner = Owner::Connection(index);
@@ -33,7 +34,7 @@ impl<O: Observer> Stack<'_, O> {
             if !output::is_quiet(tcb) {
                 self.schedule.wake(owner);
             }
-        } else if tcb.orphan {
+        } else if tcb.is_orphan() {
             return self.free(index);
         }
         if tcb.is_owned_by_application() && !tcb.events.is_empty() {
@@ -44,7 +45,7 @@ impl<O: Observer> Stack<'_, O> {
     /// The end of a connection, once in its life: out of the way of all other touches.
     #[cold]
     fn leave(&mut self, index: u32) {
-        if self.connections.at(index).is_some_and(|tcb| tcb.state() == State::TimeWait) {
+        if self.tcp.connections.at(index).is_some_and(|tcb| tcb.state() == State::TimeWait) {
             self.retire(index);
         } else {
             self.detach(index);
@@ -52,10 +53,10 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     pub(super) fn on_connection_timeout(&mut self, index: u32) {
-        if let Some(tcb) = self.connections.at_mut(index) {
-            let (flow, service) = (tcb.flow(), tcb.settings.service);
+        if let Some(tcb) = self.tcp.connections.at_mut(index) {
+            let to = Addressed::of_connection(tcb);
             if let Some(reset) = timeout::on_timeout(tcb, &mut self.cx) {
-                self.send_reset(flow, service, reset);
+                self.send_reset(to, reset);
             }
             self.settle(index);
         }
@@ -63,107 +64,109 @@ impl<O: Observer> Stack<'_, O> {
 
     /// The connection has left the network: packets no longer find it.
     fn detach(&mut self, index: u32) {
-        let Some(tcb) = self.connections.at_mut(index) else { return };
+        let Some(tcb) = self.tcp.connections.at_mut(index) else { return };
         tcb.attached = false;
-        let hash = tcb.path.hash;
-        self.demux_remove(hash, Endpoint::Connection(index));
+        let hash = tcb.path.key.hash;
+        self.tcp.detach(hash, Endpoint::Connection(index));
         self.schedule.set_timer(Owner::Connection(index), None);
     }
 
     /// The connection is in TIME-WAIT: a remnant takes its place in the network.
     fn retire(&mut self, index: u32) {
-        let Some(tcb) = self.connections.at_mut(index) else { return };
+        let Some(tcb) = self.tcp.connections.at_mut(index) else { return };
         tcb.attached = false;
         let owes_ack = tcb.receive.ack.owed() != Owed::Nothing;
         let remnant = Remnant {
-            flow: tcb.flow(),
-            hash: tcb.path.hash,
+            key: tcb.path.key,
             snd_nxt: tcb.send.snd_nxt,
             rcv_nxt: tcb.receive.rcv_nxt,
             window: tcb.receive.window.field(tcb.receive.rcv_nxt),
             service: tcb.settings.service,
             reuse_port: tcb.settings.switches.contains(Switches::REUSE_PORT),
-            deadline: self.cx.now + 2 * self.cx.config.msl,
+            answers: tcb.answers,
+            deadline: self.cx.now + self.cx.config.time_wait(),
         };
-        let (flow, hash) = (remnant.flow, remnant.hash);
-        let (service, last_ack) = (remnant.service, last_ack(&remnant));
+        let (to, hash) = (Addressed::of_remnant(&remnant), remnant.key.hash);
+        let last_ack = last_ack(&remnant);
         self.schedule.set_timer(Owner::Connection(index), None);
-        if self.time_wait.is_full()
-            && let Some(oldest) = self.time_wait_order.front()
+        if self.tcp.time_wait.is_full()
+            && let Some(oldest) = self.tcp.time_wait.front()
         {
             self.cx.drop(Drop::TimeWaitEvicted);
-            self.forget_time_wait(oldest);
+            self.tcp.forget_time_wait(oldest, &mut self.cx);
         }
         let old = Endpoint::Connection(index);
-        match self.time_wait.insert(remnant) {
-            Ok(key) => {
-                self.time_wait_order.push_back(&mut self.time_wait_links, key.index);
-                self.demux_replace(hash, old, Endpoint::TimeWait(key.index));
-            }
-            Err(_) => self.demux_remove(hash, old), // No TIME-WAIT slots at all.
+        match self.tcp.time_wait.push(remnant) {
+            Ok(slot) => self.tcp.replace(hash, old, Endpoint::TimeWait(slot.index)),
+            Err(_) => self.tcp.detach(hash, old), // No TIME-WAIT slots at all.
         }
         if owes_ack {
-            self.reply(flow, service, last_ack, &[]);
+            self.reply(to, last_ack, &[]);
         }
     }
 
     /// Gives the slot of a connection back that neither the network nor the application knows.
     #[cold]
     fn free(&mut self, index: u32) {
-        self.forget_starved(index);
-        if let Some(tcb) = self.connections.at_mut(index) {
+        self.tcp.forget_waiting(index);
+        if let Some(tcb) = self.tcp.connections.at_mut(index) {
             tcb.release(&mut self.cx);
         }
-        self.connections.remove(index);
+        self.tcp.connections.remove(index);
     }
 
     pub(super) fn abort_at(&mut self, index: u32) {
-        let Some(tcb) = self.connections.at_mut(index) else { return };
-        let (flow, attached) = (tcb.flow(), tcb.attached);
-        let service = tcb.settings.service;
+        self.abort_without_relief(index);
+        self.feed_starved();
+    }
+
+    /// As [`abort_at`](Self::abort_at), for who makes room: nobody else is to give way for it.
+    pub(super) fn abort_without_relief(&mut self, index: u32) {
+        self.tcp.forget_waiting(index);
+        let Some(tcb) = self.tcp.connections.at_mut(index) else { return };
+        let (to, attached) = (Addressed::of_connection(tcb), tcb.attached);
         let reset = user::abort(tcb, &mut self.cx);
         if let Some(reset) = reset.filter(|_| attached) {
-            self.send_reset(flow, service, reset);
+            self.send_reset(to, reset);
         }
-        self.settle(index);
+        self.place(index);
     }
+}
 
+impl TcpTables<'_> {
     /// RFC 9293 §3.10.8: the TIME-WAIT timeout.
-    pub(super) fn expire_time_wait(&mut self) {
-        while let Some(index) = self.time_wait_order.front() {
-            if self.time_wait.at(index).is_some_and(|remnant| remnant.deadline > self.cx.now) {
+    pub(super) fn expire_time_wait<O: Observer>(&mut self, cx: &mut Context<'_, O>) {
+        while let Some(index) = self.time_wait.front() {
+            if self.time_wait.at(index).is_some_and(|remnant| remnant.deadline > cx.now) {
                 return;
             }
-            self.forget_time_wait(index);
+            self.forget_time_wait(index, cx);
         }
     }
 
-    pub(super) fn forget_time_wait(&mut self, index: u32) {
-        self.time_wait_order.remove(&mut self.time_wait_links, index);
+    pub(super) fn forget_time_wait<O: Observer>(&mut self, index: u32, cx: &mut Context<'_, O>) {
         let Some(remnant) = self.time_wait.remove(index) else { return };
-        self.demux_remove(remnant.hash, Endpoint::TimeWait(index));
+        self.detach(remnant.key.hash, Endpoint::TimeWait(index));
         if let Some(to) = State::TimeWait.next(Cause::TimeWaitExpired) {
-            self.cx.trace(|| Trace::State { flow: remnant.flow, from: State::TimeWait, to });
+            cx.trace(|| Trace::State { flow: remnant.key.flow, from: State::TimeWait, to });
         }
     }
 
     /// The peer's FIN came again: twice the MSL starts anew (RFC 9293 §3.10.7.4).
-    pub(super) fn restart_time_wait(&mut self, index: u32) {
-        let deadline = self.cx.now + 2 * self.cx.config.msl;
+    pub(super) fn restart_time_wait<O>(&mut self, index: u32, cx: &Context<'_, O>) {
         if let Some(remnant) = self.time_wait.at_mut(index) {
-            remnant.deadline = deadline;
-            self.time_wait_order.remove(&mut self.time_wait_links, index);
-            self.time_wait_order.push_back(&mut self.time_wait_links, index);
+            remnant.deadline = cx.now + cx.config.time_wait();
+            self.time_wait.move_back(index);
         }
     }
 }
 
 /// What a connection in TIME-WAIT says when it must say something.
 pub(super) const fn last_ack(remnant: &Remnant) -> Content {
-    Content::Tcp {
+    Content::Tcp(Bare {
         seq: remnant.snd_nxt,
         ack: remnant.rcv_nxt,
         flags: Flags::ACK,
         window: remnant.window,
-    }
+    })
 }

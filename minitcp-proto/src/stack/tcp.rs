@@ -1,16 +1,12 @@
 //! A TCP segment arrives: which of the four shapes takes it (RFC 9293 §3.10.7)?
 
-use core::net::IpAddr;
-
 use crate::observe::{Direction, Observer, Trace};
-use crate::options::Service;
-use crate::secret::Flow;
-use crate::seq::SeqNum;
+use crate::secret::{Flow, FlowKey};
 use crate::stack::Stack;
-use crate::stack::demux::{Endpoint, Protocol};
-use crate::stack::input::RxMeta;
-use crate::stack::mail::Content;
+use crate::stack::input::{RxMeta, misaddressed};
+use crate::stack::mail::{Addressed, Bare, Content};
 use crate::stack::settle::last_ack;
+use crate::stack::tcp_tables::Endpoint;
 use crate::stats::Drop;
 use crate::tcp::input::{Reset, handle_segment};
 use crate::tcp::{State, time_wait};
@@ -26,24 +22,23 @@ impl<O: Observer> Stack<'_, O> {
             let reason = self.unacceptable(packet, meta).unwrap_or(Drop::BadTcp);
             return self.cx.drop(reason);
         };
-        if self.is_for_latest(packet, segment) {
-            let endpoint = Some(Endpoint::Connection(self.latest));
-            if let Some(reason) = self.corrupted(packet, meta) {
+        if self.tcp.is_for_latest(packet, segment) {
+            let latest = self.tcp.latest;
+            if let Some(reason) = corrupted(packet, meta) {
                 return self.cx.drop(reason);
             }
-            self.count_received(packet, segment, endpoint);
-            return self.deliver_to_connection(self.latest, segment, meta);
+            self.count_received(packet, segment, Some(Endpoint::Connection(latest)));
+            return self.deliver_to_connection(latest, segment, meta);
         }
         self.find_and_deliver(packet, segment, meta);
     }
 
     fn find_and_deliver(&mut self, packet: &IpPacket<'_>, segment: &Segment<'_>, meta: RxMeta) {
-        let flow = flow_of(packet, segment);
-        let hash = self.hash_of(&flow);
-        let endpoint = self.lookup(Protocol::Tcp, &flow, hash);
+        let key = self.cx.secrets.key_of(flow_of(packet, segment));
+        let endpoint = self.tcp.lookup(&key);
         // A flow that is known began with addresses that were looked at.
         let reason = if endpoint.is_some_and(Endpoint::is_flow) {
-            self.corrupted(packet, meta)
+            corrupted(packet, meta)
         } else {
             self.unacceptable(packet, meta)
         };
@@ -53,45 +48,18 @@ impl<O: Observer> Stack<'_, O> {
         self.count_received(packet, segment, endpoint);
         match endpoint {
             Some(Endpoint::Connection(index)) => {
-                self.latest = index;
+                self.tcp.latest = index;
                 self.deliver_to_connection(index, segment, meta);
             }
             Some(Endpoint::HalfOpen(index)) => self.deliver_to_half_open(index, segment, meta),
             Some(Endpoint::TimeWait(index)) => self.deliver_to_time_wait(index, segment),
-            Some(Endpoint::Listener(_) | Endpoint::Udp(_)) | None => {
-                self.deliver_to_listener((&flow, hash), segment, None);
-            }
+            Some(Endpoint::Listener(_)) | None => self.deliver_to_listener(&key, segment),
         }
-    }
-
-    /// The segment is for the connection that the last one was for, as often in a burst. Looked
-    /// at field by field: a flow put together in memory would have to get there first.
-    #[inline]
-    fn is_for_latest(&self, packet: &IpPacket<'_>, segment: &Segment<'_>) -> bool {
-        let Some(tcb) = self.connections.at(self.latest) else { return false };
-        let Flow { local, remote, local_port, remote_port } = &tcb.path.flow;
-        let same_hosts = match (local, packet.dst, remote, packet.src) {
-            (IpAddr::V4(local), IpAddr::V4(dst), IpAddr::V4(remote), IpAddr::V4(src)) => {
-                *local == dst && *remote == src
-            }
-            (IpAddr::V6(local), IpAddr::V6(dst), IpAddr::V6(remote), IpAddr::V6(src)) => {
-                *local == dst && *remote == src
-            }
-            _ => false,
-        };
-        let same_ports = (*local_port, *remote_port) == (segment.dst_port, segment.src_port);
-        tcb.attached && same_ports && same_hosts
     }
 
     /// Why it is dropped, whatever its header says.
     fn unacceptable(&self, packet: &IpPacket<'_>, meta: RxMeta) -> Option<Drop> {
-        self.misaddressed(packet).or_else(|| self.corrupted(packet, meta))
-    }
-
-    /// RFC 9293 MUST-3.
-    fn corrupted(&self, packet: &IpPacket<'_>, meta: RxMeta) -> Option<Drop> {
-        let is_intact = meta.checksum_verified || has_valid_checksum(packet);
-        (!is_intact).then_some(Drop::TcpChecksum)
+        misaddressed(packet, &self.cx.config).or_else(|| corrupted(packet, meta))
     }
 
     pub(super) fn deliver_to_connection(
@@ -100,61 +68,84 @@ impl<O: Observer> Stack<'_, O> {
         segment: &Segment<'_>,
         meta: RxMeta,
     ) {
-        let Some(tcb) = self.connections.at_mut(index) else { return };
+        let Some(tcb) = self.tcp.connections.at_mut(index) else { return };
         let payload = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX);
         let segment_size = meta.segment_size.map_or(payload, |size| u32::from(size.get()));
         if let Some(reset) = handle_segment(tcb, segment, segment_size, &mut self.cx) {
-            let (flow, service) = (tcb.flow(), tcb.settings.service);
-            self.send_reset(flow, service, reset);
+            let to = Addressed::of_connection(tcb);
+            self.send_reset(to, reset);
+        } else if let Some(slot) = tcb.receive.assembler.slot() {
+            self.on_early(index, slot);
+        }
+        if core::mem::take(&mut self.cx.early_refused) {
+            self.give_up_early(index);
         }
         self.settle(index);
     }
 
     /// RFC 9293 §3.10.7.2 where somebody listens, §3.10.7.1 where nobody does.
-    fn deliver_to_listener(
-        &mut self,
-        (flow, hash): (&Flow, u32),
-        segment: &Segment<'_>,
-        beyond: Option<SeqNum>,
-    ) {
-        let listener = self.find_listener(flow).and_then(|index| self.listeners.key_at(index));
+    fn deliver_to_listener(&mut self, key: &FlowKey, segment: &Segment<'_>) {
+        let listener = self.tcp.find_listener(key);
+        let listener = listener.and_then(|index| self.tcp.listeners.key_at(index));
         let Some(listener) = listener else {
             self.cx.drop(Drop::NoConnection);
-            return self.refuse(*flow, segment);
+            return self.refuse(key.flow, segment);
         };
         // First, a reset; second, an ACK; third, a SYN; fourth, anything else.
         if segment.flags.contains(Flags::RST) {
             self.cx.drop(Drop::NoConnection);
         } else if segment.flags.contains(Flags::ACK) {
             self.cx.drop(Drop::NoConnection);
-            self.refuse(*flow, segment);
+            if !self.tcp.may_have_evicted(&self.cx) {
+                self.refuse(key.flow, segment);
+            }
         } else if segment.flags.contains(Flags::SYN) {
-            self.open_half((*flow, hash), listener, segment, beyond);
+            self.open_half(*key, listener, segment, None);
         } else {
             self.cx.drop(Drop::BadFlags);
         }
     }
 
     fn deliver_to_time_wait(&mut self, index: u32, segment: &Segment<'_>) {
-        let Some(remnant) = self.time_wait.at(index) else { return };
-        let (flow, hash, service) = (remnant.flow, remnant.hash, remnant.service);
+        let Some(remnant) = self.tcp.time_wait.at(index) else { return };
+        let (key, to) = (remnant.key, Addressed::of_remnant(remnant));
         let (snd_nxt, last_ack) = (remnant.snd_nxt, last_ack(remnant));
-        match remnant.on_segment(segment) {
-            time_wait::Outcome::Reopen if self.find_listener(&flow).is_some() => {
-                self.forget_time_wait(index);
-                self.deliver_to_listener((&flow, hash), segment, Some(snd_nxt));
-            }
-            time_wait::Outcome::AckAndRestart => {
-                self.restart_time_wait(index);
-                self.reply(flow, service, last_ack, &[]);
-            }
-            time_wait::Outcome::Reopen | time_wait::Outcome::Ack => {
-                self.cx.drop(Drop::OutOfWindow);
-                if self.cx.may_answer(segment) {
-                    self.reply(flow, service, last_ack, &[]);
+        match remnant.on_segment(segment, self.cx.config.rfc1337) {
+            time_wait::Outcome::Reopen => {
+                let listener = self.tcp.find_listener(&key);
+                let listener = listener.and_then(|index| self.tcp.listeners.key_at(index));
+                match listener.map(|listener| (listener, self.why_not_open(listener))) {
+                    Some((listener, None)) => {
+                        self.tcp.forget_time_wait(index, &mut self.cx);
+                        self.open_half(key, listener, segment, Some(snd_nxt));
+                    }
+                    // It will come again.
+                    Some((_, Some(reason))) => self.cx.drop(reason),
+                    None => self.acknowledge_old(index, segment, Drop::UnexpectedSyn),
                 }
             }
+            time_wait::Outcome::AckAndRestart => {
+                self.tcp.restart_time_wait(index, &self.cx);
+                self.reply(to, last_ack, &[]);
+            }
+            time_wait::Outcome::Ack(reason) => self.acknowledge_old(index, segment, reason),
+            time_wait::Outcome::End => {
+                self.cx.stats.resets_in += 1;
+                self.tcp.forget_time_wait(index, &mut self.cx);
+            }
             time_wait::Outcome::Ignore(reason) => self.cx.drop(reason),
+        }
+    }
+
+    /// The last acknowledgment again, to a segment that has no place in TIME-WAIT.
+    fn acknowledge_old(&mut self, index: u32, segment: &Segment<'_>, reason: Drop) {
+        self.cx.drop(reason);
+        let Some(remnant) = self.tcp.time_wait.at_mut(index) else { return };
+        if remnant.answers.allow_for(segment, self.cx.now) {
+            let (to, content) = (Addressed::of_remnant(remnant), last_ack(remnant));
+            self.reply(to, content, &[]);
+        } else {
+            self.cx.drop(Drop::RateLimited);
         }
     }
 
@@ -162,30 +153,22 @@ impl<O: Observer> Stack<'_, O> {
     /// (RFC 9293 §3.10.7.1).
     pub(super) fn refuse(&mut self, flow: Flow, segment: &Segment<'_>) {
         if !segment.flags.contains(Flags::RST) {
-            self.send_reset(flow, Service::default(), Reset::answering(segment));
+            self.send_reset(Addressed::unmarked(flow), Reset::answering(segment));
         }
     }
 
-    pub(super) fn send_reset(&mut self, flow: Flow, service: Service, reset: Reset) {
+    pub(super) fn send_reset(&mut self, to: Addressed, reset: Reset) {
         let flags = if reset.ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
         let ack = reset.ack.unwrap_or_default();
-        let content = Content::Tcp { seq: reset.seq, ack, flags, window: 0 };
-        self.reply(flow, service, content, &[]);
+        let content = Content::Tcp(Bare { seq: reset.seq, ack, flags, window: 0 });
+        self.reply(to, content, &[]);
     }
 
     /// Queues a stateless reply; when the queue is full it is dropped and counted.
-    pub(super) fn reply(
-        &mut self,
-        flow: Flow,
-        service: Service,
-        content: Content,
-        payload: &[u8],
-    ) -> bool {
-        let queued = self.mail.put_reply(&mut self.cx.pool, (flow, service, content), payload);
-        if !queued {
+    pub(super) fn reply(&mut self, to: Addressed, content: Content, payload: &[u8]) {
+        if !self.mail.put_reply(&mut self.cx.pool, to, content, payload) {
             self.cx.drop(Drop::ReplyQueueFull);
         }
-        queued
     }
 
     fn count_received(
@@ -199,16 +182,11 @@ impl<O: Observer> Stack<'_, O> {
             return;
         }
         let flow = flow_of(packet, segment);
-        let state = match endpoint {
-            Some(Endpoint::Connection(index)) => {
-                self.connections.at(index).map_or(State::Closed, |tcb| tcb.state())
-            }
-            Some(Endpoint::HalfOpen(_)) => State::SynRcvd,
-            Some(Endpoint::TimeWait(_)) => State::TimeWait,
-            Some(Endpoint::Listener(_) | Endpoint::Udp(_)) | None => {
-                if self.find_listener(&flow).is_some() { State::Listen } else { State::Closed }
-            }
-        };
+        let state =
+            endpoint.and_then(|endpoint| self.tcp.state_of(endpoint)).unwrap_or_else(|| {
+                let listener = self.tcp.find_listener(&self.cx.secrets.key_of(flow));
+                listener.map_or(State::Closed, |_| State::Listen)
+            });
         self.cx.trace(|| Trace::Tcp {
             direction: Direction::Received,
             flow,
@@ -224,6 +202,12 @@ impl<O: Observer> Stack<'_, O> {
 
 fn flow_of(packet: &IpPacket<'_>, segment: &Segment<'_>) -> Flow {
     Flow::new(packet.dst, packet.src, segment.dst_port, segment.src_port)
+}
+
+/// RFC 9293 MUST-3.
+fn corrupted(packet: &IpPacket<'_>, meta: RxMeta) -> Option<Drop> {
+    let is_intact = meta.checksum_verified || has_valid_checksum(packet);
+    (!is_intact).then_some(Drop::TcpChecksum)
 }
 
 fn has_valid_checksum(packet: &IpPacket<'_>) -> bool {

@@ -9,16 +9,14 @@ use crate::observe::{Direction, Observer, Trace};
 use crate::options::{BindOptions, Service, UdpOptions};
 use crate::secret::Flow;
 use crate::stack::Stack;
-use crate::stack::bind::Binding;
-use crate::stack::demux::{Endpoint, Protocol};
+use crate::stack::bind::{Binding, Protocol};
 use crate::stack::event::UdpId;
 use crate::stack::input::RxMeta;
-use crate::stack::mail::{Content, Datagram as Waiting};
+use crate::stack::mail::{Addressed, Content, Datagram as Waiting, Pile};
 use crate::stack::schedule::{EventOwner, Owner};
 use crate::stack::udp_peer::service_of;
 use crate::stats::Drop;
 use crate::store::pool::Pool;
-use crate::store::queue::Queue;
 use crate::tcp::Readiness;
 use crate::wire::checksum::pseudo_header;
 use crate::wire::ip::{self, IpPacket, protocol};
@@ -36,20 +34,35 @@ pub(super) struct UdpSocket {
     pub(super) fault: Option<UdpFault>,
     /// Datagrams that found no room here.
     pub(super) dropped: u64,
-    pub(super) received: Queue,
-    /// Octets of payload in `received`.
-    received_bytes: u32,
-    pub(super) outgoing: Queue,
-    /// Octets of payload in `outgoing`.
-    pub(super) outgoing_bytes: u32,
+    pub(super) received: Pile,
+    pub(super) outgoing: Pile,
     /// The application was told to wait for room.
     pub(super) write_blocked: bool,
     pub(super) events: Readiness,
 }
 
 impl UdpSocket {
+    pub(super) const fn new(binding: Binding, options: UdpOptions) -> Self {
+        Self {
+            bound: binding.local().ip(),
+            binding,
+            options,
+            fault: None,
+            dropped: 0,
+            received: Pile::RECEIVED,
+            outgoing: Pile::OUTGOING,
+            write_blocked: false,
+            events: Readiness::empty(),
+        }
+    }
+
+    /// The application has closed it; what it had queued has yet to leave.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.binding.port() == 0
+    }
+
     pub(super) const fn is_connected(&self) -> bool {
-        self.binding.flow.remote_port != 0
+        self.binding.key.flow.remote_port != 0
     }
 }
 
@@ -94,22 +107,22 @@ impl<O: Observer> Stack<'_, O> {
     fn take_datagram(&mut self, packet: &IpPacket<'_>, flow: Flow, payload: &[u8]) {
         let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         self.cx.trace(|| Trace::Udp { direction: Direction::Received, flow, len });
-        match self.find_udp(&flow) {
+        match self.udp.find(flow, &self.cx.secrets) {
             Some(index) => self.deliver(index, flow, payload, len),
             None => self.handle_unbound(packet, flow, payload),
         }
     }
 
     fn deliver(&mut self, index: u32, flow: Flow, payload: &[u8], len: u32) {
-        let Some(socket) = self.udp.at_mut(index) else { return };
+        let Some(socket) = self.udp.sockets.at_mut(index) else { return };
         let cap = socket.options.receive_buffer;
-        let fits = socket.received_bytes.checked_add(len).is_some_and(|total| total <= cap);
-        let addressed = (flow, Service::default(), Content::Udp);
-        if !fits || !self.mail.put(&mut socket.received, &mut self.cx.pool, addressed, payload) {
+        let fits = socket.received.payload().checked_add(len).is_some_and(|total| total <= cap);
+        let from = Addressed::unmarked(flow);
+        let (queue, pool) = (&mut socket.received, &mut self.cx.pool);
+        if !fits || !self.mail.put(queue, pool, from, Content::Udp, payload) {
             socket.dropped = socket.dropped.wrapping_add(1);
             return self.cx.drop(Drop::UdpQueueFull);
         }
-        socket.received_bytes += len;
         socket.events |= Readiness::READABLE;
         self.cx.stats.datagrams_in += 1;
         self.schedule.notify(EventOwner::Udp(index));
@@ -117,18 +130,32 @@ impl<O: Observer> Stack<'_, O> {
 
     fn handle_unbound(&mut self, packet: &IpPacket<'_>, flow: Flow, payload: &[u8]) {
         match self.cx.config.unbound_udp {
-            // Port 0 expects no answer (RFC 768), and an echo to an echo would never end.
-            // What the link would not take back is not echoed either.
-            UnboundUdp::Echo if flow.remote_port != 0 && self.fits_mtu(flow.local, payload) => {
-                self.cx.stats.datagrams_in += 1;
-                self.reply(flow, Service::default(), Content::Udp, payload);
-            }
+            UnboundUdp::Echo => self.echo(packet, flow, payload),
             UnboundUdp::PortUnreachable => {
                 self.cx.drop(Drop::UdpUnbound);
                 self.send_port_unreachable(packet);
             }
-            UnboundUdp::Echo | UnboundUdp::Drop => self.cx.drop(Drop::UdpUnbound),
+            UnboundUdp::Drop => self.cx.drop(Drop::UdpUnbound),
         }
+    }
+
+    /// Sends the payload back, but so that an echo of an echo ends: never to a service; with few
+    /// hops, by which others that do the same know an echo; and with a pause now and then, which
+    /// ends it where others do not.
+    fn echo(&mut self, packet: &IpPacket<'_>, flow: Flow, payload: &[u8]) {
+        let may_be_echo = packet.hop_limit <= ECHO_HOPS;
+        // What the link would not take back is not echoed either.
+        if may_be_echo || flow.remote_port < FIRST_USER_PORT || !self.fits_mtu(flow.local, payload)
+        {
+            return self.cx.drop(Drop::NotEchoed);
+        }
+        if !self.limits.echoes.allow(self.cx.secrets.host_hash(flow.remote), self.cx.now) {
+            return self.cx.drop(Drop::RateLimited);
+        }
+        self.cx.stats.datagrams_in += 1;
+        let hop_limit = self.cx.config.hop_limit.min(ECHO_HOPS);
+        let service = Service { hop_limit, ..Service::default() };
+        self.reply(Addressed { flow, service }, Content::Udp, payload);
     }
 
     fn fits_mtu(&self, local: IpAddr, payload: &[u8]) -> bool {
@@ -145,7 +172,7 @@ impl<O: Observer> Stack<'_, O> {
     pub fn udp_bind(&mut self, local: SocketAddr) -> Result<UdpId, BindError> {
         self.report(&Call::UdpBind { local });
         let binding = self.distinct_binding(Protocol::Udp, local, BindOptions::default())?;
-        self.udp_open(binding)
+        self.udp.open(binding, self.cx.config.udp_options()).map(UdpId)
     }
 
     /// As [`udp_bind`](Self::udp_bind), but sharing as Linux does: another socket with the same
@@ -162,32 +189,12 @@ impl<O: Observer> Stack<'_, O> {
     ) -> Result<UdpId, BindError> {
         self.report(&Call::UdpBindWith { local, options: &options });
         let binding = self.free_binding(Protocol::Udp, local, options)?;
-        self.udp_open(binding)
-    }
-
-    fn udp_open(&mut self, binding: Binding) -> Result<UdpId, BindError> {
-        let socket = UdpSocket {
-            binding,
-            bound: binding.flow.local,
-            options: self.cx.config.udp_options(),
-            fault: None,
-            dropped: 0,
-            received: Queue::EMPTY,
-            received_bytes: 0,
-            outgoing: Queue::EMPTY,
-            outgoing_bytes: 0,
-            write_blocked: false,
-            events: Readiness::empty(),
-        };
-        let key = self.udp.insert(socket).map_err(|_| BindError::NoSlot)?;
-        self.demux_insert(self.hash_of(&binding.flow), Endpoint::Udp(key.index));
-        Ok(UdpId(key))
+        self.udp.open(binding, self.cx.config.udp_options()).map(UdpId)
     }
 
     /// Where a UDP socket is bound, or its address towards its peer; `None` for a stale id.
     pub fn udp_addr(&self, id: UdpId) -> Option<SocketAddr> {
-        let flow = self.udp.get(id.0)?.binding.flow;
-        Some(SocketAddr::new(flow.local, flow.local_port))
+        self.udp.sockets.get(id.0).map(|socket| socket.binding.local())
     }
 
     /// Takes the oldest waiting datagram: copies as much as fits into `out`, the rest is lost and
@@ -196,9 +203,8 @@ impl<O: Observer> Stack<'_, O> {
         if self.udp_readable(id) {
             self.report(&Call::UdpRecv { id });
         }
-        let socket = self.udp.get_mut(id.0)?;
+        let socket = self.udp.sockets.get_mut(id.0)?;
         let datagram = self.mail.take(&mut socket.received)?;
-        socket.received_bytes = socket.received_bytes.saturating_sub(datagram.len);
         if !socket.received.is_empty() {
             socket.events |= Readiness::READABLE;
             self.schedule.notify(EventOwner::Udp(id.0.index));
@@ -213,13 +219,13 @@ impl<O: Observer> Stack<'_, O> {
 
     /// As [`udp_recv`](Self::udp_recv), but the datagram goes on waiting (`MSG_PEEK`).
     pub fn udp_peek(&self, id: UdpId, out: &mut [u8]) -> Option<Received> {
-        let datagram = self.mail.peek(&self.udp.get(id.0)?.received)?;
+        let datagram = self.mail.peek(&self.udp.sockets.get(id.0)?.received)?;
         Some(read(datagram, &self.cx.pool, out))
     }
 
     /// Whether a datagram waits.
     pub fn udp_readable(&self, id: UdpId) -> bool {
-        self.udp.get(id.0).is_some_and(|socket| !socket.received.is_empty())
+        self.udp.sockets.get(id.0).is_some_and(|socket| !socket.received.is_empty())
     }
 
     /// Queues a datagram from the socket to `to`.
@@ -228,45 +234,45 @@ impl<O: Observer> Stack<'_, O> {
     /// As [`UdpError`] lists; [`Readiness::WRITABLE`] follows a `WouldBlock`.
     pub fn udp_send(&mut self, id: UdpId, to: SocketAddr, payload: &[u8]) -> Result<(), UdpError> {
         self.report(&Call::UdpSend { id, to, payload });
-        let socket = self.udp.get(id.0).ok_or(UdpError::Stale)?;
+        let socket = self.udp.sockets.get(id.0).ok_or(UdpError::Stale)?;
         let (service, broadcast) = (service_of(&socket.options), socket.options.broadcast);
-        let flow = self.udp_flow(&socket.binding, to, broadcast)?;
+        let flow = socket.binding.flow_towards(to, broadcast, &self.cx.config)?;
         let len = u32::try_from(payload.len()).map_err(|_| UdpError::TooBig)?;
         if !self.fits_mtu(flow.local, payload) {
             return Err(UdpError::TooBig);
         }
-        let socket = self.udp.get_mut(id.0).ok_or(UdpError::Stale)?;
+        let socket = self.udp.sockets.get_mut(id.0).ok_or(UdpError::Stale)?;
         // One always fits, as on Linux, or it would wait for ever.
         let cap = socket.options.send_buffer;
         let fits = socket.outgoing.is_empty()
-            || socket.outgoing_bytes.checked_add(len).is_some_and(|total| total <= cap);
-        let addressed = (flow, service, Content::Udp);
-        if !fits || !self.mail.put(&mut socket.outgoing, &mut self.cx.pool, addressed, payload) {
+            || socket.outgoing.payload().checked_add(len).is_some_and(|total| total <= cap);
+        let (queue, pool) = (&mut socket.outgoing, &mut self.cx.pool);
+        let to = Addressed { flow, service };
+        if !fits || !self.mail.put(queue, pool, to, Content::Udp, payload) {
             socket.write_blocked = true;
             if socket.outgoing.is_empty() {
-                self.starve_udp();
+                self.udp.starve(&self.mail, &self.cx.pool);
             }
             return Err(UdpError::WouldBlock);
         }
-        socket.outgoing_bytes += len;
         self.schedule.wake(Owner::Udp(id.0.index));
         Ok(())
     }
 
     /// Unbinds the socket. What waits to be read is thrown away; what waits to be sent still
-    /// leaves. A stale id does nothing.
+    /// leaves, and keeps the slot of the socket until then. A stale id does nothing.
     pub fn udp_close(&mut self, id: UdpId) {
         self.report(&Call::UdpClose { id });
-        if self.udp.get(id.0).is_none() {
-            return;
-        }
-        let Some(mut socket) = self.udp.remove(id.0.index) else { return };
-        self.udp_connected -= u32::from(socket.is_connected());
-        self.mail.clear(&mut socket.received, &mut self.cx.pool);
-        self.mail.send_on(&mut socket.outgoing);
-        self.demux_remove(self.hash_of(&socket.binding.flow), Endpoint::Udp(id.0.index));
+        self.udp.close(id.0, &mut self.mail, &mut self.cx.pool);
     }
 }
+
+/// Ports below are those of services (RFC 6335 §6), some of which answer whatever comes: echo,
+/// chargen, DNS.
+const FIRST_USER_PORT: u16 = 1024;
+/// Hops of an echo: half of what the datagrams of nearly all systems begin with, which have more
+/// left wherever an echo gets back to.
+const ECHO_HOPS: u8 = 32;
 
 /// Copies as much as fits.
 fn read(datagram: &Waiting, pool: &Pool<'_>, out: &mut [u8]) -> Received {
@@ -277,7 +283,7 @@ fn read(datagram: &Waiting, pool: &Pool<'_>, out: &mut [u8]) -> Received {
             *to = *from;
         }
     }
-    let Flow { local, remote, local_port, remote_port } = datagram.flow;
+    let Flow { local, remote, local_port, remote_port } = datagram.to.flow;
     let from = SocketAddr::new(remote, remote_port);
     Received { len, full_len, from, to: SocketAddr::new(local, local_port) }
 }

@@ -1,7 +1,7 @@
 //! UDP sockets that talk to one peer (RFC 1122 §4.1.3.3: what ICMP says of their datagrams is
 //! theirs to hear), and the options of all of them.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 use crate::call::Call;
 use crate::error::{UdpError, UdpFault};
@@ -10,7 +10,7 @@ use crate::options::{Service, UdpOptions};
 use crate::secret::Flow;
 use crate::stack::Stack;
 use crate::stack::bind::Binding;
-use crate::stack::demux::{Endpoint, Protocol, bound_flow};
+use crate::stack::demux::bound_key;
 use crate::stack::event::UdpId;
 use crate::stack::schedule::EventOwner;
 use crate::stats::Drop;
@@ -22,7 +22,7 @@ impl<O: Observer> Stack<'_, O> {
     /// Changes the options; `false` for a stale id. What waits already stays.
     pub fn udp_set_options(&mut self, id: UdpId, options: &UdpOptions) -> bool {
         self.report(&Call::UdpSetOptions { id, options });
-        let Some(socket) = self.udp.get_mut(id.0) else { return false };
+        let Some(socket) = self.udp.sockets.get_mut(id.0) else { return false };
         let hop_limit = options.hop_limit.map(|hops| hops.max(1));
         socket.options = UdpOptions { hop_limit, ..*options };
         if core::mem::take(&mut socket.write_blocked) {
@@ -34,7 +34,7 @@ impl<O: Observer> Stack<'_, O> {
 
     /// The options that hold now; `None` for a stale id.
     pub fn udp_options(&self, id: UdpId) -> Option<UdpOptions> {
-        self.udp.get(id.0).map(|socket| socket.options)
+        self.udp.sockets.get(id.0).map(|socket| socket.options)
     }
 
     /// Binds the socket to a peer: it receives from there only, before any other socket on its
@@ -50,84 +50,51 @@ impl<O: Observer> Stack<'_, O> {
         remote: Option<SocketAddr>,
     ) -> Result<SocketAddr, UdpError> {
         self.report(&Call::UdpConnect { id, remote });
-        let socket = self.udp.get(id.0).ok_or(UdpError::Stale)?;
-        let (old, bound, was_connected) = (socket.binding, socket.bound, socket.is_connected());
-        let unconnected = bound_flow(bound, old.flow.local_port);
-        let flow = match remote {
+        let socket = self.udp.sockets.get_mut(id.0).ok_or(UdpError::Stale)?;
+        let unconnected = bound_key(socket.bound, socket.binding.port());
+        let key = match remote {
             None => unconnected,
             Some(remote) => {
-                let unconnected = Binding { flow: unconnected, ..old };
-                self.udp_flow(&unconnected, remote, socket.options.broadcast)?
+                let binding = Binding { key: unconnected, ..socket.binding };
+                let flow =
+                    binding.flow_towards(remote, socket.options.broadcast, &self.cx.config)?;
+                self.cx.secrets.key_of(flow)
             }
         };
-        self.demux_remove(self.hash_of(&old.flow), Endpoint::Udp(id.0.index));
-        let binding = Binding { flow, ..old };
-        self.demux_insert(self.hash_of(&flow), Endpoint::Udp(id.0.index));
-        let socket = self.udp.get_mut(id.0).ok_or(UdpError::Stale)?;
-        socket.binding = binding;
         socket.fault = None;
-        self.udp_connected -= u32::from(was_connected);
-        self.udp_connected += u32::from(socket.is_connected());
-        Ok(SocketAddr::new(flow.local, flow.local_port))
+        self.udp.rebind(id.0.index, key);
+        Ok(SocketAddr::new(key.flow.local, key.flow.local_port))
     }
 
     /// The peer of a connected socket.
     pub fn udp_peer(&self, id: UdpId) -> Option<SocketAddr> {
-        let socket = self.udp.get(id.0).filter(|socket| socket.is_connected())?;
-        Some(SocketAddr::new(socket.binding.flow.remote, socket.binding.flow.remote_port))
+        let socket = self.udp.sockets.get(id.0).filter(|socket| socket.is_connected())?;
+        Some(SocketAddr::new(socket.binding.key.flow.remote, socket.binding.key.flow.remote_port))
     }
 
     /// What ICMP last said of a connected socket's datagrams, once;
     /// [`Readiness::ERROR`](crate::Readiness::ERROR) tells when there is something.
     pub fn udp_take_error(&mut self, id: UdpId) -> Option<UdpFault> {
         self.report(&Call::UdpTakeError { id });
-        self.udp.get_mut(id.0)?.fault.take()
+        self.udp.sockets.get_mut(id.0)?.fault.take()
     }
 
     /// How many datagrams for this socket were dropped because its receive buffer was full, or
     /// the memory of all.
     pub fn udp_dropped(&self, id: UdpId) -> u64 {
-        self.udp.get(id.0).map_or(0, |socket| socket.dropped)
+        self.udp.sockets.get(id.0).map_or(0, |socket| socket.dropped)
     }
 
     /// The octets of the next datagram that waits to be read (`SIOCINQ`); `None` without one.
     pub fn udp_readable_bytes(&self, id: UdpId) -> Option<usize> {
-        let datagram = self.mail.peek(&self.udp.get(id.0)?.received)?;
+        let datagram = self.mail.peek(&self.udp.sockets.get(id.0)?.received)?;
         usize::try_from(datagram.len).ok()
     }
 
     /// The octets of payload that wait to be sent (`SIOCOUTQ`).
     pub fn udp_unsent_bytes(&self, id: UdpId) -> usize {
-        let unsent = self.udp.get(id.0).map_or(0, |socket| socket.outgoing_bytes);
+        let unsent = self.udp.sockets.get(id.0).map_or(0, |socket| socket.outgoing.payload());
         usize::try_from(unsent).unwrap_or(usize::MAX)
-    }
-
-    /// The two ends of datagrams from a socket bound so to `to`.
-    pub(super) fn udp_flow(
-        &self,
-        binding: &Binding,
-        to: SocketAddr,
-        broadcast: bool,
-    ) -> Result<Flow, UdpError> {
-        let (local, config) = (binding.flow, &self.cx.config);
-        let reachable = to.port() != 0
-            && !to.ip().is_unspecified()
-            && (to.is_ipv4() == local.local.is_ipv4() || binding.is_dual())
-            && !config.owns(to.ip());
-        let source: Option<IpAddr> = match local.local.is_unspecified() {
-            true => config.source_for(to.ip()),
-            false => Some(local.local),
-        };
-        let source = source.filter(|_| reachable).ok_or(UdpError::InvalidRemote)?;
-        if !broadcast && config.is_broadcast(to.ip()) {
-            return Err(UdpError::NeedsBroadcast);
-        }
-        Ok(Flow {
-            local: source,
-            remote: to.ip(),
-            local_port: local.local_port,
-            remote_port: to.port(),
-        })
     }
 
     /// An ICMP error about a packet of ours: for the connected socket that sent it, if it is UDP.
@@ -135,12 +102,12 @@ impl<O: Observer> Stack<'_, O> {
     pub(super) fn handle_icmp_error(&mut self, fault: UdpFault, quote: &[u8]) {
         let told = parse_quote(quote)
             .filter(|quote| quote.protocol == protocol::UDP)
-            .map(|quote| flow_of(&quote))
-            .and_then(|flow| self.lookup(Protocol::Udp, &flow, self.hash_of(&flow)));
-        let Some(Endpoint::Udp(index)) = told else {
+            .and_then(|quote| self.udp.lookup(&self.cx.secrets.key_of(flow_of(&quote))));
+        let Some(index) = told else {
             return self.cx.drop(Drop::IgnoredIcmp);
         };
-        let Some(socket) = self.udp.at_mut(index).filter(|socket| socket.is_connected()) else {
+        let socket = self.udp.sockets.at_mut(index).filter(|socket| socket.is_connected());
+        let Some(socket) = socket else {
             return self.cx.drop(Drop::IgnoredIcmp);
         };
         socket.fault = Some(fault);

@@ -1,6 +1,7 @@
 //! How does a connection hold bytes only while there are any? In a ring on a block that a pool
 //! lends it.
 
+use super::pool::MIN_BLOCK;
 use super::{Block, Pool, Ring, count};
 
 /// A stream of bytes that grows at the end and shrinks at the front.
@@ -142,6 +143,28 @@ impl Buffer {
         self.ring.consume(self.storage_len(), n);
     }
 
+    /// Moves to the smallest block that has room for the bytes held, if the pool has one that is
+    /// smaller than the present one; without bytes, gives that back. What was written beyond the
+    /// bytes held is lost.
+    pub fn shrink(&mut self, pool: &mut Pool<'_>) {
+        if self.is_empty() {
+            return self.release(pool);
+        }
+        let wanted = self.len() as usize;
+        if wanted.next_power_of_two().max(MIN_BLOCK) >= self.storage_len() {
+            return;
+        }
+        let Some(smaller) = pool.allocate(wanted) else { return };
+        let Some(old) = self.block.replace(smaller) else { return };
+        let Some(smaller) = &self.block else { return };
+        let start = self.ring.index(old.size(), 0);
+        let first = wanted.min(old.size() - start);
+        pool.copy(&old, start, first, smaller, 0);
+        pool.copy(&old, 0, wanted - first, smaller, first);
+        pool.release(old);
+        self.ring = self.ring.linearised();
+    }
+
     /// Gives the block back to the pool, and holds nothing from then on.
     #[inline]
     pub fn release(&mut self, pool: &mut Pool<'_>) {
@@ -182,7 +205,6 @@ impl Buffer {
 #[cfg(test)]
 mod tests {
     use super::super::BlockMeta;
-    use super::super::pool::MIN_BLOCK;
     use super::*;
     use crate::store::Lent;
     use proptest::prelude::*;
@@ -280,6 +302,27 @@ mod tests {
     }
 
     #[test]
+    fn shrinks_to_what_is_held() {
+        for (consumed, left, capacity) in
+            [(0, 2000, 2 * UNIT), (1000, 1000, UNIT), (1990, 10, UNIT), (2000, 0, 0)]
+        {
+            let (mut pool, mut buffer) = (pool(16), Buffer::EMPTY);
+            // The ring goes round the end of its block.
+            assert_eq!(buffer.append(&mut pool, &[9; 3000]), 3000);
+            buffer.consume(3000);
+            let data: Vec<u8> = (0..2000).map(|n| (n % 251) as u8).collect();
+            assert_eq!(buffer.append(&mut pool, &data), 2000);
+            assert!(buffer.write_at(&mut pool, 2040, &[7; 50]));
+            buffer.consume(consumed);
+            buffer.shrink(&mut pool);
+            assert_eq!((held(&buffer, &pool).len(), buffer.capacity()), (left, capacity));
+            assert_eq!(held(&buffer, &pool), data[consumed as usize..]);
+            buffer.release(&mut pool);
+            assert_eq!(pool.free_bytes(), 16 * MIN_BLOCK);
+        }
+    }
+
+    #[test]
     fn under_pressure_it_takes_what_it_can() {
         let (mut pool, mut buffer) = (pool(3), Buffer::EMPTY);
         assert_eq!(buffer.append(&mut pool, &[1; 5000]), 2048);
@@ -297,6 +340,7 @@ mod tests {
         OutOfOrder(u32, usize),
         Read(usize),
         Consume(u32),
+        Shrink,
         Release,
     }
 
@@ -308,6 +352,7 @@ mod tests {
             3 => (0usize..3000).prop_map(Step::Read),
             2 => (0u32..3000).prop_map(Step::Consume),
             1 => Just(Step::Release),
+            2 => Just(Step::Shrink),
         ]
     }
 
@@ -365,6 +410,7 @@ mod tests {
                     self.buffer.consume(n);
                     self.model.drain(..self.model.len().min(n as usize));
                 }
+                Step::Shrink => self.buffer.shrink(pool),
                 Step::Release => {
                     self.buffer.release(pool);
                     self.model.clear();

@@ -5,6 +5,7 @@
 pub mod buffer;
 pub mod heap;
 pub mod lent;
+pub mod line;
 pub mod pool;
 pub mod queue;
 pub mod ranges;
@@ -15,6 +16,7 @@ pub mod table;
 pub use buffer::Buffer;
 pub use heap::Heap;
 pub use lent::Lent;
+pub use line::Line;
 pub use pool::{Block, BlockMeta, Pool};
 pub use queue::{Link, Links, Queue};
 pub use ranges::RangeSet;
@@ -41,4 +43,4 @@ macro_rules! opaque_debug {
         }
     )+};
 }
-opaque_debug!(Heap, Links, Pool, Slab<T>, Table);
+opaque_debug!(Heap, Line<T>, Links, Pool, Slab<T>, Table);

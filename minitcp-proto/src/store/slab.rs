@@ -92,6 +92,14 @@ impl<'m, T> Slab<'m, T> {
         Some(value)
     }
 
+    /// Gives the value in slot `index` a new key; older ones find nothing from now on.
+    #[inline]
+    pub fn renew(&mut self, index: u32) -> Option<Key> {
+        let slot = self.used_mut(index).filter(|slot| slot.value.is_some())?;
+        slot.generation = slot.generation.wrapping_add(1);
+        Some(Key { index, generation: slot.generation })
+    }
+
     /// The value that `key` was given for, unless it has been removed.
     #[inline]
     pub fn get(&self, key: Key) -> Option<&T> {
@@ -208,6 +216,16 @@ mod tests {
         assert_eq!((old.generation, new.generation), (u32::MAX, 0));
         assert_eq!((slab.get(old), slab.get(new)), (None, Some(&'b')));
         assert_eq!(slab.get_mut(old), None);
+    }
+
+    #[test]
+    fn a_renewed_key_leaves_the_value_where_it_is() {
+        let mut slab = Slab::allocate(2);
+        let old = slab.insert('a').unwrap();
+        let new = slab.renew(old.index).unwrap();
+        assert_eq!((new.index, slab.get(old), slab.get(new)), (old.index, None, Some(&'a')));
+        assert_eq!((slab.key_at(old.index), slab.len()), (Some(new), 1));
+        assert_eq!((slab.renew(1), slab.remove(0), slab.renew(0)), (None, Some('a'), None));
     }
 
     #[test]

@@ -9,9 +9,9 @@ use crate::tcp::keepalive;
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::receive::receiver::Receiver;
 use crate::tcp::receive::window::{affordable, shift_for};
+use crate::tcp::send::wait::SendWait;
 use crate::tcp::settings::{Settings, Switches};
 use crate::tcp::state::State;
-use crate::tcp::timers::Timer;
 use crate::tcp::user::offer_window;
 
 /// Takes `options`, which are in their ranges, in the place of those that hold now.
@@ -31,15 +31,30 @@ pub(crate) fn set_options<O: Observer>(
         tcb.send.smss = tcb.settings.clamp_mss(tcb.send.smss);
     }
     let is_on = |switch| tcb.settings.switches.contains(switch);
-    if old.switches.contains(Switches::CORK) && !is_on(Switches::CORK) && tcb.send.snd_wnd > 0 {
-        // What was held is for Nagle to decide upon now.
-        tcb.timers.disarm(Timer::Persist);
-    }
+    let no_delay = is_on(Switches::NO_DELAY) && !old.switches.contains(Switches::NO_DELAY);
     if is_on(Switches::QUICK_ACK) && tcb.receive.ack.owed() == Owed::Delayed {
         tcb.receive.ack.require_now();
     }
+    if no_delay {
+        draw_cork(tcb);
+    }
     wake_writer(tcb);
     set_keepalive(tcb, &old, cx);
+}
+
+/// As Linux has it, turning Nagle off pushes what is queued out at once, whatever holds it.
+pub(crate) fn set_no_delay(tcb: &mut Tcb, no_delay: bool) {
+    tcb.settings.switches.set(Switches::NO_DELAY, no_delay);
+    if no_delay {
+        draw_cork(tcb);
+    }
+}
+
+/// What the cork holds back leaves.
+const fn draw_cork(tcb: &mut Tcb) {
+    if matches!(tcb.wait.reason, SendWait::Cork) {
+        tcb.wait.due = true;
+    }
 }
 
 fn set_receive_buffer(tcb: &mut Tcb, cap: u32, pool: &Pool<'_>) {

@@ -9,17 +9,21 @@ use crate::options::TcpOptions;
 use crate::secret::Flow;
 use crate::seq::SeqNum;
 use crate::store::slab::Key;
+use crate::tcp::acceptance::AnswerLimit;
 use crate::tcp::congestion::AnyController;
 use crate::tcp::context::Context;
 use crate::tcp::handshake::HalfOpen;
 use crate::tcp::path::Path;
+use crate::tcp::patience::Patience;
 use crate::tcp::receive::receiver::Receiver;
 use crate::tcp::receive::window::{affordable, shift_for};
 use crate::tcp::send::recovery::Recovery;
 use crate::tcp::send::rtt::RttEstimator;
 use crate::tcp::send::sender::Sender;
+use crate::tcp::send::wait::Wait;
 use crate::tcp::settings::{Settings, Switches};
 use crate::tcp::state::{Cause, State};
+use crate::tcp::timeout;
 use crate::tcp::timers::Timers;
 use crate::time::Instant;
 use crate::wire::options::Options;
@@ -59,15 +63,11 @@ pub(crate) struct Tcb {
     pub(crate) congestion: AnyController,
     /// Our SYN, or SYN,ACK, is to be sent (again).
     pub(crate) syn_due: bool,
-    /// How often our SYN was sent again.
-    pub(crate) syn_retries: u8,
-    /// The persist timer fired: probe the window, or override silly-window avoidance.
-    pub(crate) probe_due: bool,
-    /// How often the persist timer fired in a row.
-    pub(crate) persist_backoff: u8,
+    /// Why nothing leaves, though something is there.
+    pub(crate) wait: Wait,
     pub(crate) settings: Settings,
-    /// The application has closed its handle; nobody will read.
-    pub(crate) orphan: bool,
+    /// When the application closed its handle; nobody will read. `Instant::MAX` while it has it.
+    pub(crate) orphan_since: Instant,
     /// The listener in whose queue this connection waits to be accepted.
     pub(crate) listener: Option<Key>,
     /// Packets still find this connection. Not so once it has ended: then it only keeps unread
@@ -86,8 +86,10 @@ pub(crate) struct Tcb {
     pub(crate) last_sent: Instant,
     /// When an acceptable segment last came.
     pub(crate) last_received: Instant,
-    /// Since when the peer owes an answer (R2 of RFC 9293 §3.8.3 counts from here).
-    pub(crate) unanswered_since: Instant,
+    /// How rarely what is out of place is answered.
+    pub(crate) answers: AnswerLimit,
+    /// What the peer owes us.
+    pub(crate) patience: Patience,
 }
 
 impl Tcb {
@@ -116,11 +118,9 @@ impl Tcb {
             recovery: Recovery::new(iss),
             congestion: AnyController::new(config.congestion, u32::from(smss), false),
             syn_due: false,
-            syn_retries: 0,
-            probe_due: false,
-            persist_backoff: 0,
+            wait: Wait::NONE,
             settings,
-            orphan: false,
+            orphan_since: Instant::MAX,
             listener: None,
             attached: true,
             active_open: false,
@@ -130,7 +130,8 @@ impl Tcb {
             retransmits: 0,
             last_sent: now,
             last_received: now,
-            unanswered_since: now,
+            answers: AnswerLimit::default(),
+            patience: Patience::new(now),
         }
     }
 
@@ -145,6 +146,7 @@ impl Tcb {
         tcb.active_open = true;
         tcb.syn_due = true;
         tcb.advance(Cause::ActiveOpen, cx);
+        timeout::arm_connect(&mut tcb, cx);
         tcb
     }
 
@@ -156,16 +158,17 @@ impl Tcb {
         options: &TcpOptions,
         cx: &Context<'_, O>,
     ) -> Self {
-        let path = Path::new(half_open.flow, half_open.hash, cx.config.mtu());
+        let path = Path::new(half_open.key, cx.config.mtu());
         let mut tcb = Self::new(path, half_open.iss, State::SynRcvd, options, cx);
         tcb.receive.window.rcv_wscale = half_open.rcv_wscale;
         tcb.receive.on_syn(half_open.irs, half_open.advertised);
         tcb.negotiate(&half_open.options, half_open.lost_syn(), cx.config.congestion);
         tcb.send.snd_nxt = half_open.iss.plus(1);
+        tcb.patience.on_sent(false, half_open.patience.since());
         if half_open.lost_syn() {
             tcb.rtt.on_lost_syn();
         } else if !half_open.is_deferred() {
-            tcb.rtt.on_first_transmission(tcb.send.snd_nxt, half_open.sent);
+            tcb.rtt.on_first_transmission(tcb.send.snd_nxt, half_open.patience.since());
         }
         tcb
     }
@@ -180,6 +183,11 @@ impl Tcb {
             None => self.receive.window.rcv_wscale = 0,
         }
         self.congestion = AnyController::new(algorithm, u32::from(self.send.smss), lost_syn);
+    }
+
+    /// Our SYN had to be sent again for want of an answer.
+    pub(crate) const fn lost_syn(&self) -> bool {
+        self.patience.attempts() > 1
     }
 
     /// Our MSS option.
@@ -203,8 +211,13 @@ impl Tcb {
     }
 
     /// The application knows this connection and has not let go of it.
-    pub(crate) const fn is_owned_by_application(&self) -> bool {
-        self.listener.is_none() && !self.orphan
+    pub(crate) fn is_owned_by_application(&self) -> bool {
+        self.listener.is_none() && !self.is_orphan()
+    }
+
+    /// The application has let go of it.
+    pub(crate) fn is_orphan(&self) -> bool {
+        self.orphan_since != Instant::MAX
     }
 
     pub(crate) const fn state(&self) -> State {
@@ -212,13 +225,13 @@ impl Tcb {
     }
 
     pub(crate) const fn flow(&self) -> Flow {
-        self.path.flow
+        self.path.key.flow
     }
 
     /// Moves along the table of states, and nowhere else; `false` where the table has no step.
     pub(crate) fn advance<O: Observer>(&mut self, cause: Cause, cx: &mut Context<'_, O>) -> bool {
         let Some(to) = self.state.next(cause) else { return false };
-        let (flow, from) = (self.path.flow, self.state);
+        let (flow, from) = (self.flow(), self.state);
         cx.trace(|| Trace::State { flow, from, to });
         self.state = to;
         true
@@ -255,5 +268,16 @@ impl Tcb {
         self.send.buffer.release(&mut cx.pool);
         self.receive.buffer.release(&mut cx.pool);
         self.receive.assembler.release(&mut cx.assemblies);
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::slab::Slot;
+
+    /// What a million idle connections cost.
+    #[test]
+    fn fits_six_cache_lines() {
+        assert!(size_of::<Slot<Tcb>>() <= 6 * 64, "{}", size_of::<Tcb>());
     }
 }

@@ -1,17 +1,14 @@
 //! What the connections of one host share, lent to each for the time of a call.
 
-use core::time::Duration;
-
 use crate::config::Config;
 use crate::observe::{Note, Observer, Trace};
 use crate::secret::{Flow, Secrets};
 use crate::stats::{Drop, Stats};
+use crate::store::line::Line;
 use crate::store::pool::Pool;
-use crate::store::slab::Slab;
 use crate::tcp::receive::assembler::Assembly;
 use crate::tcp::send::rtt::RtoBounds;
 use crate::time::Instant;
-use crate::wire::tcp::Segment;
 
 /// Time, settings, memory and eyes.
 #[derive(Debug)]
@@ -24,10 +21,9 @@ pub(crate) struct Context<'m, O> {
     pub(crate) stats: Stats,
     pub(crate) secrets: Secrets,
     pub(crate) pool: Pool<'m>,
-    pub(crate) assemblies: Slab<'m, Assembly>,
-    /// Challenge ACKs and answers to empty unacceptable segments, a hundred a second
-    /// (RFC 5961 §7).
-    pub(crate) challenges: RateLimit,
+    pub(crate) assemblies: Line<'m, Assembly>,
+    /// Data ahead of a hole found no memory to spare: others may have some.
+    pub(crate) early_refused: bool,
     pub(crate) observer: O,
 }
 
@@ -43,58 +39,9 @@ impl<O: Observer> Context<'_, O> {
         self.trace(|| Trace::Note { flow, note });
     }
 
-    /// Whether an unacceptable segment is answered. One that takes up no sequence space may itself
-    /// be such an answer: two ends that disagree for good must not go on for ever (RFC 5961 §7).
-    pub(crate) fn may_answer(&mut self, segment: &Segment<'_>) -> bool {
-        let allowed = segment.seq_len() > 0 || self.challenges.allow(self.now);
-        if !allowed {
-            self.drop(Drop::RateLimited);
-        }
-        allowed
-    }
-
     /// Counts and reports a dropped packet or part of one.
     pub(crate) fn drop(&mut self, reason: Drop) {
         self.stats.count_drop(reason);
         self.trace(|| Trace::Dropped(reason));
-    }
-}
-
-/// At most so many events in each second of the caller's clock; the rest is refused.
-#[derive(Clone, Debug)]
-pub(crate) struct RateLimit {
-    window_start: Instant,
-    used: u32,
-    per_second: u32,
-}
-
-impl RateLimit {
-    pub(crate) const fn per_second(per_second: u32) -> Self {
-        Self { window_start: Instant::ZERO, used: 0, per_second }
-    }
-
-    pub(crate) fn allow(&mut self, now: Instant) -> bool {
-        if now - self.window_start >= Duration::from_secs(1) {
-            self.window_start = now;
-            self.used = 0;
-        }
-        self.used += u32::from(self.used < self.per_second + 1);
-        self.used <= self.per_second
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_limit_holds_in_each_second() {
-        let mut limit = RateLimit::per_second(3);
-        let allowed = |limit: &mut RateLimit, at| {
-            (0..10).filter(|_| limit.allow(Instant::from_millis(at))).count()
-        };
-        assert_eq!(allowed(&mut limit, 5000), 3);
-        assert_eq!(allowed(&mut limit, 5999), 0);
-        assert_eq!(allowed(&mut limit, 6000), 3);
     }
 }

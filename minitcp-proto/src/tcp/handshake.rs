@@ -1,19 +1,25 @@
 //! An unfinished passive handshake: SYN_RCVD without a connection, about a hundred octets.
 
+use core::time::Duration;
+
 use crate::config::Config;
 use crate::observe::Observer;
 use crate::options::{Service, TcpOptions};
-use crate::secret::Flow;
+use crate::secret::FlowKey;
 use crate::seq::SeqNum;
 use crate::stats::Drop;
 use crate::store::slab::Key;
+use crate::tcp::acceptance::{AnswerLimit, Verdict, judge};
 use crate::tcp::context::Context;
 use crate::tcp::isn;
-use crate::tcp::output::{Outgoing, SynOptions};
+use crate::tcp::outgoing::{Outgoing, SynOptions};
 use crate::tcp::path::Path;
+use crate::tcp::patience::Patience;
 use crate::tcp::receive::receiver::first_window;
 use crate::tcp::receive::window::{affordable, shift_for};
 use crate::tcp::send::rtt::RtoBounds;
+use crate::tcp::sources;
+use crate::tcp::timeout::LATE_MICROS;
 use crate::time::Instant;
 use crate::wire::options::Options;
 use crate::wire::tcp::{Flags, Segment};
@@ -21,9 +27,7 @@ use crate::wire::tcp::{Flags, Segment};
 /// A SYN that a listener has answered.
 #[derive(Clone, Debug)]
 pub(crate) struct HalfOpen {
-    pub(crate) flow: Flow,
-    /// What the demultiplexing table finds `flow` by.
-    pub(crate) hash: u32,
+    pub(crate) key: FlowKey,
     pub(crate) listener: Key,
     pub(crate) iss: SeqNum,
     pub(crate) irs: SeqNum,
@@ -36,13 +40,15 @@ pub(crate) struct HalfOpen {
     pub(crate) rcv_wscale: u8,
     /// Of the listener, when the SYN came.
     pub(crate) service: Service,
-    /// When the first SYN,ACK left (or was due).
-    pub(crate) sent: Instant,
+    /// What the peer owes us since our SYN,ACK left (or was due).
+    pub(crate) patience: Patience,
     /// A bare ACK came before this time, and did not count; zero if none did
     /// ([`ListenOptions::defer_accept`](crate::ListenOptions::defer_accept)).
     pub(crate) deferred_until: Instant,
-    /// How often the SYN,ACK was sent again.
-    pub(crate) retries: u8,
+    /// How rarely what is out of place is answered.
+    pub(crate) answers: AnswerLimit,
+    /// Where the SYN came from, roughly: [`Sources`](crate::tcp::sources::Sources).
+    pub(crate) source: u8,
     /// The SYN,ACK is to be sent (again).
     pub(crate) syn_due: bool,
 }
@@ -54,8 +60,8 @@ pub(crate) enum Outcome {
     Complete,
     /// Answer with the SYN,ACK (again); stay.
     Answer,
-    /// Answer with an ACK; stay.
-    Acknowledge,
+    /// Answer with an ACK, unless one has just left; stay.
+    Acknowledge(Drop),
     /// Drop it for this reason; stay.
     Ignore(Drop),
     /// Return to LISTEN: forget the handshake (RFC 9293 §3.10.7.4).
@@ -68,21 +74,21 @@ impl HalfOpen {
     /// LISTEN, third step (RFC 9293 §3.10.7.2): a SYN has come. Our ISN will be after `beyond`,
     /// where the last incarnation of this connection ended (RFC 9293 MAY-2).
     pub(crate) fn new<O: Observer>(
-        (flow, hash): (Flow, u32),
-        (listener, options): (Key, &TcpOptions),
+        key: FlowKey,
+        listener: Key,
+        options: &TcpOptions,
         syn: &Segment<'_>,
         beyond: Option<SeqNum>,
         cx: &Context<'_, O>,
     ) -> Self {
-        let mut iss = isn::initial(&cx.secrets, &flow, cx.now);
+        let mut iss = isn::initial(&cx.secrets, &key.flow, cx.now);
         if let Some(old) = beyond.filter(|old| !iss.after(*old)) {
             iss = old.plus(1 << 16);
         }
-        let local_mss = Path::new(flow, hash, cx.config.mtu()).local_mss();
+        let local_mss = Path::new(key, cx.config.mtu()).local_mss();
         let affordable = affordable(&cx.pool, u32::from(local_mss));
         Self {
-            flow,
-            hash,
+            key,
             listener,
             iss,
             irs: syn.seq,
@@ -91,20 +97,12 @@ impl HalfOpen {
             mss: options.max_segment.map_or(local_mss, |mss| mss.min(local_mss)),
             rcv_wscale: syn.options.window_scale.map_or(0, |_| shift_for(options.receive_buffer)),
             service: Service::new(options.hop_limit, options.traffic_class),
-            sent: cx.now,
+            patience: Patience::new(cx.now),
             deferred_until: Instant::ZERO,
-            retries: 0,
+            answers: AnswerLimit::default(),
+            source: sources::place(&cx.secrets, key.flow.remote),
             syn_due: true,
         }
-    }
-
-    /// The SYN,ACK is to be sent again before its time: most likely the first was lost. That rules
-    /// out an RTT sample (Karn, RFC 6298 §3) and a large initial window (RFC 5681 §3.1).
-    pub(crate) fn answer_again(&mut self) {
-        if !self.syn_due {
-            self.retries = self.retries.max(1);
-        }
-        self.syn_due = true;
     }
 
     /// RFC 9293 §3.10.7.4 for SYN-RECEIVED after a passive OPEN.
@@ -115,20 +113,14 @@ impl HalfOpen {
             let bare = !segment.flags.intersects(Flags::ACK | Flags::RST);
             return if bare { Outcome::Answer } else { Outcome::Ignore(Drop::BadFlags) };
         }
-        let in_window = segment.seq.in_window(rcv_nxt, self.advertised);
-        if segment.flags.contains(Flags::RST) {
-            // RFC 5961 §3.2: only exactly rcv_nxt counts.
-            return match segment.seq == rcv_nxt {
-                true => Outcome::Forget(Drop::NoConnection),
-                false => Outcome::Ignore(Drop::BlindReset),
-            };
-        }
-        if !in_window {
-            return Outcome::Acknowledge;
-        }
-        if segment.flags.contains(Flags::SYN) {
+        match judge(segment, rcv_nxt, self.advertised) {
+            Verdict::Acceptable => {}
+            Verdict::Reset => return Outcome::Forget(Drop::NoConnection),
             // Fourth step: an in-window SYN returns a passive opener to LISTEN.
-            return Outcome::Forget(Drop::UnexpectedSyn);
+            Verdict::Challenge(Drop::UnexpectedSyn) => return Outcome::Forget(Drop::UnexpectedSyn),
+            Verdict::Challenge(reason) => return Outcome::Acknowledge(reason),
+            Verdict::Unacceptable => return Outcome::Acknowledge(Drop::OutOfWindow),
+            Verdict::Ignore(reason) => return Outcome::Ignore(reason),
         }
         if !segment.flags.contains(Flags::ACK) {
             return Outcome::Ignore(Drop::BadFlags);
@@ -141,8 +133,15 @@ impl HalfOpen {
 
     /// The SYN,ACK has left at least once. Before, SND.NXT is our ISN, and an ACK beyond it is an
     /// old duplicate.
-    const fn has_left(&self) -> bool {
-        !self.syn_due || self.retries > 0
+    pub(crate) const fn has_left(&self) -> bool {
+        self.patience.attempts() > 0
+    }
+
+    /// The SYN,ACK leaves. Not for the first time: that rules out an RTT sample (Karn, RFC 6298 §3)
+    /// and a large initial window (RFC 5681 §3.1).
+    pub(crate) const fn on_sent(&mut self, now: Instant) {
+        self.syn_due = false;
+        self.patience.on_sent(true, now);
     }
 
     /// The SYN,ACK (RFC 9293 §3.10.7.2): our MSS, and a window scale if the peer sent one.
@@ -177,8 +176,9 @@ impl HalfOpen {
     /// The ACK of our SYN came, but without an octet, and those are waited for until `end`: as
     /// Linux has it, the SYN,ACK is not repeated before, and then once more, so that the peer can
     /// complete the handshake even if it has nothing to say.
-    pub(crate) const fn defer(&mut self, end: Instant) {
+    pub(crate) fn defer(&mut self, end: Instant) {
         self.deferred_until = end;
+        self.patience.on_heard(true, end);
         self.syn_due = false;
     }
 
@@ -186,35 +186,55 @@ impl HalfOpen {
         self.deferred_until > Instant::ZERO
     }
 
+    /// Until when octets are waited for, if `period` is how long.
+    pub(crate) fn defer_end(&self, period: Duration) -> Instant {
+        if self.is_deferred() { self.deferred_until } else { self.patience.since() + period }
+    }
+
     /// The SYN,ACK was lost, as far as we can tell.
     pub(crate) fn lost_syn(&self) -> bool {
-        self.retries > 0 && !self.is_deferred()
+        self.patience.attempts() > 1 && !self.is_deferred()
     }
 
-    /// When the handshake is over (R2 of a SYN, RFC 9293 MUST-23).
-    pub(crate) fn give_up(&self, config: &Config) -> Instant {
-        self.sent.max(self.deferred_until) + config.syn_timeout
+    /// The timer fired, `late`: the SYN,ACK goes out again, or `false` when the handshake is over
+    /// (R2 of a SYN, RFC 9293 MUST-23).
+    pub(crate) fn on_timeout(&mut self, late: Duration, config: &Config, now: Instant) -> bool {
+        let is_late = late > config.initial_rto.max(LATE);
+        if is_late {
+            self.patience.forgive(late);
+        }
+        self.syn_due = true;
+        !self.patience.is_over(config.syn_timeout, is_late, now)
     }
 
-    /// When the SYN,ACK is sent again (RFC 6298 §5), or `None` when it is time to give up.
-    pub(crate) fn deadline(&self, now: Instant, config: &Config) -> Option<Instant> {
-        let rto = RtoBounds::new(config);
-        let wait = rto.backed_off(rto.initial, self.retries.into());
-        let give_up = self.give_up(config);
-        (now < give_up).then(|| now.after_micros(u64::from(wait)).min(give_up))
+    /// When the SYN,ACK is to leave again (RFC 6298 §5).
+    pub(crate) fn deadline(&self, rto: &RtoBounds, config: &Config, now: Instant) -> Instant {
+        let end = self.patience.end(config.syn_timeout);
+        let repeats = self.patience.attempts().saturating_sub(1);
+        let wait =
+            if self.has_left() { rto.backed_off(rto.initial, repeats.into()) } else { u32::MAX };
+        let next = now.after_micros(wait.into());
+        if end > now { next.min(end) } else { now.after_micros(rto.initial.into()) }
     }
 }
+
+/// A timer that is served later than this, and than one RTO, tells of a sleep.
+const LATE: Duration = Duration::from_micros(LATE_MICROS as u64);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Flow;
     use core::net::{IpAddr, Ipv4Addr};
 
     fn half_open(advertised: u32, window_scale: Option<u8>) -> HalfOpen {
         let address = |last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
+        let (local, remote) = (address(2), address(1));
         HalfOpen {
-            flow: Flow { local: address(2), remote: address(1), local_port: 80, remote_port: 1000 },
-            hash: 0,
+            key: FlowKey {
+                flow: Flow { local, remote, local_port: 80, remote_port: 1000 },
+                hash: 0,
+            },
             listener: Key { index: 0, generation: 0 },
             iss: SeqNum(5000),
             irs: SeqNum(1000),
@@ -223,11 +243,18 @@ mod tests {
             mss: 1460,
             rcv_wscale: 0,
             service: Service::default(),
-            sent: Instant::ZERO,
+            patience: sent_once(),
             deferred_until: Instant::ZERO,
-            retries: 0,
+            answers: AnswerLimit::default(),
+            source: 0,
             syn_due: false,
         }
+    }
+
+    fn sent_once() -> Patience {
+        let mut patience = Patience::new(Instant::ZERO);
+        patience.on_sent(false, Instant::ZERO);
+        patience
     }
 
     fn segment(seq: u32, ack: u32, flags: Flags) -> Segment<'static> {
@@ -246,13 +273,15 @@ mod tests {
             (1001, 5001, ack, Outcome::Complete),
             (1100, 5001, ack, Outcome::Complete),
             // The peer has filled the window, and what it filled it with was lost.
-            (1101, 5001, ack, Outcome::Acknowledge),
-            (1000, 5001, ack, Outcome::Acknowledge),
-            (1101, 0, syn, Outcome::Acknowledge),
+            (1101, 5001, ack, Outcome::Complete),
+            (1102, 5001, ack, Outcome::Acknowledge(Drop::OutOfWindow)),
+            (1000, 5001, ack, Outcome::Acknowledge(Drop::OutOfWindow)),
+            (1101, 0, syn, Outcome::Acknowledge(Drop::OutOfWindow)),
+            (1101, 0, rst, Outcome::Ignore(Drop::OutOfWindow)),
             (1001, 5002, ack, Outcome::Reset(SeqNum(5002))),
             (1001, 5000, ack, Outcome::Reset(SeqNum(5000))),
             (1001, 0, rst, Outcome::Forget(Drop::NoConnection)),
-            (1002, 0, rst, Outcome::Ignore(Drop::BlindReset)),
+            (1002, 0, rst, Outcome::Acknowledge(Drop::BlindReset)),
             (1002, 0, syn, Outcome::Forget(Drop::UnexpectedSyn)),
             (1001, 0, Flags::FIN, Outcome::Ignore(Drop::BadFlags)),
         ] {
@@ -263,14 +292,16 @@ mod tests {
 
     #[test]
     fn nothing_completes_a_handshake_before_the_syn_ack_has_left() {
-        let mut half_open = HalfOpen { syn_due: true, ..half_open(100, None) };
+        let mut half_open = HalfOpen {
+            syn_due: true,
+            patience: Patience::new(Instant::ZERO),
+            ..half_open(100, None)
+        };
         let ack = segment(1001, 5001, Flags::ACK);
         assert_eq!(half_open.on_segment(&ack), Outcome::Reset(SeqNum(5001)));
-        half_open.answer_again();
-        assert_eq!(half_open.on_segment(&ack), Outcome::Reset(SeqNum(5001)), "still the first");
-        half_open.syn_due = false;
+        half_open.on_sent(Instant::ZERO);
         assert_eq!(half_open.on_segment(&ack), Outcome::Complete);
-        half_open.answer_again();
+        half_open.syn_due = true;
         assert_eq!(half_open.on_segment(&ack), Outcome::Complete, "only due again");
     }
 

@@ -28,7 +28,7 @@ impl Tcb {
             unsent: self.send.unsent(),
             unread: self.receive.buffer.len(),
             keepalive_probes: self.settings.probes,
-            window_probes: self.persist_backoff,
+            window_probes: self.wait.probes(),
             is_recovering: self.recovery.phase != Phase::Open,
             retransmits: self.retransmits,
             in_flight: self.send.flight(),

@@ -5,6 +5,7 @@ use crate::error::CloseReason;
 use crate::observe::{Note, Observer};
 use crate::seq::SeqNum;
 use crate::stats::Drop;
+use crate::tcp::acceptance::{Verdict, judge};
 use crate::tcp::configure::wake_writer;
 use crate::tcp::congestion::AckSample;
 use crate::tcp::connection::{Readiness, Tcb};
@@ -12,10 +13,12 @@ use crate::tcp::context::Context;
 use crate::tcp::keepalive;
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::receive::receiver::Accepted;
-use crate::tcp::send::recovery::Progress;
+use crate::tcp::send::recovery::{Phase, Progress};
 use crate::tcp::send::sender::{Acked, Fin};
+use crate::tcp::send::wait::SendWait;
 use crate::tcp::settings::Switches;
 use crate::tcp::state::{Cause, State};
+use crate::tcp::timeout::{self, restart_timer};
 use crate::tcp::timers::Timer;
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, Segment};
@@ -53,7 +56,7 @@ pub(crate) fn handle_segment<O: Observer>(
     cx: &mut Context<'_, O>,
 ) -> Stop {
     let outcome = match tcb.state() {
-        State::SynSent => syn_sent(tcb, segment, cx),
+        State::SynSent => syn_sent(tcb, segment, segment_size, cx),
         State::Closed | State::Listen | State::TimeWait => DONE,
         State::SynRcvd
         | State::Established
@@ -63,6 +66,9 @@ pub(crate) fn handle_segment<O: Observer>(
         | State::Closing
         | State::LastAck => synchronized(tcb, segment, segment_size, cx),
     };
+    if tcb.send.snd_wnd == 0 || tcb.wait.reason != SendWait::Nothing {
+        timeout::follow(tcb, cx);
+    }
     outcome.err().flatten()
 }
 
@@ -70,6 +76,7 @@ pub(crate) fn handle_segment<O: Observer>(
 fn syn_sent<O: Observer>(
     tcb: &mut Tcb,
     segment: &Segment<'_>,
+    segment_size: u32,
     cx: &mut Context<'_, O>,
 ) -> Result<(), Stop> {
     let flags = segment.flags;
@@ -78,11 +85,7 @@ fn syn_sent<O: Observer>(
     let acceptable = segment.ack.after(tcb.send.iss) && segment.ack.at_or_before(tcb.send.snd_nxt);
     if has_ack && !acceptable {
         cx.drop(Drop::BadAck);
-        return if flags.contains(Flags::RST) {
-            DONE
-        } else {
-            Err(Some(Reset { seq: segment.ack, ack: None }))
-        };
+        return if flags.contains(Flags::RST) { DONE } else { on_challenged_syn(tcb, segment, cx) };
     }
     // Second: a reset counts only with an acceptable ACK.
     if flags.contains(Flags::RST) {
@@ -100,7 +103,7 @@ fn syn_sent<O: Observer>(
         return DONE;
     }
     tcb.receive.on_syn(segment.seq, tcb.receive.rcv_wnd());
-    let (lost_syn, algorithm) = (tcb.syn_retries > 0, cx.config.congestion);
+    let (lost_syn, algorithm) = (tcb.lost_syn(), cx.config.congestion);
     tcb.negotiate(&segment.options, lost_syn, algorithm);
     let window = tcb.send.scaled_window(segment);
     tcb.send.set_window(window, segment);
@@ -108,14 +111,36 @@ fn syn_sent<O: Observer>(
         // Simultaneous open (RFC 9293 MUST-10): answer with SYN,ACK.
         tcb.advance(Cause::ReceiveSyn, cx);
         tcb.syn_due = true;
-        return DONE;
+        tcb.patience.on_heard(false, cx.now);
+        // Text and FIN are kept, and wait for the handshake to be complete.
+        take_text(tcb, segment, segment_size, cx)?;
+        note_fin(tcb, segment);
+        return Ok(());
     }
     acknowledge(tcb, segment.ack, cx);
     tcb.advance(Cause::ReceiveSynAck, cx);
-    opened(tcb, cx.now);
+    opened(tcb, lost_syn, cx.now);
     tcb.receive.ack.require_now();
-    // Data and FIN in the SYN,ACK are not taken before our ACK is out; the peer repeats them.
-    DONE
+    // Sixth step and later: the SYN,ACK may bring text and the FIN.
+    take_text(tcb, segment, segment_size, cx)?;
+    take_fin(tcb, segment, cx);
+    Ok(())
+}
+
+/// Our SYN was answered with the acknowledgment of something else, as by a peer in TIME-WAIT: the
+/// reset rids it of that, and our SYN comes again at once, as with Linux, instead of after a
+/// timeout (RFC 9293 §3.10.7.3, first). A stranger must not make us repeat it at will.
+fn on_challenged_syn<O: Observer>(
+    tcb: &mut Tcb,
+    segment: &Segment<'_>,
+    cx: &mut Context<'_, O>,
+) -> Result<(), Stop> {
+    if !tcb.syn_due && tcb.answers.allow(cx.now) {
+        tcb.send.snd_nxt = tcb.send.iss;
+        tcb.rtt.on_retransmission();
+        tcb.syn_due = true;
+    }
+    Err(Some(Reset { seq: segment.ack, ack: None }))
 }
 
 /// RFC 9293 §3.10.7.4, for all states with a known peer.
@@ -126,8 +151,6 @@ fn synchronized<O: Observer>(
     cx: &mut Context<'_, O>,
 ) -> Result<(), Stop> {
     check_sequence(tcb, segment, cx)?;
-    check_reset(tcb, segment, cx)?;
-    check_syn(tcb, segment, cx)?;
     check_ack(tcb, segment, cx)?;
     keepalive::on_received(tcb, cx.now);
     // Sixth, the urgent pointer: the octets are delivered in line, as the sockets option
@@ -137,37 +160,37 @@ fn synchronized<O: Observer>(
     Ok(())
 }
 
-/// First step: is any part of the segment inside the window?
+/// First, second and fourth step: the sequence number, RST and SYN. (The third step, security and
+/// compartment, is not implemented anywhere.)
 fn check_sequence<O: Observer>(
     tcb: &mut Tcb,
     segment: &Segment<'_>,
     cx: &mut Context<'_, O>,
 ) -> Result<(), Stop> {
-    let (rcv_nxt, rcv_wnd) = (tcb.receive.rcv_nxt, tcb.receive.rcv_wnd());
-    if segment.seq == rcv_nxt {
-        return Ok(()); // As nearly always.
+    let verdict = judge(segment, tcb.receive.rcv_nxt, tcb.receive.rcv_wnd());
+    if verdict == Verdict::Acceptable {
+        return Ok(());
     }
     if completes_simultaneous_open(tcb, segment) {
         tcb.receive.ack.require_now();
         return Ok(());
     }
-    let len = segment.seq_len();
-    let acceptable = match (len, rcv_wnd) {
-        // MUST-66: with a shut window the ACK, RST and URG of the next segment still count; its
-        // text is cut off later.
-        (_, 0) => false,
-        (0, _) => segment.seq.in_window(rcv_nxt, rcv_wnd),
-        (_, _) => {
-            segment.seq.in_window(rcv_nxt, rcv_wnd)
-                || segment.end().minus(1).in_window(rcv_nxt, rcv_wnd)
+    match verdict {
+        Verdict::Acceptable => return Ok(()),
+        Verdict::Reset => on_reset(tcb, cx),
+        Verdict::Challenge(reason) => {
+            cx.drop(reason);
+            challenge(tcb, cx);
         }
-    };
-    if acceptable {
-        return Ok(());
-    }
-    cx.drop(Drop::OutOfWindow);
-    if !segment.flags.contains(Flags::RST) && cx.may_answer(segment) {
-        tcb.receive.ack.require_now();
+        Verdict::Unacceptable => {
+            cx.drop(Drop::OutOfWindow);
+            if tcb.answers.allow_for(segment, cx.now) {
+                tcb.receive.ack.require_now();
+            } else {
+                cx.drop(Drop::RateLimited);
+            }
+        }
+        Verdict::Ignore(reason) => cx.drop(reason),
     }
     DONE
 }
@@ -175,56 +198,22 @@ fn check_sequence<O: Observer>(
 /// The peer's SYN again, now with the acknowledgment of ours: line 6 of Figure 8 (RFC 9293 §3.5).
 /// By its number it is old, but nothing else may ever come from a peer that has nothing to say.
 fn completes_simultaneous_open(tcb: &Tcb, segment: &Segment<'_>) -> bool {
-    let controls = Flags::SYN | Flags::ACK | Flags::RST | Flags::FIN;
+    let controls = Flags::SYN | Flags::ACK | Flags::RST;
     tcb.state() == State::SynRcvd
         && segment.flags & controls == Flags::SYN | Flags::ACK
         && segment.seq == tcb.receive.irs
         && segment.ack == tcb.send.snd_nxt
 }
 
-/// Second step, with RFC 5961 §3.2: only a reset exactly at `rcv_nxt` counts.
-fn check_reset<O: Observer>(
-    tcb: &mut Tcb,
-    segment: &Segment<'_>,
-    cx: &mut Context<'_, O>,
-) -> Result<(), Stop> {
-    if !segment.flags.contains(Flags::RST) {
-        return Ok(());
-    }
-    if segment.seq != tcb.receive.rcv_nxt {
-        cx.drop(Drop::BlindReset);
-        challenge(tcb, cx);
-        return DONE;
-    }
+fn on_reset<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     cx.stats.resets_in += 1;
-    let reason = match tcb.state() {
-        // The peer has everything and wants no more: nothing was lost.
-        State::Closing | State::LastAck if tcb.send.buffer.is_empty() => CloseReason::Finished,
-        State::SynRcvd if tcb.active_open => CloseReason::Refused,
-        _ => CloseReason::Reset,
-    };
-    tcb.end(reason, cx);
-    DONE
+    let is_refusal = tcb.state() == State::SynRcvd && tcb.active_open;
+    tcb.end(if is_refusal { CloseReason::Refused } else { CloseReason::Reset }, cx);
 }
 
-/// Fourth step, with RFC 5961 §4.2: a SYN in a synchronized state is challenged. (The third step,
-/// security and compartment, is not implemented anywhere.)
-fn check_syn<O: Observer>(
-    tcb: &mut Tcb,
-    segment: &Segment<'_>,
-    cx: &mut Context<'_, O>,
-) -> Result<(), Stop> {
-    if !segment.flags.contains(Flags::SYN) || completes_simultaneous_open(tcb, segment) {
-        return Ok(());
-    }
-    cx.drop(Drop::UnexpectedSyn);
-    challenge(tcb, cx);
-    DONE
-}
-
-/// RFC 5961 §7: at most so many challenges in a second, over all connections.
+/// RFC 5961 §7: at most so many challenges in a second for each connection.
 fn challenge<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
-    if cx.challenges.allow(cx.now) {
+    if tcb.answers.allow(cx.now) {
         cx.stats.challenge_acks += 1;
         tcb.receive.ack.require_now();
     } else {
@@ -249,7 +238,7 @@ fn check_ack<O: Observer>(
             return Err(Some(Reset { seq: ack, ack: None }));
         }
         tcb.advance(Cause::ReceiveAckOfSyn, cx);
-        opened(tcb, cx.now);
+        opened(tcb, tcb.lost_syn(), cx.now);
         if tcb.send.fin == Fin::Queued {
             tcb.advance(Cause::Close, cx);
         }
@@ -264,7 +253,6 @@ fn check_ack<O: Observer>(
         challenge(tcb, cx);
         return DONE;
     }
-    let old_window = tcb.send.snd_wnd;
     let in_order = ack.at_or_after(tcb.send.snd_una);
     let window_changed = in_order && tcb.send.update_window(segment);
     if ack.after(tcb.send.snd_una) {
@@ -274,11 +262,11 @@ fn check_ack<O: Observer>(
         if recovery.on_duplicate_ack(&tcb.send, &mut tcb.congestion, now) {
             cx.stats.fast_retransmits += 1;
             tcb.rtt.on_retransmission();
-            cx.note(tcb.path.flow, Note::FastRetransmit { seq: tcb.send.snd_una });
+            cx.note(tcb.flow(), Note::FastRetransmit { seq: tcb.send.snd_una });
         }
     }
-    if in_order {
-        on_window(tcb, old_window, cx);
+    if in_order && tcb.send.snd_wnd == 0 && bears_a_shut_window(tcb) {
+        tcb.patience.on_heard(tcb.send.flight() > 0, cx.now);
     }
     if matches!(tcb.state(), State::Closed | State::TimeWait) { DONE } else { Ok(()) }
 }
@@ -292,24 +280,44 @@ fn is_duplicate(tcb: &Tcb, segment: &Segment<'_>, window_changed: bool) -> bool 
         && tcb.send.snd_wnd > 0
 }
 
+/// MUST-37: a peer that answers keeps the connection alive, however long its window is shut. Not so
+/// without an application that could wait (RFC 6429 §3), or with one that said how long it will
+/// (`TCP_USER_TIMEOUT`, as Linux has it).
+fn bears_a_shut_window(tcb: &Tcb) -> bool {
+    !tcb.is_orphan() && tcb.settings.user_timeout().is_none()
+}
+
 /// `ack` covers something new.
 fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>) {
     let flight = tcb.send.flight();
     let Acked { octets, syn, fin } = tcb.send.acknowledge(ack, &mut cx.pool);
-    tcb.unanswered_since = cx.now;
-    tcb.rtt.on_ack(ack, cx.now, &cx.rto);
+    if !(tcb.is_orphan() && tcb.send.snd_wnd == 0) {
+        tcb.patience.on_heard(tcb.send.flight() > 0, cx.now);
+    }
+    tcb.rtt.on_ack(ack, tcb.timers.deadline(Timer::Retransmit), cx.now, &cx.rto);
     let smss = u32::from(tcb.send.smss);
     let acked = octets - u32::from(syn);
     if acked > 0 {
+        let flight = tcb.send.used_window(flight);
         let sample = AckSample { acked, flight, smss, after_timeout: false };
+        let was_doubting = tcb.recovery.phase == Phase::Doubting;
         let (recovery, congestion) = (&mut tcb.recovery, &mut tcb.congestion);
         match recovery.on_new_ack(&tcb.send, &sample, congestion, cx.now) {
             Progress::Advanced => restart_timer(tcb, cx),
             Progress::Partial => {}
-            Progress::Recovered => {
-                cx.note(tcb.path.flow, Note::Recovered);
+            Progress::Spurious => {
+                tcb.rtt.on_spurious_timeout(&cx.rto);
+                cx.stats.spurious_recoveries += 1;
+                cx.note(tcb.flow(), Note::Spurious);
                 restart_timer(tcb, cx);
             }
+            Progress::Recovered => {
+                cx.note(tcb.flow(), Note::Recovered);
+                restart_timer(tcb, cx);
+            }
+        }
+        if was_doubting && tcb.recovery.phase != Phase::Asking {
+            tcb.rtt.on_doubtful_timeout();
         }
     }
     if tcb.send.flight() == 0 {
@@ -321,7 +329,7 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
         match tcb.state() {
             State::Closed => tcb.end(CloseReason::Finished, cx),
             State::TimeWait => tcb.finish(),
-            _ if tcb.orphan => {
+            _ if tcb.is_orphan() => {
                 tcb.timers.arm(Timer::Liveness, cx.now + cx.config.fin_wait_2_timeout);
             }
             _ => tcb.events |= Readiness::WRITABLE, // A close that lingers waits for this.
@@ -329,44 +337,11 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
     }
 }
 
-/// RFC 6298 §5.3.
-fn restart_timer<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    let rto = u64::from(tcb.rtt.rto_micros(&cx.rto));
-    tcb.timers.arm(Timer::Retransmit, cx.now.after_micros(rto));
-}
-
-/// The peer's window was `old_window` before this segment. A shut window is the persist timer's
-/// business, an open one the retransmission timer's.
-fn on_window<O: Observer>(tcb: &mut Tcb, old_window: u32, cx: &mut Context<'_, O>) {
-    let in_flight = tcb.send.flight() > 0;
-    if tcb.send.snd_wnd == 0 {
-        // MUST-37: the peer answers, so the connection lives, however long its window is shut.
-        tcb.unanswered_since = cx.now;
-        tcb.timers.disarm(Timer::Retransmit);
-        if old_window > 0 {
-            tcb.probe_due = false; // An override for a window that is no more: it has no timer.
-        }
-        if in_flight && !tcb.timers.is_armed(Timer::Persist) {
-            crate::tcp::timeout::arm_persist(tcb, cx);
-        }
-    } else if old_window == 0 {
-        tcb.timers.disarm(Timer::Persist);
-        tcb.persist_backoff = 0;
-        tcb.probe_due = false;
-        if in_flight {
-            // What was sent into the shut window was dropped there.
-            tcb.recovery.send_all_again(&tcb.send);
-            tcb.rtt.on_retransmission();
-            restart_timer(tcb, cx);
-        }
-    }
-}
-
 /// The handshake is complete.
-fn opened(tcb: &mut Tcb, now: Instant) {
+fn opened(tcb: &mut Tcb, lost_syn: bool, now: Instant) {
     tcb.timers.disarm(Timer::Retransmit);
     tcb.syn_due = false;
-    if tcb.syn_retries > 0 {
+    if lost_syn {
         tcb.rtt.on_lost_syn();
     }
     tcb.last_received = now;
@@ -387,7 +362,7 @@ fn take_text<O: Observer>(
     if segment.payload.is_empty() || !tcb.state().may_receive() {
         return Ok(());
     }
-    if tcb.orphan && segment.end().after(tcb.receive.rcv_nxt) {
+    if tcb.is_orphan() && segment.end().after(tcb.receive.rcv_nxt) {
         // SHLD-3: nobody will read this, and the peer should know.
         cx.drop(Drop::ReaderGone);
         let reset = Reset { seq: tcb.send.bare_seq(), ack: Some(tcb.receive.rcv_nxt) };
@@ -395,11 +370,11 @@ fn take_text<O: Observer>(
         return Err(Some(reset));
     }
     let (pool, assemblies) = (&mut cx.pool, &mut cx.assemblies);
-    match tcb.receive.accept(segment.seq, segment.payload, pool, assemblies) {
+    match tcb.receive.accept(segment.text_seq(), segment.payload, pool, assemblies) {
         Accepted::InOrder { octets, filled } => {
             tcb.events |= Readiness::READABLE;
             tcb.receive.ack.on_advance();
-            tcb.receive.ack.on_data(octets, segment_size);
+            tcb.receive.ack.on_data(octets, segment_size, segment.flags.contains(Flags::PSH));
             if filled {
                 // RFC 5681 §4.2: a segment that fills a hole is acknowledged at once.
                 tcb.receive.ack.require_now();
@@ -413,6 +388,7 @@ fn take_text<O: Observer>(
         Accepted::Duplicate => tcb.receive.ack.require_now(),
         Accepted::Refused(reason) => {
             cx.drop(reason);
+            cx.early_refused = reason == Drop::NotAmple;
             tcb.receive.ack.require_now();
         }
     }
@@ -434,16 +410,20 @@ fn arm_delayed_ack<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     }
 }
 
+fn note_fin(tcb: &mut Tcb, segment: &Segment<'_>) {
+    if segment.flags.contains(Flags::FIN) {
+        tcb.receive.on_fin(segment.end().minus(1));
+        tcb.receive.ack.require_now();
+    }
+}
+
 /// Eighth step: the FIN, once everything before it is here (RFC 9293 §3.10.7.4).
 fn take_fin<O: Observer>(tcb: &mut Tcb, segment: &Segment<'_>, cx: &mut Context<'_, O>) {
     if !tcb.state().may_receive() {
         return;
     }
-    if segment.flags.contains(Flags::FIN) {
-        tcb.receive.on_fin(segment.end().minus(1));
-        tcb.receive.ack.require_now();
-    }
-    if !tcb.receive.take_fin() {
+    note_fin(tcb, segment);
+    if !tcb.receive.take_fin(&mut cx.pool, &mut cx.assemblies) {
         return;
     }
     tcb.receive.ack.require_now();

@@ -45,9 +45,18 @@ pub(crate) fn stop(tcb: &mut Tcb) {
 
 /// The liveness timer fired: the wait for the FIN of a peer whose connection is closed here is
 /// over; or it is time to look whether the peer was silent, and to probe it, or to give up.
-pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset> {
+pub(crate) fn on_timeout<O: Observer>(
+    tcb: &mut Tcb,
+    is_late: bool,
+    cx: &mut Context<'_, O>,
+) -> Option<Reset> {
     if waits_for_fin(tcb) {
-        tcb.end(CloseReason::TimedOut, cx);
+        if is_late {
+            // The FIN may have come while this host slept, and wait in the device.
+            tcb.timers.arm(Timer::Liveness, cx.now.after_micros(tcb.rtt.base_micros().into()));
+        } else {
+            tcb.end(CloseReason::TimedOut, cx);
+        }
         return None;
     }
     if !tcb.settings.switches.contains(Switches::KEEPALIVE) || !is_watched(tcb) {
@@ -63,8 +72,8 @@ pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) ->
         arm(tcb, tcb.last_received);
         return None;
     }
-    if tcb.settings.gives_up(silence) {
-        cx.note(tcb.path.flow, Note::GaveUp);
+    if tcb.settings.gives_up(silence) && !is_late {
+        cx.note(tcb.flow(), Note::GaveUp);
         let reset = Reset { seq: tcb.send.bare_seq(), ack: Some(tcb.receive.rcv_nxt) };
         tcb.end(CloseReason::TimedOut, cx);
         return Some(reset);
@@ -90,5 +99,5 @@ fn is_watched(tcb: &Tcb) -> bool {
 }
 
 fn waits_for_fin(tcb: &Tcb) -> bool {
-    tcb.orphan && tcb.state() == State::FinWait2
+    tcb.is_orphan() && tcb.state() == State::FinWait2
 }

@@ -3,6 +3,7 @@
 //! `input` and `output` are the only places that know both halves; `send`, `receive` and
 //! `congestion` do not know each other.
 
+pub(crate) mod acceptance;
 pub(crate) mod configure;
 pub(crate) mod congestion;
 pub(crate) mod connection;
@@ -12,11 +13,14 @@ pub(crate) mod info;
 pub(crate) mod input;
 pub(crate) mod isn;
 pub(crate) mod keepalive;
+pub(crate) mod outgoing;
 pub(crate) mod output;
 pub(crate) mod path;
+pub(crate) mod patience;
 pub(crate) mod receive;
 pub(crate) mod send;
 pub(crate) mod settings;
+pub(crate) mod sources;
 pub(crate) mod state;
 pub(crate) mod time_wait;
 pub(crate) mod timeout;

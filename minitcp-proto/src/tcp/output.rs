@@ -4,81 +4,23 @@
 use core::num::NonZeroU16;
 
 use crate::config::Offload;
-use crate::observe::{Direction, Note, Observer, Trace};
-use crate::secret::Flow;
+use crate::observe::{Note, Observer};
 use crate::seq::SeqNum;
 use crate::tcp::configure::wake_writer;
 use crate::tcp::congestion::Controller as _;
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
+use crate::tcp::outgoing::{Outgoing, SynOptions};
 use crate::tcp::receive::ack_policy::Owed;
+use crate::tcp::send::recovery::Phase;
 use crate::tcp::send::segmenting::{Decision, Offer, decide};
 use crate::tcp::send::sender::Fin;
+use crate::tcp::send::wait::SendWait;
 use crate::tcp::settings::Switches;
 use crate::tcp::state::State;
-use crate::tcp::timeout::{arm_cork, arm_persist};
+use crate::tcp::timeout;
 use crate::tcp::timers::Timer;
-use crate::wire::options::Options;
 use crate::wire::tcp::Flags;
-
-/// One segment to build: header fields, and which octets of the send buffer it carries.
-#[derive(Clone, Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) seq: SeqNum,
-    pub(crate) ack: SeqNum,
-    pub(crate) flags: Flags,
-    pub(crate) window: u16,
-    /// Only a SYN has any.
-    pub(crate) options: Option<SynOptions>,
-    /// Where the payload starts in the send buffer.
-    pub(crate) offset: u32,
-    /// Octets of payload.
-    pub(crate) len: u32,
-    /// The device is to cut the payload into segments of this size.
-    pub(crate) segment_size: Option<NonZeroU16>,
-}
-
-/// What a SYN says besides the header.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SynOptions {
-    pub(crate) mss: u16,
-    pub(crate) window_scale: Option<u8>,
-}
-
-impl SynOptions {
-    pub(crate) const fn expand(self) -> Options {
-        let Self { mss, window_scale } = self;
-        Options { mss: Some(mss), window_scale, ..Options::NONE }
-    }
-}
-
-impl Outgoing {
-    pub(crate) const EMPTY: Self = Self {
-        seq: SeqNum(0),
-        ack: SeqNum(0),
-        flags: Flags::empty(),
-        window: 0,
-        options: None,
-        offset: 0,
-        len: 0,
-        segment_size: None,
-    };
-
-    /// Counts and reports the segment as sent.
-    pub(crate) fn count<O: Observer>(&self, flow: Flow, state: State, cx: &mut Context<'_, O>) {
-        cx.stats.segments_out += 1;
-        cx.trace(|| Trace::Tcp {
-            direction: Direction::Sent,
-            flow,
-            flags: self.flags,
-            seq: self.seq,
-            ack: self.ack,
-            window: self.window,
-            len: self.len,
-            state,
-        });
-    }
-}
 
 /// The part of the sequence space that a segment carries.
 #[derive(Clone, Copy, Debug)]
@@ -122,7 +64,7 @@ pub(crate) fn is_quiet(tcb: &Tcb) -> bool {
     tcb.receive.ack.owed() != Owed::Now
         && !tcb.send.has_unsent()
         && tcb.recovery.lost().is_none()
-        && !(tcb.syn_due | tcb.probe_due)
+        && !(tcb.syn_due | tcb.wait.due)
         && !tcb.settings.switches.contains(Switches::PROBE_DUE)
 }
 
@@ -145,14 +87,13 @@ fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
     tcb.send.snd_nxt = tcb.send.iss.plus(1);
     if again {
         tcb.retransmits = tcb.retransmits.saturating_add(1);
-        cx.stats.retransmitted_segments += u64::from(tcb.syn_retries > 0);
         tcb.rtt.on_retransmission();
     } else {
-        tcb.unanswered_since = cx.now;
         tcb.rtt.on_first_transmission(tcb.send.snd_nxt, cx.now);
     }
     tcb.last_sent = cx.now;
-    crate::tcp::timeout::arm_syn(tcb, cx);
+    timeout::on_syn_sent(tcb, again, cx);
+    cx.stats.retransmitted_segments += u64::from(tcb.lost_syn());
     let scale = if answering {
         // RFC 7323 §2.2: only if the peer's SYN had the option; else negotiation left no shift on
         // either side. Where both are zero, the option says nothing.
@@ -187,10 +128,12 @@ fn lost_text<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Option<Text> {
     if !is_head && pipe >= window {
         return None;
     }
-    // More than one segment only inside both windows; the peer's may have shrunk since.
+    // What lies beyond the peer's window waits until that moves on again: it may have shrunk since
+    // (SHLD-16). More than one segment only inside our own window as well.
     let in_window = tcb.send.snd_wnd.saturating_sub(seq.since(tcb.send.snd_una));
-    let usable = window.saturating_sub(pipe).min(in_window).min(burst(smss, cx));
-    Some(clip(tcb, seq, count.min(usable / smss * smss).max(count.min(smss)), Kind::Lost))
+    let usable = window.saturating_sub(pipe).min(burst(smss, cx)) / smss * smss;
+    let count = count.min(usable.max(smss)).min(in_window);
+    (count > 0).then(|| clip(tcb, seq, count, Kind::Lost))
 }
 
 /// Most octets in one transmission: of whole segments, where the device cuts.
@@ -213,60 +156,64 @@ fn clip(tcb: &Tcb, seq: SeqNum, count: u32, kind: Kind) -> Text {
 }
 
 /// Octets never sent, as far as windows, Nagle and silly-window avoidance allow.
-fn new_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text> {
+fn new_text<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) -> Option<Text> {
     if !tcb.send.has_unsent() {
         return None;
     }
-    let smss = u32::from(tcb.send.smss);
-    let idle = tcb.send.flight() == 0;
-    if idle && is_stale(tcb, cx) {
-        tcb.congestion.on_idle(smss);
+    if tcb.send.flight() == 0 && is_stale(tcb, cx) {
+        tcb.congestion.on_idle(u32::from(tcb.send.smss));
     }
-    let unsent = tcb.send.unsent();
+    let (seq, unsent) = (tcb.send.snd_nxt, tcb.send.unsent());
     let usable_window = tcb.send.usable_window();
-    let window = tcb.recovery.window(&tcb.congestion, smss);
-    let usable_cwnd = window.saturating_sub(tcb.recovery.pipe(&tcb.send));
     if unsent == 0 {
         // Only the FIN is left. It takes one octet of the peer's window.
-        if usable_window > 0 {
-            return Some(Text { seq: tcb.send.snd_nxt, len: 0, fin: true, kind: Kind::New });
-        }
-        if idle && !tcb.probe_due && !tcb.timers.is_armed(Timer::Persist) {
-            arm_persist(tcb, cx);
-        }
-        return None;
+        return (usable_window > 0).then_some(Text { seq, len: 0, fin: true, kind: Kind::New });
     }
+    match decide(&offer(tcb, cx)) {
+        Decision::Send(len) => {
+            let fin = len == unsent && tcb.send.fin == Fin::Queued && usable_window > len;
+            Some(Text { seq, len, fin, kind: Kind::New })
+        }
+        Decision::Wait | Decision::WaitForTimer | Decision::Hold => None,
+    }
+}
+
+/// What there is to send, and what bounds it.
+fn offer<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Offer {
+    let smss = u32::from(tcb.send.smss);
     let is_on = |switch| tcb.settings.switches.contains(switch);
-    let offer = Offer {
-        unsent,
-        usable_window,
-        usable_cwnd,
+    let window = tcb.recovery.window(&tcb.congestion, smss);
+    Offer {
+        unsent: tcb.send.unsent(),
+        usable_window: tcb.send.usable_window(),
+        usable_cwnd: window.saturating_sub(tcb.recovery.pipe(&tcb.send)),
         smss,
         max_snd_wnd: tcb.send.max_snd_wnd,
-        idle,
+        idle: tcb.send.flight() == 0,
         no_delay: is_on(Switches::NO_DELAY) || tcb.send.fin == Fin::Queued,
         corked: is_on(Switches::CORK) && tcb.send.fin != Fin::Queued,
-        overridden: tcb.probe_due,
+        overridden: tcb.wait.is_overridden(),
         burst: burst(smss, cx),
-    };
-    match decide(&offer) {
-        Decision::Send(len) => {
-            let last = len == unsent && tcb.send.fin == Fin::Queued && usable_window > len;
-            Some(Text { seq: tcb.send.snd_nxt, len, fin: last, kind: Kind::New })
-        }
-        Decision::WaitForTimer => {
-            if !tcb.probe_due && !tcb.timers.is_armed(Timer::Persist) {
-                arm_persist(tcb, cx);
-            }
-            None
-        }
-        Decision::Hold => {
-            if !tcb.timers.is_armed(Timer::Persist) {
-                arm_cork(tcb, cx);
-            }
-            None
-        }
-        Decision::Wait => None,
+    }
+}
+
+/// Why what is there does not leave, unless an acknowledgment will let it.
+pub(crate) fn send_wait<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> SendWait {
+    if !tcb.state().is_synchronized() {
+        return SendWait::Nothing;
+    }
+    if tcb.send.snd_wnd == 0 {
+        // What is in flight, too, was sent into a window that is shut now.
+        let waits = tcb.send.flight() > 0 || tcb.send.has_unsent();
+        return if waits { SendWait::ShutWindow } else { SendWait::Nothing };
+    }
+    if tcb.send.unsent() == 0 {
+        return SendWait::Nothing;
+    }
+    match decide(&Offer { overridden: false, ..offer(tcb, cx) }) {
+        Decision::Send(_) | Decision::Wait => SendWait::Nothing,
+        Decision::WaitForTimer => SendWait::Override,
+        Decision::Hold => SendWait::Cork,
     }
 }
 
@@ -279,11 +226,12 @@ fn is_stale<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> bool {
 /// RFC 9293 §3.8.6.1: one octet, or the FIN, into a window that is shut; or again what is in
 /// flight already.
 fn probe_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text> {
-    if !core::mem::take(&mut tcb.probe_due) || tcb.send.snd_wnd > 0 {
+    if !tcb.wait.is_probe_due() {
         return None;
     }
+    tcb.wait.due = false;
     cx.stats.window_probes += 1;
-    cx.note(tcb.path.flow, Note::WindowProbe);
+    cx.note(tcb.flow(), Note::WindowProbe);
     let in_flight = tcb.send.flight();
     let count = if in_flight > 0 { in_flight.min(u32::from(tcb.send.smss)) } else { 1 };
     Some(clip(tcb, tcb.send.snd_una, count, Kind::Probe))
@@ -345,9 +293,6 @@ fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> O
 
 fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) {
     let end = text.seq.plus(text.len + u32::from(text.fin));
-    if tcb.send.flight() == 0 {
-        tcb.unanswered_since = cx.now;
-    }
     let sent_before = text.seq.before(tcb.send.snd_nxt);
     if sent_before {
         tcb.retransmits = tcb.retransmits.saturating_add(1);
@@ -357,7 +302,9 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
     match text.kind {
         Kind::New => tcb.rtt.on_first_transmission(end, cx.now),
         Kind::Lost => {
-            tcb.rtt.on_retransmission();
+            if tcb.recovery.phase != Phase::Doubting {
+                tcb.rtt.on_retransmission();
+            }
             tcb.recovery.on_retransmitted(end.since(text.seq));
         }
         // The answer to a probe says when the reader read, not how long the path is.
@@ -368,17 +315,6 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
     if tcb.settings.switches.contains(Switches::LOW_WATER) {
         wake_writer(tcb); // Fewer octets are unsent now.
     }
-    if tcb.send.snd_wnd == 0 {
-        // The persist timer is in charge; it was armed when it fired.
-        debug_assert!(tcb.timers.is_armed(Timer::Persist), "a probe without a next one");
-        return;
-    }
-    tcb.probe_due = false;
-    tcb.persist_backoff = 0;
-    tcb.timers.disarm(Timer::Persist);
-    if !tcb.timers.is_armed(Timer::Retransmit) {
-        // RFC 6298 §5.1.
-        let rto = u64::from(tcb.rtt.rto_micros(&cx.rto));
-        tcb.timers.arm(Timer::Retransmit, cx.now.after_micros(rto));
-    }
+    tcb.patience.on_sent(sent_before || text.kind == Kind::Probe, cx.now);
+    timeout::on_text_sent(tcb, cx);
 }

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use crate::secret::Flow;
+use crate::secret::FlowKey;
 use crate::wire::checksum::pseudo_header;
 use crate::wire::ip;
 use crate::wire::tcp::HEADER_LEN;
@@ -10,9 +10,7 @@ use crate::wire::tcp::HEADER_LEN;
 /// One flow as TCP sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
-    pub(crate) flow: Flow,
-    /// What the demultiplexing table finds `flow` by.
-    pub(crate) hash: u32,
+    pub(crate) key: FlowKey,
     /// Sum of the pseudo-header without the length, folded.
     pub(crate) pseudo_sum: u16,
     /// Largest IP packet.
@@ -20,22 +18,22 @@ pub(crate) struct Path {
 }
 
 impl Path {
-    pub(crate) fn new(flow: Flow, hash: u32, mtu: u16) -> Self {
-        let pseudo_sum = pseudo_header(flow.local, flow.remote, ip::protocol::TCP).folded();
-        Self { flow, hash, pseudo_sum, mtu }
+    pub(crate) fn new(key: FlowKey, mtu: u16) -> Self {
+        let pseudo_sum = pseudo_header(key.flow.local, key.flow.remote, ip::protocol::TCP).folded();
+        Self { key, pseudo_sum, mtu }
     }
 
     /// The MSS that we announce: what fits the MTU after headers without options
     /// (RFC 9293 §3.7.1, MUST-67).
     pub(crate) fn local_mss(&self) -> u16 {
-        let headers = ip::header_len(self.flow.local) + HEADER_LEN;
+        let headers = ip::header_len(self.key.flow.local) + HEADER_LEN;
         self.mtu.saturating_sub(u16::try_from(headers).unwrap_or(u16::MAX))
     }
 
     /// Eff.snd.MSS (RFC 9293 §3.7.1, MUST-15 and MUST-16). Announcements below 64 octets are
     /// taken as 64, so that a peer cannot make every octet cost a packet.
     pub(crate) fn send_mss(&self, announced: Option<u16>) -> u16 {
-        let default = match self.flow.local {
+        let default = match self.key.flow.local {
             IpAddr::V4(_) => 536,
             IpAddr::V6(_) => 1220,
         };

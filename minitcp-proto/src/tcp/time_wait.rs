@@ -1,18 +1,17 @@
 //! What remains of a connection in TIME-WAIT: enough to answer a repeated FIN.
 
 use crate::options::Service;
-use crate::secret::Flow;
+use crate::secret::FlowKey;
 use crate::seq::SeqNum;
 use crate::stats::Drop;
+use crate::tcp::acceptance::{AnswerLimit, Verdict, judge};
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, Segment};
 
 /// A connection that is over but for old segments.
 #[derive(Clone, Debug)]
 pub(crate) struct Remnant {
-    pub(crate) flow: Flow,
-    /// What the demultiplexing table finds `flow` by.
-    pub(crate) hash: u32,
+    pub(crate) key: FlowKey,
     pub(crate) snd_nxt: SeqNum,
     pub(crate) rcv_nxt: SeqNum,
     /// The window field of its acknowledgments.
@@ -20,6 +19,8 @@ pub(crate) struct Remnant {
     pub(crate) service: Service,
     /// Other sockets with `SO_REUSEPORT` may bind the local port.
     pub(crate) reuse_port: bool,
+    /// How rarely what is out of place is answered.
+    pub(crate) answers: AnswerLimit,
     /// When twice the MSL is over (RFC 9293 MUST-13).
     pub(crate) deadline: Instant,
 }
@@ -32,32 +33,41 @@ pub(crate) enum Outcome {
     Reopen,
     /// Acknowledge and restart the timer: the peer's FIN came again.
     AckAndRestart,
-    /// Acknowledge.
-    Ack,
+    /// Acknowledge, unless an acknowledgment has just left.
+    Ack(Drop),
+    /// It is over at once.
+    End,
     /// Drop it.
     Ignore(Drop),
 }
 
 impl Remnant {
-    /// RFC 9293 §3.10.7.4 for TIME-WAIT.
-    ///
-    /// Deviation: a reset is ignored, because it would let an old duplicate end TIME-WAIT early
-    /// (RFC 1337 §4, first fix).
-    pub(crate) fn on_segment(&self, segment: &Segment<'_>) -> Outcome {
+    /// RFC 9293 §3.10.7.4 for TIME-WAIT. A reset exactly at `rcv_nxt` ends it, as on Linux: so a
+    /// client whose new ISN lies below the old numbers gets in by the reset with which it answers
+    /// our acknowledgment. With `ignore_resets` (RFC 1337 §4, first fix) it does not.
+    pub(crate) fn on_segment(&self, segment: &Segment<'_>, ignore_resets: bool) -> Outcome {
         let Segment { flags, seq, .. } = *segment;
-        if flags.contains(Flags::RST) {
-            return Outcome::Ignore(Drop::BlindReset);
+        if flags.contains(Flags::SYN) && !flags.intersects(Flags::RST | Flags::ACK) {
+            // RFC 9293 MAY-2: a SYN beyond the old numbers begins a new incarnation.
+            let is_newer = seq.after(self.rcv_nxt);
+            return if is_newer { Outcome::Reopen } else { Outcome::Ack(Drop::UnexpectedSyn) };
         }
-        if flags.contains(Flags::SYN) {
-            let newer = seq.after(self.rcv_nxt) && !flags.contains(Flags::ACK);
-            return if newer { Outcome::Reopen } else { Outcome::Ack };
+        if !flags.intersects(Flags::ACK | Flags::RST) {
+            return Outcome::Ignore(Drop::BadFlags);
         }
-        if flags.contains(Flags::FIN) && segment.end() == self.rcv_nxt {
+        if flags & (Flags::FIN | Flags::RST) == Flags::FIN && segment.end() == self.rcv_nxt {
             return Outcome::AckAndRestart;
         }
-        if segment.seq_len() > 0 || seq != self.rcv_nxt {
-            return Outcome::Ack;
+        match judge(segment, self.rcv_nxt, u32::from(self.window)) {
+            // The acknowledgment of our acknowledgment.
+            Verdict::Acceptable if segment.seq_len() == 0 && seq == self.rcv_nxt => {
+                Outcome::Ignore(Drop::NoConnection)
+            }
+            Verdict::Reset if ignore_resets => Outcome::Ignore(Drop::BlindReset),
+            Verdict::Reset => Outcome::End,
+            Verdict::Acceptable | Verdict::Unacceptable => Outcome::Ack(Drop::OutOfWindow),
+            Verdict::Challenge(reason) => Outcome::Ack(reason),
+            Verdict::Ignore(_) => Outcome::Ignore(Drop::BlindReset),
         }
-        Outcome::Ignore(Drop::NoConnection)
     }
 }

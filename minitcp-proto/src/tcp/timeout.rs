@@ -9,92 +9,176 @@ use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::input::Reset;
 use crate::tcp::keepalive;
+use crate::tcp::output::send_wait;
+use crate::tcp::patience::Patience;
+use crate::tcp::send::wait::{SendWait, Wait};
 use crate::tcp::state::State;
 use crate::tcp::timers::Timer;
 
 /// Serves every timer of `tcb` that is due; perhaps the peer is to be sent a reset.
 pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset> {
+    let is_late = forgive_sleep(tcb, cx);
     let mut reset = None;
     while let Some(timer) = tcb.timers.expire(cx.now) {
         match timer {
-            Timer::Retransmit => on_retransmission_timeout(tcb, cx),
-            Timer::Persist => on_persist_timeout(tcb, cx),
+            Timer::Retransmit => reset = on_retransmission_timeout(tcb, is_late, cx),
+            Timer::Persist => reset = on_persist_timeout(tcb, is_late, cx),
             Timer::DelayedAck => tcb.receive.ack.require_now(),
-            Timer::Liveness => reset = keepalive::on_timeout(tcb, cx),
+            Timer::Liveness => reset = keepalive::on_timeout(tcb, is_late, cx),
         }
     }
     reset
 }
 
-fn on_retransmission_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
-    let in_handshake = matches!(tcb.state(), State::SynSent | State::SynRcvd);
-    let patience = patience(tcb, &cx.config);
-    if give_up_after(tcb, patience, cx) {
-        return;
+/// Whether a timer is served so late that this host must have slept, or its embedder: what the peer
+/// answered meanwhile may wait in the device, so it is asked once more before it is given up, and
+/// the time does not count.
+fn forgive_sleep<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) -> bool {
+    let Some(due) = tcb.timers.earliest() else { return false };
+    let is_late = cx.now.micros_since(due) > tcb.rtt.base_micros().max(LATE_MICROS);
+    if is_late {
+        tcb.patience.forgive(cx.now.since(due));
     }
-    cx.stats.timeouts += 1;
-    if in_handshake {
-        tcb.syn_retries = tcb.syn_retries.saturating_add(1);
-        tcb.syn_due = true;
-        return; // Sending it arms the timer.
-    }
-    tcb.recovery.on_timeout(&tcb.send, &mut tcb.congestion, cx.now);
-    tcb.rtt.on_timeout(cx.now);
-    tcb.rtt.on_retransmission();
-    let rto_micros = tcb.rtt.rto_micros(&cx.rto);
-    cx.note(tcb.path.flow, Note::RetransmissionTimeout { rto_micros });
-    arm_within(tcb, Timer::Retransmit, rto_micros, patience, cx);
+    is_late
 }
 
-fn on_persist_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
-    if give_up_after(tcb, patience(tcb, &cx.config), cx) {
-        return;
+fn on_retransmission_timeout<O: Observer>(
+    tcb: &mut Tcb,
+    is_late: bool,
+    cx: &mut Context<'_, O>,
+) -> Option<Reset> {
+    if is_given_up(tcb, is_late, cx) {
+        return give_up(tcb, cx);
     }
-    tcb.probe_due = true;
-    if tcb.send.snd_wnd > 0 {
-        return; // The override: what is there leaves with the next poll.
+    cx.stats.timeouts += 1;
+    if !tcb.state().is_synchronized() {
+        tcb.syn_due = true;
+        // Sending it arms the timer anew; should nobody fetch it, this one goes on.
+        arm_within(tcb, Timer::Retransmit, cx.rto.initial, cx);
+        return None;
     }
-    // SHLD-30: the interval doubles.
-    tcb.persist_backoff = tcb.persist_backoff.saturating_add(1);
-    arm_persist(tcb, cx);
+    tcb.recovery.on_timeout(&tcb.send, &mut tcb.congestion, cx.now);
+    tcb.rtt.on_timeout();
+    let rto_micros = tcb.rtt.rto_micros(&cx.rto);
+    cx.note(tcb.flow(), Note::RetransmissionTimeout { rto_micros });
+    arm_within(tcb, Timer::Retransmit, rto_micros, cx);
+    None
+}
+
+/// What waits may leave: a probe, or what silly-window avoidance or the cork held back.
+fn on_persist_timeout<O: Observer>(
+    tcb: &mut Tcb,
+    is_late: bool,
+    cx: &mut Context<'_, O>,
+) -> Option<Reset> {
+    let probes = tcb.wait.reason == SendWait::ShutWindow;
+    if probes && is_given_up(tcb, is_late, cx) {
+        return give_up(tcb, cx);
+    }
+    tcb.wait.on_timeout();
+    if probes {
+        arm_probe(tcb, cx);
+    }
+    None
 }
 
 /// R2 (RFC 9293 §3.8.3, MUST-20): nothing was heard for too long.
-fn give_up_after<O: Observer>(tcb: &mut Tcb, patience: Duration, cx: &mut Context<'_, O>) -> bool {
-    let over = cx.now >= tcb.unanswered_since + patience;
-    if over {
-        cx.note(tcb.path.flow, Note::GaveUp);
-        tcb.end(CloseReason::TimedOut, cx);
-    }
-    over
+fn is_given_up<O: Observer>(tcb: &Tcb, is_late: bool, cx: &Context<'_, O>) -> bool {
+    tcb.patience.is_over(limit(tcb, &cx.config), is_late, cx.now)
 }
 
-/// SHLD-29: the first probe comes one RTO after the window shut. If it is open and only
-/// silly-window avoidance waits, the override comes within 0.1 to 1 s (§3.8.6.2.1).
-pub(crate) fn arm_persist<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    if tcb.send.flight() == 0 && tcb.persist_backoff == 0 {
-        tcb.unanswered_since = cx.now;
+/// The application will hear of it. Where there is none any more, the peer is told instead: it may
+/// still be there, behind a window that it keeps shut.
+fn give_up<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset> {
+    cx.note(tcb.flow(), Note::GaveUp);
+    let reset = Reset { seq: tcb.send.bare_seq(), ack: Some(tcb.receive.rcv_nxt) };
+    tcb.end(CloseReason::TimedOut, cx);
+    tcb.is_orphan().then_some(reset)
+}
+
+/// After any event that can change it: why does the sender wait, if it does? Its timers follow.
+#[inline]
+pub(crate) fn follow<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
+    // As nearly always: the window is open, and nothing waits.
+    let at_rest = tcb.send.snd_wnd > 0 && tcb.send.unsent() == 0;
+    if !at_rest || tcb.wait.reason != SendWait::Nothing {
+        follow_reason(tcb, cx);
     }
+}
+
+fn follow_reason<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
+    let reason = send_wait(tcb, cx);
+    if reason == tcb.wait.reason {
+        return;
+    }
+    let before = core::mem::replace(&mut tcb.wait, Wait::new(reason));
+    match reason {
+        SendWait::Nothing => tcb.timers.disarm(Timer::Persist),
+        SendWait::ShutWindow => {
+            // The retransmission timer's business is the persist timer's now.
+            tcb.timers.disarm(Timer::Retransmit);
+            if tcb.patience.attempts() == 0 {
+                tcb.patience.on_heard(false, cx.now); // What waits has not waited for long.
+            }
+            arm_probe(tcb, cx);
+        }
+        // RFC 9293 §3.8.6.2.1: the override comes within 0.1 to 1 s.
+        SendWait::Override => {
+            let wait = tcb.rtt.rto_micros(&cx.rto).clamp(100_000, 1_000_000);
+            tcb.timers.arm(Timer::Persist, cx.now.after_micros(wait.into()));
+        }
+        // As Linux has it.
+        SendWait::Cork => tcb.timers.arm(Timer::Persist, cx.now.after_micros(200_000)),
+    }
+    if before.reason == SendWait::ShutWindow && tcb.send.flight() > 0 && tcb.send.snd_wnd > 0 {
+        // What was sent into the shut window was dropped there.
+        tcb.recovery.send_all_again(&tcb.send);
+        tcb.rtt.on_retransmission();
+        restart_timer(tcb, cx);
+    }
+}
+
+/// SHLD-29, SHLD-30: the first probe comes one RTO after the window shut, then the interval
+/// doubles.
+fn arm_probe<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     let rto = tcb.rtt.rto_micros(&cx.rto);
-    let wait = match tcb.send.snd_wnd {
-        0 => cx.rto.backed_off(rto, tcb.persist_backoff.into()),
-        _ => rto.clamp(100_000, 1_000_000),
-    };
-    arm_within(tcb, Timer::Persist, wait, patience(tcb, &cx.config), cx);
+    let wait = cx.rto.backed_off(rto, tcb.wait.backoff.into());
+    arm_within(tcb, Timer::Persist, wait, cx);
 }
 
-/// A corked segment that is not full leaves after 200 ms at the latest, as Linux has it.
-pub(crate) fn arm_cork<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    if tcb.send.flight() == 0 {
-        tcb.unanswered_since = cx.now;
+/// Text has left that the peer has to acknowledge (RFC 6298 §5.1).
+pub(crate) fn on_text_sent<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
+    if tcb.send.snd_wnd > 0 && !tcb.timers.is_armed(Timer::Retransmit) {
+        restart_timer(tcb, cx);
     }
-    tcb.timers.arm(Timer::Persist, cx.now.after_micros(200_000));
+    follow(tcb, cx);
+}
+
+/// RFC 6298 §5.3. Into a window that is shut, only probes are sent.
+pub(crate) fn restart_timer<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
+    if tcb.send.snd_wnd > 0 {
+        let rto = u64::from(tcb.rtt.rto_micros(&cx.rto));
+        tcb.timers.arm(Timer::Retransmit, cx.now.after_micros(rto));
+    }
+}
+
+/// Our SYN is to leave: should nobody fetch it, patience ends all the same.
+pub(crate) fn arm_connect<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
+    tcb.timers.arm(Timer::Retransmit, tcb.patience.end(limit(tcb, &cx.config)));
+}
+
+/// Our SYN has left, perhaps `again`.
+pub(crate) fn on_syn_sent<O: Observer>(tcb: &mut Tcb, again: bool, cx: &Context<'_, O>) {
+    tcb.patience.on_sent(again, cx.now);
+    let retries = tcb.patience.attempts().saturating_sub(1);
+    let wait = cx.rto.backed_off(cx.rto.initial, retries.into());
+    arm_within(tcb, Timer::Retransmit, wait, cx);
 }
 
 /// R2 of this connection (RFC 9293 §3.8.3): what the application chose holds for the handshake
-/// too, as Linux has it.
-fn patience(tcb: &Tcb, config: &Config) -> Duration {
-    tcb.settings.user_timeout().unwrap_or(match tcb.state() {
+/// too, as Linux has it; and nobody waits for long on behalf of an application that has gone.
+fn limit(tcb: &Tcb, config: &Config) -> Duration {
+    let limit = tcb.settings.user_timeout().unwrap_or(match tcb.state() {
         State::SynSent | State::SynRcvd => config.syn_timeout,
         State::Closed
         | State::Listen
@@ -105,24 +189,21 @@ fn patience(tcb: &Tcb, config: &Config) -> Duration {
         | State::Closing
         | State::LastAck
         | State::TimeWait => config.user_timeout,
-    })
+    });
+    if tcb.is_orphan() { limit.min(config.orphan_timeout) } else { limit }
 }
 
-/// The handshake's retransmission timer.
-pub(crate) fn arm_syn<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    let wait = cx.rto.backed_off(cx.rto.initial, tcb.syn_retries.into());
-    arm_within(tcb, Timer::Retransmit, wait, patience(tcb, &cx.config), cx);
+/// Arms `timer` after `wait_micros`, but not later than when patience ends; where it has ended
+/// already, what is asked now has one RTO to be answered.
+fn arm_within<O: Observer>(tcb: &mut Tcb, timer: Timer, wait_micros: u32, cx: &Context<'_, O>) {
+    let limit = limit(tcb, &cx.config);
+    let end = tcb.patience.end(limit);
+    let is_last = end <= cx.now && tcb.patience.attempts() + 1 >= Patience::least_attempts(limit);
+    let wait = if is_last { tcb.rtt.base_micros().min(wait_micros) } else { wait_micros };
+    let deadline = cx.now.after_micros(wait.max(1).into());
+    let is_asked = tcb.patience.attempts() > 0;
+    tcb.timers.arm(timer, if is_asked && end > cx.now { deadline.min(end) } else { deadline });
 }
 
-/// Arms `timer` after `wait_micros`, but not later than when patience ends.
-fn arm_within<O: Observer>(
-    tcb: &mut Tcb,
-    timer: Timer,
-    wait_micros: u32,
-    patience: Duration,
-    cx: &Context<'_, O>,
-) {
-    let deadline = cx.now.after_micros(u64::from(wait_micros));
-    let latest = (tcb.unanswered_since + patience).max(cx.now);
-    tcb.timers.arm(timer, deadline.min(latest));
-}
+/// A timer that is served later than this, and than one RTO, tells of a sleep.
+pub(crate) const LATE_MICROS: u32 = 100_000;

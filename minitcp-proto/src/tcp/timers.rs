@@ -8,8 +8,7 @@ use crate::time::Instant;
 pub(crate) enum Timer {
     /// Retransmit the earliest unacknowledged octets (RFC 6298 §5).
     Retransmit,
-    /// Probe a window that is shut (RFC 9293 §3.8.6.1), or send what silly-window avoidance held
-    /// back for too long (§3.8.6.2.1).
+    /// End a [`SendWait`](crate::tcp::send::wait::SendWait).
     Persist,
     /// Send the acknowledgment that was delayed (RFC 9293 §3.8.6.3).
     DelayedAck,
@@ -41,6 +40,11 @@ impl Timers {
 
     pub(crate) fn is_armed(&self, timer: Timer) -> bool {
         self.0[timer as usize] != Instant::MAX
+    }
+
+    /// When `timer` is due; `Instant::MAX` if it is not armed.
+    pub(crate) const fn deadline(&self, timer: Timer) -> Instant {
+        self.0[timer as usize]
     }
 
     /// The earliest deadline, if any timer is armed.

@@ -81,7 +81,9 @@ pub(crate) fn offer_window(tcb: &mut Tcb, pool: &Pool<'_>) {
 
 /// There are octets, or the end of the stream.
 pub(crate) fn may_recv(tcb: &Tcb) -> Result<(), RecvError> {
-    if !tcb.receive.buffer.is_empty() || tcb.receive.is_finished() {
+    // RFC 9293 §3.10.7.3: what came with a SYN waits until the peer has shown that it is there.
+    let is_open = !matches!(tcb.state(), State::SynSent | State::SynRcvd);
+    if is_open && (!tcb.receive.buffer.is_empty() || tcb.receive.is_finished()) {
         return Ok(());
     }
     match tcb.close_reason {
@@ -116,7 +118,10 @@ pub(crate) fn close<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Opti
     if !tcb.receive.buffer.is_empty() {
         return abort(tcb, cx);
     }
-    tcb.orphan = true;
+    tcb.orphan_since = cx.now;
+    // From now on the peer has so long, whatever it was granted before.
+    tcb.patience.on_heard(tcb.send.flight() > 0, cx.now);
+    tcb.receive.forget_early(&mut cx.pool, &mut cx.assemblies);
     shutdown(tcb, cx);
     if tcb.state() == State::FinWait2 {
         tcb.timers.arm(Timer::Liveness, cx.now + cx.config.fin_wait_2_timeout);
@@ -142,7 +147,7 @@ pub(crate) fn abort<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Opti
         | State::LastAck
         | State::TimeWait => None,
     };
-    tcb.orphan = true;
+    tcb.orphan_since = cx.now;
     tcb.end(CloseReason::Aborted, cx);
     tcb.receive.buffer.release(&mut cx.pool);
     reset

@@ -122,6 +122,12 @@ impl<'a> Segment<'a> {
         payload.saturating_add(controls)
     }
 
+    /// The sequence number of the first octet of the payload: the SYN comes before it.
+    #[inline]
+    pub fn text_seq(&self) -> SeqNum {
+        self.seq.plus(u32::from(self.flags.contains(Flags::SYN)))
+    }
+
     /// The sequence number after the last one that the segment takes up.
     #[inline]
     pub fn end(&self) -> SeqNum {

@@ -75,8 +75,12 @@ fn syn_sent_resets_a_wrong_acknowledgment_and_goes_on() {
     for ack in [0, 2, -1000, 1000] {
         p.send(seg().syn().ack(ack));
         p.expect(seg().rst().seq(ack));
+        if ack == 0 {
+            p.expect_syn(Flags::SYN); // At once, and then no sooner than half a second later.
+        }
         p.send(seg().seq(9).ack(ack));
         p.expect(seg().rst().seq(ack));
+        p.expect_nothing();
     }
     p.send(seg().seq(1).ack(1)); // Acceptable, but no SYN.
     p.send(seg().seq(1).data(b"x"));

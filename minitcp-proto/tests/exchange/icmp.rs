@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
+use minitcp_proto::Drop;
 use minitcp_proto::wire::{icmp, ip};
-use minitcp_proto::{Drop, RxMeta};
 
 use crate::common::{LOCAL, Peer, REMOTE, config, limits, packet, pattern};
 
@@ -115,22 +115,86 @@ fn errors_beget_no_errors() {
     p.expect_empty();
 }
 
-/// A thousand a second (RFC 4443 §2.4 (f)).
+// --- how many errors (RFC 4443 §2.4 (f), CVE-2020-25705) ---
+
+/// How many of so many datagrams from the host with this number are answered with an error.
+fn errors(p: &mut Peer, host: u8, datagrams: usize) -> usize {
+    let from = (IpAddr::from([10, 0, 0, host]), V4.1);
+    let datagram = packet::udp_packet(from, (5000, 9), b"data");
+    (0..datagrams).for_each(|_| p.send_raw(&datagram));
+    let sent = p.take_packets();
+    assert!(sent.iter().all(|packet| ip::parse(packet).unwrap().dst == from.0));
+    sent.len()
+}
+
+/// A few at once, then a hundred a second.
 #[test]
-fn errors_have_a_rate_limit() {
+fn errors_to_one_host_have_a_limit() {
     let mut p = peer();
-    let datagram = packet::udp_packet(V4, (5000, 9), b"data");
     p.at(10_000);
-    for _ in 0..1_200 {
-        p.stack.handle_packet(p.now, &datagram, RxMeta::default());
-        p.pump();
+    let at_once = errors(&mut p, 1, 1000);
+    assert!((12..=30).contains(&at_once), "{at_once}");
+    assert_eq!(p.dropped(Drop::RateLimited), 1000 - at_once as u64);
+    let within_a_second: usize = (0..1000)
+        .map(|_| {
+            p.run(1);
+            errors(&mut p, 1, 1)
+        })
+        .sum();
+    assert!((80..=120).contains(&within_a_second), "{within_a_second}");
+    p.run(100_000_000);
+    assert!((12..=30).contains(&errors(&mut p, 1, 1000)), "no more is saved up");
+}
+
+#[test]
+fn errors_to_one_host_leave_those_to_others() {
+    let mut p = peer();
+    p.at(10_000);
+    let mut others = 0;
+    for host in 3..103 {
+        errors(&mut p, 1, 100);
+        p.run(10);
+        others += errors(&mut p, host, 1);
     }
-    assert_eq!(p.stack.stats().icmp_out, 1_000);
-    assert_eq!(p.dropped(Drop::RateLimited), 200);
-    for _ in 0..1_000 {
-        p.take_raw();
+    assert!(others > 90, "{others} of 100");
+}
+
+/// A thousand a second, some fifty at once.
+#[test]
+fn errors_to_all_hosts_have_a_limit() {
+    let mut p = peer();
+    p.at(10_000);
+    let ask_all = |p: &mut Peer| (3..103).map(|host| errors(p, host, 10)).sum::<usize>();
+    let at_once = ask_all(&mut p);
+    assert!((30..=70).contains(&at_once), "{at_once}");
+    let within_a_second: usize = (0..100)
+        .map(|_| {
+            p.run(10);
+            ask_all(&mut p)
+        })
+        .sum();
+    assert!((900..=1100).contains(&within_a_second), "{within_a_second}");
+}
+
+/// Whoever counts the errors that he gets does not learn how many others got.
+#[test]
+fn the_limits_of_errors_cannot_be_foretold() {
+    let counts = |seed| -> Vec<_> {
+        let mut p = Peer::with_seed(config(), &limits(), seed);
+        (0..10)
+            .map(|_| {
+                p.run(1000);
+                errors(&mut p, 1, 100)
+            })
+            .collect()
+    };
+    let all: Vec<_> = (0..10).map(counts).collect();
+    for (seed, one) in all.iter().enumerate() {
+        let mut different = one.clone();
+        different.sort_unstable();
+        different.dedup();
+        assert!(different.len() >= 4, "seed {seed}: {one:?}");
+        assert_eq!(one, &counts(seed as u64), "but the seed decides");
+        assert!(all[..seed].iter().all(|other| other != one));
     }
-    p.at(11_000);
-    p.send_raw(&datagram);
-    p.take_raw();
 }

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use minitcp_proto::{Drop, Limits, RxMeta};
+use minitcp_proto::{ConnectError, Drop, Limits, RxMeta, UdpError};
 
 use crate::common::{LOCAL, Peer, REMOTE, config, limits, packet, seg};
 
@@ -114,6 +114,102 @@ fn bad_internet_headers() -> Vec<Row> {
     ]
 }
 
+/// No interface anywhere has them, or none beyond its own host (RFC 1122 §3.2.1.3, RFC 6890,
+/// RFC 4291 §2.5 and §2.7), and their neighbours.
+const IMPOSSIBLE: [&str; 23] = [
+    "0.0.0.0",
+    "0.0.0.1",
+    "0.255.255.255",
+    "127.0.0.0",
+    "127.0.0.1",
+    "127.255.255.255",
+    "224.0.0.0",
+    "239.255.255.255",
+    "240.0.0.0",
+    "255.255.255.254",
+    "255.255.255.255",
+    "10.0.0.255",
+    "10.0.0.2",
+    "::",
+    "::1",
+    "::2",
+    "::10.0.0.1",
+    "::ffff:ffff",
+    "::ffff:0:0",
+    "::ffff:10.0.0.1",
+    "::ffff:255.255.255.255",
+    "ff0e::1",
+    "fd00::2",
+];
+const POSSIBLE: [&str; 9] = [
+    "1.0.0.0",
+    "126.255.255.255",
+    "128.0.0.0",
+    "223.255.255.255",
+    "10.0.0.0",
+    "::1:0:0",
+    "::fffe:ffff:ffff",
+    "::1:0:0:0",
+    "fe80::1",
+];
+
+#[test]
+fn nothing_comes_from_an_impossible_address() {
+    for (text, is_possible) in
+        IMPOSSIBLE.map(|text| (text, false)).into_iter().chain(POSSIBLE.map(|text| (text, true)))
+    {
+        let mut p = peer();
+        p.listen(4);
+        let from: IpAddr = text.parse().unwrap();
+        let own = if from.is_ipv4() { ADDRESSES.1 } else { v6().1 };
+        p.stack.listen((own, 81).into(), 4).unwrap();
+        p.stack.udp_bind((own, 9).into()).unwrap();
+        let echo = if from.is_ipv4() { 8 } else { 128 };
+        (p.local, p.remote) = ((own, 81).into(), (from, 5000).into());
+        let syn = p.packet(&seg().syn());
+        p.remote.set_port(5001);
+        let ack = p.packet(&seg().ack(1));
+        let unknown = raw((from, own), 99, b"unknown protocol");
+        let datagram = packet::udp_packet((from, own), (5000, 9), b"data");
+        for packet in [syn, ack, unknown, datagram, ping((from, own), echo)] {
+            p.send_raw(&packet);
+        }
+        let (answers, reasons) = (p.take_packets().len(), p.stack.observer().drops.clone());
+        if is_possible {
+            assert_eq!((answers, p.dropped(Drop::BadSource)), (4, 0), "{text}: {reasons:?}");
+        } else {
+            assert_eq!((answers, reasons), (0, vec![Drop::BadSource; 5]), "{text}");
+        }
+    }
+}
+
+#[test]
+fn nothing_goes_to_an_impossible_address() {
+    for (text, is_possible) in
+        IMPOSSIBLE.map(|text| (text, false)).into_iter().chain(POSSIBLE.map(|text| (text, true)))
+    {
+        let mut p = peer();
+        let to = std::net::SocketAddr::new(text.parse().unwrap(), 80);
+        let connected = p.stack.connect(p.now, to, None);
+        assert_eq!(connected.is_ok(), is_possible, "{text}");
+        if !is_possible {
+            assert_eq!(connected, Err(ConnectError::InvalidRemote), "{text}");
+        }
+        let any = if to.is_ipv4() { "0.0.0.0:9" } else { "[::]:9" };
+        let id = p.stack.udp_bind(any.parse().unwrap()).unwrap();
+        let expected = match is_possible || to.ip().is_multicast() {
+            _ if ["10.0.0.255", "255.255.255.255"].contains(&text) => Err(UdpError::NeedsBroadcast),
+            true => Ok(()),
+            false => Err(UdpError::InvalidRemote),
+        };
+        assert_eq!(p.stack.udp_send(id, to, b"x"), expected, "{text}");
+        let connected = p.stack.udp_connect(id, Some(to)).map(|_| ());
+        assert_eq!(connected, expected, "{text}");
+        p.pump();
+        p.take_raw_all();
+    }
+}
+
 fn bad_transport_headers() -> Vec<Row> {
     let bad_udp = |len: u8| {
         let transport = vec![0, 1, 0, 9, 0, len, 0, 0, 1, 2, 3, 4];
@@ -198,7 +294,7 @@ fn the_reply_queue_is_bounded() {
     }
     assert_eq!(p.dropped(Drop::ReplyQueueFull), 16);
     p.pump();
-    assert_eq!(p.take_all().len(), 4, "half of the slots");
+    assert_eq!(p.take_all().len(), 4, "their own slot, and not half of the others");
     p.expect_empty();
 }
 

@@ -5,21 +5,21 @@ use minitcp_proto::{CloseReason, Note, State};
 use crate::common::{Peer, seg};
 
 /// The handshake took 100 ms: RTO = 100 + max(4 * 50, 200) = 300 ms; then doubling up to 60 s, and
-/// the user timeout of 300 s.
+/// the user timeout of 900 s.
 #[test]
 fn the_timer_backs_off_until_the_user_timeout() {
     let mut p = Peer::far();
     p.write(b"x");
     p.expect(seg().ack(1).data(b"x"));
     let start = p.millis();
-    for after in [300, 900, 2_100, 4_500, 9_300, 18_900, 38_100, 76_500, 136_500, 196_500, 256_500]
-    {
+    let doubling = [300, 900, 2_100, 4_500, 9_300, 18_900, 38_100];
+    for after in doubling.into_iter().chain((0..14).map(|more| 76_500 + 60_000 * more)) {
         p.at(start + after);
         p.expect(seg().ack(1).data(b"x"));
     }
-    p.at(start + 299_999);
+    p.at(start + 899_999);
     assert_eq!(p.state(), State::Established);
-    p.at(start + 300_000);
+    p.at(start + 900_000);
     assert_eq!(p.state(), State::Closed);
     assert_eq!(p.conn().close_reason(), Some(CloseReason::TimedOut));
     assert!(matches!(p.stack.observer().notes.last(), Some((_, Note::GaveUp))));
@@ -43,8 +43,7 @@ fn the_timer_restarts_with_progress_and_stops_at_the_end() {
     assert_eq!(p.stack.poll_timeout(), None);
 }
 
-/// Karn (RFC 6298 §3): no sample from what was sent twice. The back-off stays until there is one,
-/// or (our deviation) until an answer comes within an RTO of the retransmission.
+/// Karn (RFC 6298 §3): no sample from what was sent twice. The back-off stays until there is one.
 #[test]
 fn karn() {
     let mut p = Peer::far();
@@ -54,7 +53,7 @@ fn karn() {
     p.expect(seg().ack(1).data(b"w"));
     p.after(100);
     p.send(seg().ack(2));
-    assert_eq!((p.info().srtt_micros, p.info().rto_micros), (Some(100_000), 300_000));
+    assert_eq!((p.info().srtt_micros, p.info().rto_micros), (Some(100_000), 600_000));
 
     let mut p = Peer::far();
     p.write(b"x");
@@ -88,7 +87,8 @@ fn samples_follow_the_path() {
 }
 
 /// RFC 6298 §5.4 to §5.6 and RFC 5681 §3.1: back to one segment, then slow start over what was
-/// in flight.
+/// in flight. RFC 5682 §2.1: but first two new segments go, and their duplicate ACK tells that
+/// something was lost.
 #[test]
 fn a_timeout_goes_back_to_the_first_hole() {
     let mut p = Peer::far();
@@ -99,15 +99,55 @@ fn a_timeout_goes_back_to_the_first_hole() {
     p.expect_nothing();
     assert_eq!((p.info().cwnd, p.info().ssthresh), (1460, 5 * 1460));
     p.send(seg().ack(1461));
+    p.expect(seg().seq(14_601).ack(1).text(1460));
+    p.expect(seg().seq(16_061).ack(1).text(1460));
+    p.expect_nothing();
+    p.send(seg().ack(1461));
+    p.expect(seg().seq(1461).ack(1).text(1460));
+    p.expect_nothing();
+    // The peer had the rest: nothing of it is sent again, and new data follows.
+    p.send(seg().ack(17_521));
+    for got in p.take_all() {
+        assert!(got.seq >= 17_521, "{got:?}");
+    }
+    assert_eq!(p.stack.stats().retransmitted_segments, 2);
+    assert_eq!(p.info().ssthresh, 5 * 1460);
+}
+
+/// RFC 5682 §2.1, step 2b without anything new to send.
+#[test]
+fn without_anything_new_a_timeout_goes_back_at_once() {
+    let mut p = Peer::far();
+    p.write_text(1, 10 * 1460);
+    assert_eq!(p.take_all().len(), 10);
+    p.after(300);
+    p.expect(seg().seq(1).ack(1).text(1460));
+    p.send(seg().ack(1461));
     p.expect(seg().seq(1461).ack(1).text(1460));
     p.expect(seg().seq(2921).ack(1).text(1460));
     p.expect_nothing();
-    // The peer had the rest: nothing of it is sent again, and new data follows.
-    p.send(seg().ack(14_601));
-    for got in p.take_all() {
-        assert!(got.seq >= 14_601, "{got:?}");
-    }
-    assert_eq!(p.stack.stats().retransmitted_segments, 3);
+}
+
+/// RFC 5682 §2.1, step 3b, and RFC 4015: the path has become slower, nothing was lost. The window
+/// is what it was, and the RTO fits the path with the first answer.
+#[test]
+fn a_path_that_grows_slower_is_learned_at_once() {
+    let mut p = Peer::far();
+    p.write_text(1, 60 * 1460);
+    assert_eq!(p.take_all().len(), 10);
+    p.after(300);
+    p.expect(seg().seq(1).ack(1).text(1460));
+    p.after(200);
+    p.send(seg().ack(2921));
+    assert_eq!(p.take_all().len(), 2, "new ones");
+    p.send(seg().ack(5841));
+    assert!(p.take_all().iter().all(|got| got.seq >= 17_521), "nothing is sent again");
+    let info = p.info();
+    assert_eq!((info.cwnd, info.ssthresh), (14_600, u32::MAX));
+    assert_eq!((info.srtt_micros, info.is_recovering), (Some(150_000), false));
+    assert!(info.rto_micros > 500_000, "{}", info.rto_micros);
+    assert_eq!(p.stack.stats().spurious_recoveries, 1);
+    assert_eq!(p.stack.stats().retransmitted_segments, 1);
 }
 
 /// RFC 5681 §3.1: ssthresh is held when the same octets time out again.

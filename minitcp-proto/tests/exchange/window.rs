@@ -223,7 +223,7 @@ fn an_unanswered_probe_ends_in_the_user_timeout() {
         }
         p.expect(seg().seq(1).ack(1).data(b"h"));
     }
-    assert_eq!(p.millis() - start, 300 + 300_000, "counted from the first probe");
+    assert_eq!(p.millis() - start, 300 + 900_000, "counted from the first probe");
     assert_eq!(p.conn().close_reason(), Some(CloseReason::TimedOut));
 }
 
@@ -276,7 +276,7 @@ fn a_shrinking_window_stops_new_data_only() {
     p.send(seg().ack(1461).win(1000)); // From 4381 back to 2461.
     p.expect_nothing();
     p.next();
-    p.expect(seg().seq(1461).ack(1).text(1460)); // MAY-7: it was sent before.
+    p.expect(seg().seq(1461).ack(1).text(1000)); // SHLD-16: what the window still takes.
     p.send(seg().ack(4381).win(2000));
     p.expect(seg().seq(4381).ack(1).text(1460));
 }

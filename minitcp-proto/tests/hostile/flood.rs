@@ -46,7 +46,9 @@ fn the_ack_of_an_evicted_handshake_is_not_answered_with_a_reset() {
 fn an_evicted_client_gets_in_when_it_calls_again() {
     let mut p = host();
     half_open(&mut p, 5000);
-    flood(&mut p, "10.0.0.1", 5000);
+    for number in 0..1100 {
+        flood(&mut p, &format!("192.0.{}.{}", number / 200, number % 200 + 1), 1);
+    }
     p.send(seg().ack(1));
     p.take_all();
     if p.stack.accept(p.listener.unwrap()).is_none() {

@@ -182,24 +182,6 @@ fn answers_to(p: &mut Peer, provocation: &Seg) -> usize {
     p.take_all().iter().filter(|got| !got.flags.contains(Flags::SYN)).count()
 }
 
-/// A challenge does not use up the answer to a keep-alive, nor the other way round.
-#[test]
-fn the_kinds_have_a_limit_each() {
-    for shape in SHAPES {
-        let all = provocations(shape);
-        for (first, second) in [(2, 0), (0, 2)] {
-            let mut p = host();
-            shape.make(&mut p, 5000);
-            p.run(2000);
-            p.take_raw_all();
-            for at in [first, first, first, second] {
-                p.send(all[at].1.clone());
-            }
-            assert_eq!(p.take_all().len(), 2, "{shape:?}: {} and {}", all[first].0, all[second].0);
-        }
-    }
-}
-
 /// Octets that come again are always acknowledged (RFC 9293 §3.10.7.4, first step): the peer has
 /// lost our ACK, and each of its retransmissions may be the last.
 #[test]

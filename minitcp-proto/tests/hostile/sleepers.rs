@@ -208,7 +208,7 @@ fn closings() -> Vec<Sleeper> {
             is_gone,
         ),
         fin(
-            "a FIN behind a shut window, nothing sent yet",
+            "a FIN behind a shut window, not due yet",
             || after(shut(), Peer::shutdown),
             || seg().ack(2).win(0),
             |p| p.state() == State::FinWait2,

@@ -109,7 +109,8 @@ pub(crate) fn answering(
             if packets.is_empty() {
                 break;
             }
-            packets.iter().filter_map(&mut answer).for_each(|reply| p.feed(reply));
+            let heard = packets.iter().filter(|got| !got.flags.contains(Flags::RST));
+            heard.filter_map(&mut answer).for_each(|reply| p.feed(reply));
             sent.extend(packets);
             p.pump();
         }

@@ -66,7 +66,9 @@ impl<O: Observer> Host<O> {
             Role::Connecting(_) | Role::Connection(_) => return Err(errno::of(libc::EINVAL)),
             Role::Datagram | Role::Udp(_) => return Err(errno::of(libc::EOPNOTSUPP)),
         };
-        self.stack.start_listening(id, backlog, &options).map_err(errno::bind)?;
+        // As on Linux, one more than asked for.
+        let room = backlog.saturating_add(1);
+        self.stack.start_listening(id, room, &options).map_err(errno::bind)?;
         self.set_role(handle, Role::Listener(id))
     }
 

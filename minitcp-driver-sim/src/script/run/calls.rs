@@ -172,7 +172,8 @@ impl World {
 
     fn listen(&mut self, a: Arguments<'_>) -> Result<Outcome, Failure> {
         a.count(&[2])?;
-        let backlog = u32::try_from(a.number(1)?).unwrap_or(1);
+        // As on Linux, one more waits than is asked for.
+        let backlog = u32::try_from(a.number(1)?).unwrap_or(0).saturating_add(1);
         let Some(fd) = self.fd(a, 0)? else { return Ok(Outcome::Error("EBADF")) };
         let local = match &self.fds[fd].kind {
             Kind::Fresh { bound } => bound.unwrap_or(self.any_local(0)),

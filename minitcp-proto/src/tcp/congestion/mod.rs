@@ -11,7 +11,7 @@ use new_reno::NewReno;
 pub(crate) struct AckSample {
     /// Octets newly acknowledged.
     pub(crate) acked: u32,
-    /// Octets in flight before this acknowledgment.
+    /// Most octets in flight in the last round trip: how much of the window was used.
     pub(crate) flight: u32,
     /// Sender maximum segment size, in octets.
     pub(crate) smss: u32,
@@ -30,6 +30,18 @@ pub(crate) enum Signal {
     RepeatedTimeout,
 }
 
+/// What an undone recovery gives back, in octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Before {
+    pub(crate) cwnd: u32,
+    pub(crate) ssthresh: u32,
+}
+
+impl Before {
+    /// There is nothing to undo.
+    pub(crate) const NOTHING: Self = Self { cwnd: 0, ssthresh: 0 };
+}
+
 /// A congestion controller: it owns `cwnd` and `ssthresh`, and nothing else.
 pub(crate) trait Controller {
     /// New data was acknowledged outside of fast recovery.
@@ -38,6 +50,13 @@ pub(crate) trait Controller {
     fn on_congestion(&mut self, signal: Signal, flight: u32, smss: u32, now: Instant);
     /// Nothing was sent for longer than an RTO (RFC 5681 §4.1).
     fn on_idle(&mut self, smss: u32);
+    /// What looked like loss was none: as `before`, but with no more than an initial window to send
+    /// at once beside the `flight` octets that are outstanding (RFC 4015 §3.4).
+    fn undo(&mut self, before: Before, flight: u32, smss: u32);
+    /// What [`undo`](Self::undo) will give back.
+    fn before(&self) -> Before {
+        Before { cwnd: self.cwnd(), ssthresh: self.ssthresh() }
+    }
     /// The congestion window, in octets.
     fn cwnd(&self) -> u32;
     /// The slow-start threshold, in octets.
@@ -82,6 +101,12 @@ impl Controller for AnyController {
     fn on_idle(&mut self, smss: u32) {
         match self {
             Self::NewReno(controller) => controller.on_idle(smss),
+        }
+    }
+
+    fn undo(&mut self, before: Before, flight: u32, smss: u32) {
+        match self {
+            Self::NewReno(controller) => controller.undo(before, flight, smss),
         }
     }
 

@@ -1,13 +1,10 @@
 //! Slow start and congestion avoidance of RFC 5681, counted in octets (RFC 3465).
 
-use super::{AckSample, Controller, Signal, initial_window};
+use super::{AckSample, Before, Controller, Signal, initial_window};
 use crate::time::Instant;
 
 /// Windows beyond this serve no link that exists; the bound keeps sums inside 32 bits.
 const MAX_CWND: u32 = 1 << 30;
-
-/// RFC 9406 §4.2 allows eight segments of growth for one acknowledgment without pacing.
-const SLOW_START_LIMIT: u32 = 8;
 
 #[derive(Clone, Debug)]
 pub(crate) struct NewReno {
@@ -33,9 +30,12 @@ impl Controller for NewReno {
             return;
         }
         if slow_start {
-            // RFC 3465 §2.3: after a timeout the limit is one segment for each acknowledgment.
-            let limit = if sample.after_timeout { 1 } else { SLOW_START_LIMIT };
-            let grown = sample.acked.min(limit * sample.smss);
+            // RFC 3465 §2.3: after a timeout the limit is one segment for each acknowledgment. Else
+            // growth follows what was acknowledged, however few acknowledgments say so.
+            let grown = match sample.after_timeout {
+                true => sample.acked.min(sample.smss),
+                false => sample.acked,
+            };
             self.cwnd = self.cwnd.saturating_add(grown).min(self.ssthresh).min(MAX_CWND);
         } else {
             self.bytes_acked = self.bytes_acked.saturating_add(sample.acked);
@@ -63,6 +63,12 @@ impl Controller for NewReno {
         self.cwnd = self.cwnd.min(initial_window(smss));
     }
 
+    fn undo(&mut self, before: Before, flight: u32, smss: u32) {
+        let safe = flight.saturating_add(initial_window(smss));
+        self.cwnd = before.cwnd.min(safe).max(self.cwnd);
+        self.ssthresh = before.ssthresh.max(before.cwnd).max(self.ssthresh);
+    }
+
     fn cwnd(&self) -> u32 {
         self.cwnd
     }
@@ -83,9 +89,9 @@ mod tests {
     }
 
     #[test]
-    fn slow_start_grows_by_what_is_acknowledged_up_to_the_limit() {
+    fn slow_start_grows_by_what_is_acknowledged() {
         for (acked, after_timeout, grown) in
-            [(1000, false, 1000), (2000, false, 2000), (9000, false, 8000), (9000, true, 1000)]
+            [(1000, false, 1000), (2000, false, 2000), (9000, false, 9000), (9000, true, 1000)]
         {
             let mut reno = NewReno::new(10_000);
             reno.on_ack(&AckSample { after_timeout, ..sample(acked, 10_000) }, Instant::ZERO);

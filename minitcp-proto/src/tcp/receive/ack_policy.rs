@@ -12,6 +12,9 @@ pub(crate) enum Owed {
     Now,
 }
 
+/// Smaller segments are small writes, not a small MSS (as Linux has it).
+const LEAST_RMSS: u16 = 88;
+
 #[derive(Clone, Debug)]
 pub(crate) struct AckPolicy {
     owed: Owed,
@@ -20,18 +23,28 @@ pub(crate) struct AckPolicy {
     /// Duplicate ACKs owed: one for each segment that arrived ahead of a hole, so that many
     /// packets fed before polling hide none from a peer without SACK.
     duplicates: u8,
-    /// The largest payload seen: the peer's idea of a full-sized segment (RMSS).
+    /// The peer's idea of a full-sized segment (RMSS): the largest payload seen, until two in a
+    /// row are of one smaller size, though more was to come.
     rmss: u16,
+    /// The payload of the last segment.
+    last_size: u16,
 }
 
 impl AckPolicy {
     pub(crate) const fn new() -> Self {
-        Self { owed: Owed::Nothing, unacked: 0, duplicates: 0, rmss: 536 }
+        Self { owed: Owed::Nothing, unacked: 0, duplicates: 0, rmss: 536, last_size: 0 }
     }
 
-    /// In-order data arrived; `segment_size` is the payload of one segment on the wire.
-    pub(crate) fn on_data(&mut self, octets: u32, segment_size: u32) {
-        self.rmss = self.rmss.max(u16::try_from(segment_size).unwrap_or(u16::MAX));
+    /// In-order data arrived; `segment_size` is the payload of one segment on the wire, and
+    /// `pushed` says that the peer had no more to send.
+    #[inline]
+    pub(crate) fn on_data(&mut self, octets: u32, segment_size: u32, pushed: bool) {
+        let size = u16::try_from(segment_size).unwrap_or(u16::MAX);
+        let is_new_size = size >= LEAST_RMSS && size == self.last_size && !pushed;
+        if size > self.rmss || is_new_size {
+            self.rmss = size;
+        }
+        self.last_size = size;
         self.unacked = self.unacked.saturating_add(octets);
         // SHLD-19: at least every second full-sized segment.
         if self.unacked >= 2 * u32::from(self.rmss) {
@@ -88,16 +101,40 @@ mod tests {
     #[test]
     fn every_second_full_segment_at_once() {
         let mut policy = AckPolicy::new();
-        policy.on_data(1460, 1460);
+        policy.on_data(1460, 1460, false);
         assert_eq!(policy.owed(), Owed::Delayed);
-        policy.on_data(1459, 1459);
+        policy.on_data(1459, 1459, false);
         assert_eq!(policy.owed(), Owed::Delayed);
-        policy.on_data(1, 1);
+        policy.on_data(1, 1, false);
         assert_eq!(policy.owed(), Owed::Now);
         policy.on_sent(true);
         assert_eq!(policy.owed(), Owed::Nothing);
-        policy.on_data(1, 1);
+        policy.on_data(1, 1, false);
         assert_eq!(policy.owed(), Owed::Delayed);
+    }
+
+    #[test]
+    fn the_peers_segments_may_be_smaller_than_they_were() {
+        let mut policy = AckPolicy::new();
+        for (size, pushed, owed) in [
+            (100, false, Owed::Delayed), // Taken for a part of a segment of 536 octets.
+            (100, false, Owed::Now),
+            (100, false, Owed::Delayed),
+            (100, false, Owed::Now),
+            (1460, false, Owed::Delayed),
+            (1460, false, Owed::Now),
+            (90, true, Owed::Delayed), // The ends of two messages are no new size.
+            (90, true, Owed::Delayed),
+            (80, false, Owed::Delayed),
+            (80, false, Owed::Delayed),
+            (1460, false, Owed::Delayed),
+        ] {
+            policy.on_data(size, size, pushed);
+            assert_eq!(policy.owed(), owed, "{size}");
+            if owed == Owed::Now {
+                policy.on_sent(true);
+            }
+        }
     }
 
     #[test]
@@ -119,7 +156,7 @@ mod tests {
     #[test]
     fn a_merged_burst_counts_as_its_segments() {
         let mut policy = AckPolicy::new();
-        policy.on_data(2 * 1460, 1460);
+        policy.on_data(2 * 1460, 1460, false);
         assert_eq!(policy.owed(), Owed::Now);
         policy.on_sent(true);
         policy.on_out_of_order(4);

@@ -9,8 +9,8 @@
 use crate::seq::SeqNum;
 use crate::stats::Drop;
 use crate::store::buffer::Buffer;
+use crate::store::line::Line;
 use crate::store::pool::Pool;
-use crate::store::slab::Slab;
 use crate::tcp::receive::ack_policy::AckPolicy;
 use crate::tcp::receive::assembler::{Assembler, Assembly};
 use crate::tcp::receive::window::{Advertised, affordable, reserve_for_rounding};
@@ -31,6 +31,16 @@ pub(crate) enum Accepted {
     Duplicate,
     /// It could not be kept.
     Refused(Drop),
+}
+
+/// So far ahead, in octets, anything may come; beyond, a sixteenth of all up to there must have.
+const EARLY_EXTENT: u32 = 64 << 10;
+
+/// What comes ahead of a hole was not promised a place. It may have the block that is held; a
+/// larger one, for `extent` octets, only while memory is more than ample.
+fn has_to_spare(pool: &Pool<'_>, extent: u32) -> bool {
+    let needed = usize::try_from(extent).map_or(usize::MAX, usize::next_power_of_two);
+    pool.free_bytes() >= needed.saturating_add(pool.capacity_bytes() / 8 * 5)
 }
 
 /// The window of a SYN, which is never scaled.
@@ -122,7 +132,7 @@ impl Receiver {
         seq: SeqNum,
         payload: &[u8],
         pool: &mut Pool<'_>,
-        assemblies: &mut Slab<'_, Assembly>,
+        assemblies: &mut Line<'_, Assembly>,
     ) -> Accepted {
         if let Some(octets) = self.fits_next(seq, payload) {
             return self.append(payload, octets, pool);
@@ -174,9 +184,18 @@ impl Receiver {
         payload: &[u8],
         octets: u32,
         pool: &mut Pool<'_>,
-        assemblies: &mut Slab<'_, Assembly>,
+        assemblies: &mut Line<'_, Assembly>,
     ) -> Accepted {
-        if !self.buffer.reserve(pool, self.buffer.len() + start + octets) {
+        let extent = self.buffer.len() + start + octets;
+        if start > 0 && extent > self.buffer.capacity() {
+            if self.is_sparse(extent, assemblies) {
+                return Accepted::Refused(Drop::FarAhead);
+            }
+            if !has_to_spare(pool, extent) {
+                return Accepted::Refused(Drop::NotAmple);
+            }
+        }
+        if !self.buffer.reserve(pool, extent) {
             return Accepted::Refused(Drop::NoBuffer);
         }
         if start > 0 && !self.assembler.insert(assemblies, start, start + octets) {
@@ -198,6 +217,12 @@ impl Receiver {
         self.buffer.extend(octets);
         self.rcv_nxt = self.rcv_nxt.plus(octets);
         Accepted::InOrder { octets, filled: true }
+    }
+
+    /// Of all up to `extent`, so little would be there that it is not worth its block: a peer must
+    /// not make one octet cost a window.
+    fn is_sparse(&self, extent: u32, assemblies: &Line<'_, Assembly>) -> bool {
+        extent > EARLY_EXTENT && self.assembler.octets(assemblies) < extent / 16
     }
 
     /// The part of `payload` that is new and allowed, and its offset from `rcv_nxt`.
@@ -224,13 +249,32 @@ impl Receiver {
         }
     }
 
-    /// Steps over the FIN if everything before it has arrived; `true` the one time it does.
-    pub(crate) fn take_fin(&mut self) -> bool {
+    /// Steps over the FIN if everything before it has arrived; `true` the one time it does. Octets
+    /// beyond it are none of the stream's, and keep no memory.
+    pub(crate) fn take_fin(
+        &mut self,
+        pool: &mut Pool<'_>,
+        assemblies: &mut Line<'_, Assembly>,
+    ) -> bool {
         let reached = self.fin_at == Some(self.rcv_nxt);
         if reached {
             self.rcv_nxt = self.rcv_nxt.plus(1);
+            self.forget_early(pool, assemblies);
         }
         reached
+    }
+
+    /// Gives up what came ahead of a hole, and the memory for it: it was never acknowledged, so it
+    /// comes again.
+    pub(crate) fn forget_early(
+        &mut self,
+        pool: &mut Pool<'_>,
+        assemblies: &mut Line<'_, Assembly>,
+    ) {
+        if !self.assembler.is_empty() {
+            self.assembler.release(assemblies);
+            self.buffer.shrink(pool);
+        }
     }
 
     /// Copies unread octets out and gives the memory back when none are left.

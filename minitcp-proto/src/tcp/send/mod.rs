@@ -4,3 +4,4 @@ pub(crate) mod recovery;
 pub(crate) mod rtt;
 pub(crate) mod segmenting;
 pub(crate) mod sender;
+pub(crate) mod wait;

@@ -1,5 +1,6 @@
 //! Which octets to send again, without SACK: fast retransmit and fast recovery (RFC 5681 §3.2,
-//! RFC 6582), and going back to `snd_una` after a timeout (RFC 6298 §5).
+//! RFC 6582), going back to `snd_una` after a timeout (RFC 6298 §5), and seeing that it was not
+//! called for (RFC 5682, RFC 4015).
 //!
 //! ```text
 //!  snd_una      lost_next        lost_end         snd_nxt
@@ -7,7 +8,7 @@
 //! ```
 
 use crate::seq::SeqNum;
-use crate::tcp::congestion::{AckSample, AnyController, Controller, Signal};
+use crate::tcp::congestion::{AckSample, AnyController, Before, Controller, Signal};
 use crate::tcp::send::sender::Sender;
 use crate::time::Instant;
 
@@ -22,15 +23,23 @@ pub(crate) enum Phase {
     FastRecovery,
     /// From a timeout until `recover` is acknowledged.
     AfterTimeout,
+    /// After a timeout, of which it is not known yet whether anything was lost: the first octets
+    /// were sent again, and no others (RFC 5682 §2.1, step 1).
+    Doubting,
+    /// The first acknowledgment after the timeout has come, and let new octets out: the second one
+    /// tells (RFC 5682 §2.1, steps 2 and 3).
+    Asking,
 }
 
-/// What an acknowledgment changed, for the caller's timer and trace.
+/// What an acknowledgment changed, for the caller's timer, RTT and trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// Restart the retransmission timer.
     Advanced,
     /// As `Advanced`, and a recovery ended.
     Recovered,
+    /// As `Advanced`: the recovery was not called for, and is undone.
+    Spurious,
     /// A later partial acknowledgment: the timer keeps running (RFC 6582 §4, "Impatient").
     Partial,
 }
@@ -46,10 +55,13 @@ pub(crate) struct Recovery {
     pub(crate) timeouts: u8,
     /// `snd_nxt` when the last recovery began (RFC 6582: one beyond its `recover`).
     recover: SeqNum,
-    /// What duplicate ACKs add to the window in fast recovery (RFC 5681 §3.2 steps 3 and 4).
+    /// What duplicate ACKs add to the window in fast recovery (RFC 5681 §3.2 steps 3 and 4), or the
+    /// doubt after a timeout.
     inflation: u32,
     lost_next: SeqNum,
     lost_end: SeqNum,
+    /// The windows before the recovery, as long as that may have to be undone.
+    before: Before,
 }
 
 impl Recovery {
@@ -64,6 +76,7 @@ impl Recovery {
             inflation: 0,
             lost_next: iss,
             lost_end: iss,
+            before: Before::NOTHING,
         }
     }
 
@@ -88,7 +101,7 @@ impl Recovery {
         // RFC 3042 §2: each of the first two duplicate ACKs lets one new segment out.
         let limited_transmit = match self.phase {
             Phase::Open => u32::from(self.dup_acks.min(DUP_THRESHOLD - 1)) * smss,
-            Phase::FastRecovery | Phase::AfterTimeout => 0,
+            Phase::FastRecovery | Phase::AfterTimeout | Phase::Doubting | Phase::Asking => 0,
         };
         congestion.cwnd().saturating_add(self.inflation).saturating_add(limited_transmit)
     }
@@ -105,10 +118,18 @@ impl Recovery {
         if self.dup_acks == 1 {
             self.flight_before = sender.flight();
         }
-        if self.phase == Phase::FastRecovery {
-            // RFC 5681 §3.2 step 4: a segment has left the network.
-            self.inflation = self.inflation.saturating_add(smss);
-            return false;
+        match self.phase {
+            Phase::FastRecovery => {
+                // RFC 5681 §3.2 step 4: a segment has left the network.
+                self.inflation = self.inflation.saturating_add(smss);
+                return false;
+            }
+            Phase::Doubting | Phase::Asking => {
+                // RFC 5682 §2.1, steps 2a and 3a: something was lost indeed.
+                self.go_back(sender);
+                return false;
+            }
+            Phase::Open | Phase::AfterTimeout => {}
         }
         // RFC 6582 §3.2 step 2: these may be the echo of our own retransmissions.
         if self.dup_acks != DUP_THRESHOLD || !sender.snd_una.after(self.recover) {
@@ -149,12 +170,15 @@ impl Recovery {
                 let first = !core::mem::replace(&mut self.partial_ack_seen, true);
                 if first { Progress::Advanced } else { Progress::Partial }
             }
-            Phase::FastRecovery => {
-                // RFC 6582 §3.2 step 3, full acknowledgment: deflate to ssthresh.
-                self.phase = Phase::Open;
-                self.inflation = 0;
-                Progress::Recovered
+            // RFC 6582 §3.2 step 3, full acknowledgment: deflate to ssthresh.
+            Phase::FastRecovery => self.finish(),
+            Phase::Doubting if done => {
+                // All at once: it cannot be told what was lost.
+                congestion.on_ack(&AckSample { after_timeout: true, ..*sample }, now);
+                self.finish()
             }
+            Phase::Doubting => self.ask(sender, sample, congestion, now),
+            Phase::Asking => self.undo(sender, congestion),
             Phase::AfterTimeout | Phase::Open => {
                 if done && sender.snd_una.after(self.recover) {
                     // Keep up, or it would lie ahead again after 2³¹ octets without a loss.
@@ -162,28 +186,88 @@ impl Recovery {
                 }
                 let after_timeout = self.phase == Phase::AfterTimeout;
                 congestion.on_ack(&AckSample { after_timeout, ..*sample }, now);
-                if after_timeout && done {
-                    self.phase = Phase::Open;
-                    return Progress::Recovered;
-                }
-                Progress::Advanced
+                if after_timeout && done { self.finish() } else { Progress::Advanced }
             }
         }
     }
 
-    /// The retransmission timer fired: everything in flight counts as lost (RFC 6298 §5.4).
+    fn finish(&mut self) -> Progress {
+        self.phase = Phase::Open;
+        self.inflation = 0;
+        self.before = Before::NOTHING;
+        Progress::Recovered
+    }
+
+    /// RFC 5682 §2.1, step 2b: let two new segments out instead of what was in flight. Where there
+    /// are none, nothing can be learned.
+    fn ask(
+        &mut self,
+        sender: &Sender,
+        sample: &AckSample,
+        congestion: &mut AnyController,
+        now: Instant,
+    ) -> Progress {
+        if sender.unsent() == 0 || sender.usable_window() == 0 {
+            congestion.on_ack(&AckSample { after_timeout: true, ..*sample }, now);
+            self.go_back(sender);
+            return Progress::Advanced;
+        }
+        self.phase = Phase::Asking;
+        (self.lost_next, self.lost_end) = (sender.snd_una, sender.snd_una);
+        let allowed = sender.flight().saturating_add(2 * u32::from(sender.smss));
+        self.inflation = allowed.saturating_sub(congestion.cwnd());
+        Progress::Advanced
+    }
+
+    /// Something was lost at the timeout: everything in flight is sent again, but for what was
+    /// already.
+    fn go_back(&mut self, sender: &Sender) {
+        let from = self.lost_next.latest(sender.snd_una);
+        self.phase = Phase::AfterTimeout;
+        self.before = Before::NOTHING;
+        self.send_all_again(sender);
+        self.lost_next = from;
+    }
+
+    /// Nothing was lost: the controller goes on from where it was, in slow start from what is in
+    /// flight, so that no burst follows (RFC 4015 §3.4).
+    fn undo(&mut self, sender: &Sender, congestion: &mut AnyController) -> Progress {
+        let before = core::mem::replace(&mut self.before, Before::NOTHING);
+        congestion.undo(before, sender.flight(), u32::from(sender.smss));
+        self.phase = Phase::Open;
+        self.inflation = 0;
+        self.recover = sender.snd_una.minus(1);
+        (self.lost_next, self.lost_end) = (sender.snd_una, sender.snd_una);
+        Progress::Spurious
+    }
+
+    /// The retransmission timer fired (RFC 6298 §5.4). Everything in flight may be lost; but if
+    /// nothing was known to be lost before, first one segment goes, to see (RFC 5682 §2.1).
     pub(crate) fn on_timeout(
         &mut self,
         sender: &Sender,
         congestion: &mut AnyController,
         now: Instant,
     ) {
+        // What lies beyond a window that has shrunk was dropped there: no doubt about that.
+        let in_window = sender.flight() <= sender.snd_wnd;
+        let may_doubt = matches!(self.phase, Phase::Open | Phase::Doubting) && in_window;
         let signal = if self.timeouts == 0 { Signal::Timeout } else { Signal::RepeatedTimeout };
+        if self.phase == Phase::Open {
+            self.before = congestion.before();
+        }
         congestion.on_congestion(signal, sender.flight(), u32::from(sender.smss), now);
         self.timeouts = self.timeouts.saturating_add(1);
-        self.phase = Phase::AfterTimeout;
         self.recover = sender.snd_nxt;
-        self.send_all_again(sender);
+        if may_doubt {
+            self.phase = Phase::Doubting;
+            (self.dup_acks, self.inflation) = (0, 0);
+            self.mark_head_lost(sender);
+        } else {
+            self.phase = Phase::AfterTimeout;
+            self.before = Before::NOTHING;
+            self.send_all_again(sender);
+        }
     }
 
     /// Everything in flight is to be sent again, though nothing says that the path lost it: a

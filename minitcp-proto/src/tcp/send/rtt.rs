@@ -20,7 +20,7 @@ impl RtoBounds {
         let micros =
             |span: core::time::Duration| u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
         Self {
-            initial: micros(config.initial_rto),
+            initial: micros(config.initial_rto).max(1),
             min: micros(config.min_rto),
             max: micros(config.max_rto),
         }
@@ -33,6 +33,9 @@ impl RtoBounds {
         u32::try_from(doubled).unwrap_or(u32::MAX).min(self.max).max(1)
     }
 }
+
+/// No octet is being timed.
+const UNTIMED: Instant = Instant::MAX;
 
 /// The smoothed round-trip time, its variation, and the timeout that follows from them.
 /// All in microseconds.
@@ -47,10 +50,15 @@ pub(crate) struct RttEstimator {
     /// How often the timer has fired since the last sample: the RTO doubles each time. As wide as
     /// it is loaded, so that a load right after a store does not have to wait.
     backoff: u32,
-    /// The octet that is being timed (exclusive end) and when it was first sent.
-    timing: Option<(SeqNum, Instant)>,
-    /// When the timer fired last.
-    fired_at: Instant,
+    /// How many timeouts since the last sample may have come too early.
+    ambiguous: u8,
+    /// The end of what is being timed, and when it was first sent: [`UNTIMED`] if nothing is.
+    timed_end: SeqNum,
+    timed_at: Instant,
+    /// The timer has fired since then: the sample counts only if that was not called for.
+    is_doubtful: bool,
+    /// Such a sample; 0 if there is none.
+    doubtful: u32,
 }
 
 impl RttEstimator {
@@ -61,37 +69,56 @@ impl RttEstimator {
             rttvar: 0,
             base: bounds.initial,
             backoff: 0,
-            timing: None,
-            fired_at: Instant::ZERO,
+            ambiguous: 0,
+            timed_end: SeqNum(0),
+            timed_at: UNTIMED,
+            is_doubtful: false,
+            doubtful: 0,
         }
     }
 
     /// A segment that ends at `end` leaves for the first time: time it, unless one is timed
     /// already (one sample a round trip, RFC 6298 §3).
     pub(crate) fn on_first_transmission(&mut self, end: SeqNum, now: Instant) {
-        if self.timing.is_none() {
-            self.timing = Some((end, now));
+        if self.timed_at == UNTIMED {
+            (self.timed_end, self.timed_at) = (end, now);
+            self.is_doubtful = false;
         }
     }
 
     /// Something is sent again: an acknowledgment would be ambiguous now (Karn, RFC 6298 §3).
     pub(crate) const fn on_retransmission(&mut self) {
-        self.timing = None;
+        self.timed_at = UNTIMED;
+        self.doubtful = 0;
     }
 
-    /// `snd_una` moved to `ack`: take the sample if the timed octet is covered.
-    pub(crate) fn on_ack(&mut self, ack: SeqNum, now: Instant, bounds: &RtoBounds) {
-        if let Some((end, sent)) = self.timing
-            && ack.at_or_after(end)
-        {
-            self.timing = None;
-            self.sample(now.micros_since(sent).max(1), bounds);
-        } else if now.micros_since(self.fired_at) <= self.base {
-            // Deviation: RFC 6298 §5 keeps the back-off until a sample is taken. While every other
-            // segment is lost there is none, and the RTO would stay at its maximum. An answer this
-            // soon after a retransmission shows that the RTO without back-off fits the path.
-            self.backoff = 0;
+    /// `snd_una` moved to `ack`: take the sample if the timed octet is covered. Had the timer been
+    /// served when it was `due`, the acknowledgment could not have come later than that: in the
+    /// rest of the time this host slept.
+    pub(crate) fn on_ack(&mut self, ack: SeqNum, due: Instant, now: Instant, bounds: &RtoBounds) {
+        if self.timed_at != UNTIMED {
+            if ack.at_or_after(self.timed_end) {
+                let sent = core::mem::replace(&mut self.timed_at, UNTIMED);
+                let heard = if due > sent { due.min(now) } else { now };
+                let rtt = heard.micros_since(sent).max(1);
+                if self.is_doubtful {
+                    self.doubtful = rtt;
+                } else {
+                    self.sample(rtt, bounds);
+                }
+            }
+        } else {
+            // Deviation: RFC 6298 §5 keeps all of the back-off until a sample is taken. While every
+            // second segment is lost there is hardly any, and the RTO would stay at its maximum. So
+            // much is kept that a path which has grown slower is learned.
+            self.backoff = self.backoff.min(u32::from(self.ambiguous) + 1);
         }
+    }
+
+    /// It cannot be told whether the timer fired too early. With each time that this happens, one
+    /// doubling more outlives it: so the RTO grows beyond what the path takes, and a sample comes.
+    pub(crate) const fn on_doubtful_timeout(&mut self) {
+        self.ambiguous = self.ambiguous.saturating_add(1);
     }
 
     /// RFC 6298 §2.2 and §2.3, in the order of the text: RTTVAR before SRTT.
@@ -106,13 +133,24 @@ impl RttEstimator {
         }
         let margin = self.rttvar.saturating_mul(4).max(bounds.min);
         self.base = self.srtt.saturating_add(margin).min(bounds.max);
-        self.backoff = 0;
+        (self.backoff, self.ambiguous) = (0, 0);
     }
 
-    /// The timer fired: back off (RFC 6298 §5.5).
-    pub(crate) const fn on_timeout(&mut self, now: Instant) {
+    /// The timer fired: back off (RFC 6298 §5.5). What is timed will count only if nothing had been
+    /// lost.
+    pub(crate) fn on_timeout(&mut self) {
         self.backoff = self.backoff.saturating_add(1);
-        self.fired_at = now;
+        self.is_doubtful = true;
+        self.doubtful = 0;
+    }
+
+    /// The timer had fired too early (RFC 5682): the acknowledgments are those of what was sent
+    /// first.
+    pub(crate) fn on_spurious_timeout(&mut self, bounds: &RtoBounds) {
+        let rtt = core::mem::take(&mut self.doubtful);
+        if rtt > 0 {
+            self.sample(rtt, bounds);
+        }
     }
 
     /// RFC 6298 §5.7: after a lost SYN the RTO starts at 3 s for data.
@@ -124,6 +162,11 @@ impl RttEstimator {
     /// The RTO in microseconds, with back-off and its ceiling.
     pub(crate) fn rto_micros(&self, bounds: &RtoBounds) -> u32 {
         bounds.backed_off(self.base, self.backoff)
+    }
+
+    /// The RTO in microseconds without back-off, and never nothing.
+    pub(crate) const fn base_micros(&self) -> u32 {
+        if self.base > 0 { self.base } else { 1 }
     }
 
     /// The smoothed RTT in microseconds; `None` before the first sample.
@@ -180,27 +223,68 @@ mod tests {
         let mut seen = std::vec::Vec::new();
         for _ in 0..10 {
             seen.push(rtt.rto_micros(&bounds()) / 1000);
-            rtt.on_timeout(Instant::ZERO);
+            rtt.on_timeout();
         }
         assert_eq!(seen, [300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400, 60_000, 60_000]);
         rtt.sample(100_000, &bounds());
         assert!(rtt.rto_micros(&bounds()) <= 300_000);
         for _ in 0..300 {
-            rtt.on_timeout(Instant::ZERO);
+            rtt.on_timeout();
         }
         assert_eq!(rtt.rto_micros(&bounds()), 60_000_000);
     }
 
     #[test]
-    fn an_answer_soon_after_a_timeout_ends_the_back_off() {
-        for (after_micros, rto_micros) in [(1, 300_000), (300_000, 300_000), (300_001, 1_200_000)] {
+    fn the_back_off_outlives_answers_that_say_nothing() {
+        let mut rtt = after_samples(&[100]);
+        let acked = |rtt: &mut RttEstimator| {
+            rtt.on_ack(SeqNum(1), Instant::MAX, Instant::from_secs(9), &bounds());
+            rtt.rto_micros(&bounds())
+        };
+        for (timeouts, doubtful, left) in
+            [(1, true, 1), (0, false, 1), (2, true, 2), (2, false, 3), (0, false, 3), (5, true, 3)]
+        {
+            (0..timeouts).for_each(|_| rtt.on_timeout());
+            assert_eq!(acked(&mut rtt), 300_000 << left, "{timeouts} timeouts");
+            if doubtful {
+                rtt.on_doubtful_timeout();
+            }
+        }
+        rtt.sample(100_000, &bounds());
+        assert!(rtt.rto_micros(&bounds()) <= 300_000);
+    }
+
+    #[test]
+    fn a_timeout_that_was_none_leaves_the_sample() {
+        let (t0, end) = (Instant::from_secs(1), SeqNum(10));
+        let late = t0 + core::time::Duration::from_millis(400);
+        for (is_spurious, rto) in [(true, 587_500), (false, 600_000)] {
             let mut rtt = after_samples(&[100]);
-            let fired_at = Instant::from_secs(10);
-            rtt.on_timeout(Instant::from_secs(5));
-            rtt.on_timeout(fired_at);
-            rtt.on_retransmission();
-            rtt.on_ack(SeqNum(1), fired_at.after_micros(after_micros), &bounds());
-            assert_eq!(rtt.rto_micros(&bounds()), rto_micros, "{after_micros} µs");
+            rtt.on_first_transmission(end, t0);
+            rtt.on_timeout();
+            rtt.on_ack(end, Instant::MAX, late, &bounds());
+            if is_spurious {
+                rtt.on_spurious_timeout(&bounds());
+            } else {
+                rtt.on_retransmission();
+            }
+            assert_eq!(rtt.rto_micros(&bounds()), rto);
+        }
+    }
+
+    #[test]
+    fn a_sleep_of_this_host_is_no_round_trip() {
+        let (t0, end) = (Instant::from_secs(1), SeqNum(10));
+        let due = t0 + core::time::Duration::from_millis(300);
+        for (due, now, srtt) in [
+            (due, Instant::from_secs(3600), 125_000),
+            (due, t0 + core::time::Duration::from_millis(100), 100_000),
+            (Instant::ZERO, t0 + core::time::Duration::from_millis(100), 100_000),
+        ] {
+            let mut rtt = after_samples(&[100]);
+            rtt.on_first_transmission(end, t0);
+            rtt.on_ack(end, due, now, &bounds());
+            assert_eq!(rtt.srtt_micros(), Some(srtt));
         }
     }
 
@@ -210,12 +294,12 @@ mod tests {
         let (t0, end) = (Instant::from_secs(1), SeqNum(10));
         rtt.on_first_transmission(end, t0);
         rtt.on_retransmission();
-        rtt.on_ack(end, t0 + core::time::Duration::from_millis(5), &bounds());
+        rtt.on_ack(end, Instant::MAX, t0 + core::time::Duration::from_millis(5), &bounds());
         assert_eq!(rtt.srtt_micros(), None);
         rtt.on_first_transmission(end, t0);
-        rtt.on_ack(SeqNum(9), t0, &bounds());
+        rtt.on_ack(SeqNum(9), Instant::MAX, t0, &bounds());
         assert_eq!(rtt.srtt_micros(), None, "the timed octet is not covered yet");
-        rtt.on_ack(SeqNum(11), t0 + core::time::Duration::from_millis(5), &bounds());
+        rtt.on_ack(SeqNum(11), Instant::MAX, t0 + core::time::Duration::from_millis(5), &bounds());
         assert_eq!(rtt.srtt_micros(), Some(5_000));
     }
 }

@@ -40,6 +40,7 @@ pub(crate) enum Decision {
 }
 
 /// RFC 9293 §3.8.6.2.1, conditions (1) to (4) in their order.
+#[inline]
 pub(crate) fn decide(offer: &Offer) -> Decision {
     let Offer { unsent, smss, .. } = *offer;
     if unsent == 0 {
@@ -50,7 +51,7 @@ pub(crate) fn decide(offer: &Offer) -> Decision {
     if sendable >= smss {
         let whole_segments = sendable.min(offer.burst) / smss * smss;
         let rest_fits = unsent <= usable && unsent <= offer.burst;
-        let may_end_short = rest_fits && offer.no_delay && !offer.corked;
+        let may_end_short = rest_fits && (offer.overridden || (offer.no_delay && !offer.corked));
         return Decision::Send(if may_end_short { unsent } else { whole_segments });
     }
     let nagle_allows = offer.idle || offer.no_delay;

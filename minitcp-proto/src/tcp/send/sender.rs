@@ -54,6 +54,10 @@ pub(crate) struct Sender {
     pub(crate) buffer: Buffer,
     /// Most octets the application may have queued (`SO_SNDBUF`).
     pub(crate) cap: u32,
+    /// Most octets that were in flight since `snd_una` passed the last `round_end`.
+    most_in_flight: u32,
+    /// `snd_nxt` when this round trip began.
+    round_end: SeqNum,
 }
 
 impl Sender {
@@ -72,6 +76,8 @@ impl Sender {
             fin: Fin::Open,
             buffer: Buffer::EMPTY,
             cap,
+            most_in_flight: 0,
+            round_end: iss,
         }
     }
 
@@ -88,6 +94,20 @@ impl Sender {
     /// Octets sent and not acknowledged (FlightSize of RFC 5681).
     pub(crate) fn flight(&self) -> u32 {
         self.snd_nxt.since(self.snd_una)
+    }
+
+    /// Most octets in flight in this round trip or at the end of the last one, `before` an
+    /// acknowledgment that `acknowledge` has taken in. Acknowledgments that come in a bunch find
+    /// ever less in flight, which does not mean that the window was not used.
+    pub(crate) fn used_window(&mut self, before: u32) -> u32 {
+        let used = self.most_in_flight.max(before);
+        if self.snd_una.at_or_after(self.round_end) {
+            self.round_end = self.snd_nxt;
+            self.most_in_flight = before;
+        } else {
+            self.most_in_flight = used;
+        }
+        used
     }
 
     /// The sequence number of a segment without text: `snd_nxt`, but not beyond the window, where

@@ -1,0 +1,70 @@
+//! A segment that is about to be built, for connections and for handshakes alike.
+
+use core::num::NonZeroU16;
+
+use crate::observe::{Direction, Observer, Trace};
+use crate::secret::Flow;
+use crate::seq::SeqNum;
+use crate::tcp::context::Context;
+use crate::tcp::state::State;
+use crate::wire::options::Options;
+use crate::wire::tcp::Flags;
+
+/// One segment to build: header fields, and which octets of the send buffer it carries.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) seq: SeqNum,
+    pub(crate) ack: SeqNum,
+    pub(crate) flags: Flags,
+    pub(crate) window: u16,
+    /// Only a SYN has any.
+    pub(crate) options: Option<SynOptions>,
+    /// Where the payload starts in the send buffer.
+    pub(crate) offset: u32,
+    /// Octets of payload.
+    pub(crate) len: u32,
+    /// The device is to cut the payload into segments of this size.
+    pub(crate) segment_size: Option<NonZeroU16>,
+}
+
+/// What a SYN says besides the header.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SynOptions {
+    pub(crate) mss: u16,
+    pub(crate) window_scale: Option<u8>,
+}
+
+impl SynOptions {
+    pub(crate) const fn expand(self) -> Options {
+        let Self { mss, window_scale } = self;
+        Options { mss: Some(mss), window_scale, ..Options::NONE }
+    }
+}
+
+impl Outgoing {
+    pub(crate) const EMPTY: Self = Self {
+        seq: SeqNum(0),
+        ack: SeqNum(0),
+        flags: Flags::empty(),
+        window: 0,
+        options: None,
+        offset: 0,
+        len: 0,
+        segment_size: None,
+    };
+
+    /// Counts and reports the segment as sent.
+    pub(crate) fn count<O: Observer>(&self, flow: Flow, state: State, cx: &mut Context<'_, O>) {
+        cx.stats.segments_out += 1;
+        cx.trace(|| Trace::Tcp {
+            direction: Direction::Sent,
+            flow,
+            flags: self.flags,
+            seq: self.seq,
+            ack: self.ack,
+            window: self.window,
+            len: self.len,
+            state,
+        });
+    }
+}
