@@ -4,7 +4,7 @@ use minitcp_proto::wire::tcp::Flags;
 use minitcp_proto::{Drop, Limits};
 
 use crate::common::{Peer, Seg, config, seg};
-use crate::support::{SYN_ACK, half_open, talk, turn_to};
+use crate::support::{half_open, talk, turn_to};
 
 fn host() -> Peer {
     let mut p = Peer::new(config(), &Limits::default());
