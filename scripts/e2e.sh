@@ -7,7 +7,8 @@
 #
 # Needs /dev/net/tun, and root or a user namespace; where they cannot be had it says SKIP, which is
 # a failure if CI is set. Everything happens in a network namespace that ends with the script. The
-# last line counts: "N passed, N failed". E2E_KEEP=DIR keeps logs and captures there.
+# last line counts: "N passed, N failed". E2E_KEEP=DIR keeps logs and captures there. E2E_PAUSE=DIR is
+# where scripts/test.sh has begun the pause of five minutes, whose verdict is waited for at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -55,6 +56,7 @@ main() {
     check "ping -c 4: four answers" ping_small
     check "ping -s 1400: answered" ping_large
     check "ping -s 1472: the largest packet" ping_largest
+    check "ping: any size, and with options" ping_any
     check "nc -u: a datagram comes back" udp_echo
     check "nc: a line comes back, and is told to the others" chat
     check "curl: 200 and hello" page
@@ -81,6 +83,12 @@ main() {
     check "nc: down, equal SHA-256" netcat_download "$megabytes"
     check "SIGTERM: the server ends with status 0" terminated
     check "no connection was left behind" nothing_left
+
+    echo "== what happens to machines"
+    start_server
+    check "the link goes down and comes back: what was said meanwhile arrives" link_flaps
+    check "the device is deleted: the server ends with another status than 0" device_deleted
+    check "a pause of 3 s with a line on its way: the conversation goes on" scripts/e2e_pause.sh 3
 
     echo "== a program in C"
     check "the program builds" c_program
@@ -124,6 +132,13 @@ main() {
     check "chat_client, nobody there: one line" nobody_there
     check "minitcp, unknown subcommand: one line" fails_in_one_line frob minitcp frob
 
+    if [ -n "${E2E_PAUSE:-}" ]; then
+        echo "== the long pause"
+        check "a pause of five minutes with a line on its way: the conversation goes on" long_pause
+    else
+        echo "-- SKIP: the pause of five minutes, which scripts/test.sh begins"
+    fi
+
     echo "$passed passed, $failed failed"
     [ "$failed" = 0 ]
 }
@@ -133,6 +148,15 @@ main() {
 ping_small() { ping -n -q -i 0.2 -W 2 -c 4 10.0.0.2 | grep "4 packets transmitted, 4 received"; }
 ping_large() { ping -n -q -i 0.2 -W 2 -c 2 -s 1400 10.0.0.2 | grep "2 received"; }
 ping_largest() { ping -n -q -i 0.2 -W 2 -c 2 -s 1472 -M do 10.0.0.2 | grep "2 received"; }
+
+# Sizes around those at which something changes; the route of RFC 791 is an option of 39 octets.
+ping_any() {
+    local size
+    for size in 0 1 2 7 15 16 55 63 511 1023 1455 1471 1472; do
+        ping -n -q -W 2 -c 1 -s "$size" -M do 10.0.0.2 | grep "1 received" || return 1
+    done
+    ping -n -q -W 2 -c 1 -R 10.0.0.2 | grep "1 received"
+}
 
 udp_echo() { [ "$(echo "are you there?" | timeout 10 "$nc" -u -w 1 10.0.0.2 9999)" = "are you there?" ]; }
 
@@ -259,6 +283,41 @@ expected_bytes() {
 }
 
 sha256() { sha256sum | cut -d ' ' -f 1; }
+
+# ---- what happens to machines
+
+link_flaps() {
+    { sleep 0.5; echo "before"; sleep 1; echo "while down"; sleep 2; echo "after"; sleep 1; } \
+        | timeout 20 "$nc" -N 10.0.0.2 8080 >"$work/alice" &
+    local alice=$!
+    sleep 4.5 | timeout 20 "$nc" -N 10.0.0.2 8080 >"$work/bob" &
+    local bob=$!
+    sleep 1
+    ip link set tun0 down
+    sleep 1.5
+    scripts/setup_tun.sh --forward
+    wait "$alice" "$bob"
+    [ "$(sed 's/.*: //' "$work/bob")" = "$(printf 'before\nwhile down\nafter')" ]
+}
+
+device_deleted() {
+    local ended=0
+    ip link delete tun0
+    wait_until has_ended || ended=$?
+    scripts/setup_tun.sh --forward
+    cat "$work/server.log"
+    [ "$ended" = 0 ] && [ "$(cat "$work/server.status")" != 0 ]
+}
+
+# Begun by scripts/test.sh, beside everything else.
+long_pause() {
+    for _ in $(seq 600); do
+        if [ -s "$E2E_PAUSE/verdict" ] || ! kill -0 "$(cat "$E2E_PAUSE/pid")"; then break; fi
+        sleep 1
+    done
+    cat "$E2E_PAUSE/log"
+    [ "$(cat "$E2E_PAUSE/verdict")" = 0 ]
+}
 
 # ---- a program in C
 
@@ -458,10 +517,11 @@ launch() {
     shift
     rm -f "$work/server.status" "$work/server.log"
     {
+        local status=0
         "$programs/$program" "$@" >"$work/server.log" 2>&1 &
         echo $! >"$work/server.pid"
-        wait $!
-        echo $? >"$work/server.status"
+        wait $! || status=$?
+        echo "$status" >"$work/server.status"
     } &
 }
 

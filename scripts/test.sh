@@ -52,12 +52,33 @@ count() {
 # What is off unless asked for, and tested all the same.
 features=minitcp-sockets/tokio,minitcp-sockets/futures-io,minitcp-sockets/capi
 
+# A pause of more than five minutes goes on beside everything else. scripts/e2e.sh waits for its
+# verdict at the end, and counts it.
+start_pause() {
+    cargo build --release --locked --package minitcp-apps --bins || return 0 # e2e.sh says so, too.
+    scripts/e2e_pause.sh 305 "$work/verdict" >"$work/log" 2>&1 &
+    pause=$!
+    echo "$pause" >"$work/pid"
+    export E2E_PAUSE=$work
+}
+
+clean_up() {
+    [ -z "$pause" ] || kill "$pause" 2>/dev/null || true
+    rm -rf "$work"
+}
+
 install_missing
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+work=$(mktemp -d)
+log=$work/test.log
+pause=
+trap clean_up EXIT
+trap 'exit 1' INT TERM
 passed=0
 failed=0
 status=0
+
+echo "== a long pause, in the background"
+start_pause
 
 echo "== cargo test"
 cargo test --workspace --features "$features" --locked --no-fail-fast 2>&1 | tee "$log" || status=1

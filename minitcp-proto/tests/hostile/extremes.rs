@@ -41,13 +41,14 @@ fn extreme_configs() -> Vec<Setting> {
     }
     let spans = [Duration::ZERO, NANO, SECOND, Duration::from_secs(1 << 40), Duration::MAX];
     type Field = fn(&mut Config) -> &mut Duration;
-    let fields: [(&str, Field); 8] = [
+    let fields: [(&str, Field); 9] = [
         ("delayed_ack", |c| &mut c.delayed_ack),
         ("initial_rto", |c| &mut c.initial_rto),
         ("min_rto", |c| &mut c.min_rto),
         ("max_rto", |c| &mut c.max_rto),
         ("user_timeout", |c| &mut c.user_timeout),
         ("syn_timeout", |c| &mut c.syn_timeout),
+        ("orphan_timeout", |c| &mut c.orphan_timeout),
         ("fin_wait_2_timeout", |c| &mut c.fin_wait_2_timeout),
         ("msl", |c| &mut c.msl),
     ];

@@ -214,6 +214,17 @@ fn closings() -> Vec<Sleeper> {
             |p| p.state() == State::FinWait2,
         ),
         fin(
+            "a FIN that probes a shut window",
+            || {
+                after(shut(), |p| {
+                    p.shutdown();
+                    p.run(2_000);
+                })
+            },
+            || seg().ack(2).win(0),
+            |p| p.state() == State::FinWait2,
+        ),
+        fin(
             "CLOSING",
             || {
                 after(Peer::accepted(), |p| {

@@ -265,13 +265,18 @@ fn a_user_timeout_counts_from_the_last_progress() {
     let mut p = Peer::accepted();
     set(&mut p, |options| options.user_timeout = Some(secs(10)));
     p.send(seg().ack(1).win(0));
-    p.write(pattern(1, 1000));
-    for acked in 1..6 {
+    p.write(pattern(1, 20_000));
+    let mut acked = 1;
+    for _ in 0..9 {
         answering(&mut p, secs(8), |_| Some(seg().ack(acked).win(0)));
         assert_eq!(p.conn().close_reason(), None, "at {}", p.now);
-        p.send(seg().ack(acked + 1).win(0)); // The octet of the probe is taken.
+        p.send(seg().ack(acked).win(4380));
+        let sent = p.take_all();
+        acked = sent.iter().map(|got| got.seq + got.payload.len() as i64).fold(acked, i64::max);
+        p.send(seg().ack(acked).win(0));
         p.take_all();
     }
+    assert!(acked > 9 * 1000, "{acked} octets got through");
 }
 
 /// Without octets that wait, a shut window is nobody's fault.

@@ -4,7 +4,7 @@
 use minitcp_proto::wire::tcp::Flags;
 use minitcp_proto::{Drop, Limits, State};
 
-use crate::common::{Peer, config, limits, packet, seg};
+use crate::common::{Peer, config, config_with, limits, packet, seg};
 use crate::support::{SYN_ACK, open, talk, time_wait, turn_to};
 
 /// A connection that the stack closed a second ago; the next number is 2 on both sides.
@@ -241,4 +241,58 @@ fn a_ghost_that_knocks_does_not_prolong_it() {
     p.run(2000);
     assert_eq!(remnants(&p), 0);
     assert!((50..=120).contains(&answers), "{answers} answers in a minute");
+}
+
+// --- RFC 1337 ---
+
+/// Whoever asks for it keeps TIME-WAIT, whatever resets come.
+#[test]
+fn with_rfc_1337_no_reset_ends_it() {
+    let mut p = Peer::listening(config_with(|c| c.rfc1337 = true));
+    time_wait(&mut p, 5000);
+    for second in 1..60 {
+        p.run(1000);
+        p.take_all();
+        let at = second % 4;
+        p.send(seg().seq(at).rst());
+        p.send(seg().seq(at).rst().ack(2));
+        p.take_all();
+        assert_eq!(remnants(&p), 1, "{second} s");
+    }
+    p.run(1000);
+    assert_eq!(remnants(&p), 0, "nor does one prolong it");
+    p.take_all();
+}
+
+/// Old data is acknowledged, and the reset that this draws from the peer changes nothing (§1).
+#[test]
+fn with_rfc_1337_old_data_cannot_assassinate_it() {
+    let mut p = Peer::listening(config_with(|c| c.rfc1337 = true));
+    time_wait(&mut p, 5000);
+    p.run(5000);
+    p.send(seg().seq(1).ack(2).data(b"z"));
+    let ack = p.take_seg();
+    assert!(seg().seq(2).ack(2).matches(&ack), "{ack:?}");
+    p.send(seg().seq(ack.ack.unwrap()).rst());
+    p.send(seg().fin().ack(2));
+    p.expect(seg().seq(2).ack(2));
+}
+
+/// A new client with a higher number gets in all the same; one with a lower number has to wait.
+#[test]
+fn with_rfc_1337_new_clients_get_in_or_wait() {
+    let mut p = Peer::listening(config_with(|c| c.rfc1337 = true));
+    time_wait(&mut p, 5000);
+    p.run(1000);
+    p.send(seg().syn().seq(-1000).mss(1460));
+    p.expect(seg().seq(2).ack(2));
+    p.send(seg().seq(2).rst());
+    p.run(1000);
+    p.send(seg().syn().seq(-1000).mss(1460));
+    p.expect(seg().seq(2).ack(2));
+    p.irs = p.irs.wrapping_add(1000);
+    p.send(seg().syn().mss(1460));
+    p.expect_syn(SYN_ACK);
+    p.send(seg().ack(1));
+    assert!(p.stack.accept(p.listener.unwrap()).is_some());
 }

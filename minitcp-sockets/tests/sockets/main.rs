@@ -1,6 +1,7 @@
 //! Sockets of two hosts on one in-memory link, in virtual time.
 
 mod options;
+mod peers;
 mod poll;
 mod support;
 mod tcp;

@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use minitcp_proto::wire::checksum::Sum;
+use minitcp_proto::wire::icmp;
 use minitcp_proto::wire::ip;
 use minitcp_proto::wire::tcp::{Flags, Segment};
 use minitcp_proto::wire::udp::{self, Datagram};
@@ -36,6 +38,21 @@ pub(crate) struct Wire {
     pub(crate) cut: Cell<bool>,
     /// The cable is gone: turns fail.
     pub(crate) broken: Cell<bool>,
+}
+
+impl Wire {
+    pub(crate) fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    /// A router tells the client that what it has sent since the last look cannot be delivered.
+    pub(crate) fn complain(&self, code: u8) {
+        for packet in self.seen.take() {
+            if packet.from == Side::Client {
+                self.queues[0].borrow_mut().push_back(unreachable_v4(code, &packet));
+            }
+        }
+    }
 }
 
 /// Which host.
@@ -359,6 +376,36 @@ pub(crate) fn read_all(socket: &Raw) -> Vec<u8> {
         all.extend_from_slice(&data[..len]);
     }
     all
+}
+
+/// The ICMP message that quotes the first octets of `packet` (RFC 792).
+fn unreachable_v4(code: u8, packet: &Packet) -> Vec<u8> {
+    let client: IpAddr = CLIENT.parse().unwrap();
+    let header = |src, dst, protocol, payload_len| {
+        let (hop_limit, traffic_class, identification) = (64, 0, 7);
+        let fields = ip::IpHeader {
+            src,
+            dst,
+            protocol,
+            hop_limit,
+            traffic_class,
+            identification,
+            payload_len,
+        };
+        let mut octets = vec![0; ip::header_len(src)];
+        fields.emit(&mut octets).unwrap();
+        octets
+    };
+    let mut message = vec![0; icmp::HEADER_LEN];
+    icmp::emit_header(icmp::v4::UNREACHABLE, code, [0; 4], &mut message).unwrap();
+    message.extend(header(client, packet.to, packet.protocol, packet.payload.len()));
+    message.extend_from_slice(&packet.payload[..8]);
+    let sum = Sum::of(&message).finish();
+    message[icmp::CHECKSUM_OFFSET..][..2].copy_from_slice(&sum.to_be_bytes());
+    let router = SERVER.parse().unwrap();
+    let mut whole = header(router, client, ip::protocol::ICMP, message.len());
+    whole.extend(message);
+    whole
 }
 
 fn alternate(net: Net<End>, mut program: impl FnMut() + 'static) -> Other {

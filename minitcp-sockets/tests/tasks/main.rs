@@ -3,6 +3,7 @@
 #[path = "../threaded/cable.rs"]
 #[expect(dead_code, reason = "shared with the tests of threads")]
 mod cable;
+mod ends;
 mod http;
 
 use std::net::SocketAddr;

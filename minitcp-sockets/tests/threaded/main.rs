@@ -2,6 +2,7 @@
 
 mod bulk;
 mod cable;
+mod calls;
 mod lone;
 mod many;
 mod races;

@@ -18,7 +18,7 @@ fn connected(pair: &Pair) -> (TcpStream, TcpStream) {
 }
 
 /// Runs `wait` in a thread, and `act` when somebody has begun to wait since, as the net says.
-fn while_waiting<T: Send + 'static>(
+pub(crate) fn while_waiting<T: Send + 'static>(
     pair: &Pair,
     wait: impl FnOnce() -> T + Send + 'static,
     act: impl FnOnce(),
