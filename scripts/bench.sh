@@ -4,10 +4,16 @@
 # usage: scripts/bench.sh tun|offload|plain|pingpong [--reps N] [--secs S] [--only TEXT[,TEXT]]
 #        scripts/bench.sh http|queues [--reps N] [--secs S] [--only TEXT[,TEXT]] [--connections N]
 #        scripts/bench.sh scale [--reps N] [--only TEXT[,TEXT]] [--quick] [--svg FILE] [--markdown]
+#        scripts/bench.sh hostile [--only TEXT[,TEXT]] [--quick] [--markdown] [--drops] [--check]
 #
 # "scale" needs neither root nor a device: round trips beside up to a million idle connections,
 # connections in a second, throughput and heap in memory; samples go to $OUT/scale.jsonl, and with
-# --svg docs/performance/flat.svg a plot there. All the others go over a TUN device.
+# --svg docs/performance/flat.svg a plot there. All the others but "hostile" go over a TUN device.
+#
+# "hostile" needs neither, too: four dozen attacks on a stack in virtual time, what each makes it hold
+# and do, and how honest hosts fare beside it (docs/hostile.md). All but times are the same in each
+# run; --drops says why packets were dropped, --check fails if a row is MISSED. The table also goes
+# to $OUT/hostile.txt.
 #
 # "offload" are the rows with super-packets and checksum offload, "plain" those without, "tun" is
 # both in one run. "pingpong" is one octet there and back, on two CPUs and on one, for the stack in
@@ -97,6 +103,15 @@ scale() {
     python3 "$root/scripts/bench-peers/run_scale.py" --bin "$peers_target/release" --out "$out" "$@"
 }
 
+# What hostile peers can do, in memory.
+hostile() {
+    need cargo
+    cargo build --quiet --release --locked --manifest-path "$root/scripts/bench-peers/Cargo.toml" \
+        --target-dir "$peers_target" --bin mini_hostile
+    mkdir -p "$out"
+    "$peers_target/release/mini_hostile" "$@" | tee "$out/hostile.txt"
+}
+
 http() {
     local command=${MINITCP:-$target/release/minitcp bench-server --tun tun0 --addr 10.77.0.1}
     python3 "$root/scripts/bench-peers/run_http.py" --bin "$peers_target/release" --out "$out" \
@@ -113,11 +128,12 @@ queues() {
 }
 
 rows=${1:-}
-if [ "$rows" = scale ]; then
+case $rows in scale | hostile)
     shift
-    scale "$@"
+    "$rows" "$@"
     exit
-fi
+    ;;
+esac
 case $rows in tun | offload | plain | pingpong | http | queues) shift ;; *) usage ;; esac
 [ "$(id -u)" = 0 ] || { echo "bench.sh: must be root" >&2; exit 1; }
 need cargo ip taskset sysctl python3
