@@ -179,6 +179,7 @@ fn new_text<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) -> Option<Text> {
 }
 
 /// What there is to send, and what bounds it.
+#[inline(always)] // Where it is asked for each segment, most of it is known already.
 fn offer<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Offer {
     let smss = u32::from(tcb.send.smss);
     let is_on = |switch| tcb.settings.switches.contains(switch);

@@ -12,6 +12,7 @@ use crate::tcp::keepalive;
 use crate::tcp::output::send_wait;
 use crate::tcp::patience::Patience;
 use crate::tcp::send::wait::{SendWait, Wait};
+use crate::tcp::settings::Switches;
 use crate::tcp::state::State;
 use crate::tcp::timers::Timer;
 
@@ -99,13 +100,16 @@ fn give_up<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset>
 /// After any event that can change it: why does the sender wait, if it does? Its timers follow.
 #[inline]
 pub(crate) fn follow<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
-    // As nearly always: the window is open, and nothing waits.
-    let at_rest = tcb.send.snd_wnd > 0 && tcb.send.unsent() == 0;
-    if !at_rest || tcb.wait.reason != SendWait::Nothing {
+    // As nearly always: the window is open, and there is nothing to send, or an acknowledgment will
+    // come of what is in flight.
+    let is_open = tcb.send.snd_wnd > 0 && tcb.wait.reason == SendWait::Nothing;
+    let is_corked = tcb.settings.switches.contains(Switches::CORK);
+    if !is_open || is_corked || (tcb.send.flight() == 0 && tcb.send.has_unsent()) {
         follow_reason(tcb, cx);
     }
 }
 
+#[cold]
 fn follow_reason<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     let reason = send_wait(tcb, cx);
     if reason == tcb.wait.reason {
@@ -147,11 +151,14 @@ fn arm_probe<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
 }
 
 /// Text has left that the peer has to acknowledge (RFC 6298 §5.1).
+#[inline]
 pub(crate) fn on_text_sent<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     if tcb.send.snd_wnd > 0 && !tcb.timers.is_armed(Timer::Retransmit) {
         restart_timer(tcb, cx);
     }
-    follow(tcb, cx);
+    if tcb.wait.reason != SendWait::Nothing {
+        follow_reason(tcb, cx);
+    }
 }
 
 /// RFC 6298 §5.3. Into a window that is shut, only probes are sent.
