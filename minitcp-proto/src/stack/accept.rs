@@ -7,7 +7,7 @@ use crate::secret::FlowKey;
 use crate::seq::SeqNum;
 use crate::stack::Stack;
 use crate::stack::input::RxMeta;
-use crate::stack::mail::{Addressed, Bare, Content};
+use crate::stack::mail::Addressed;
 use crate::stack::schedule::{EventOwner, Owner, Schedule};
 use crate::stack::tcp_tables::{Endpoint, TcpTables};
 use crate::stats::Drop;
@@ -15,7 +15,6 @@ use crate::store::slab::Key;
 use crate::tcp::context::Context;
 use crate::tcp::handshake::Outcome;
 use crate::tcp::input::Reset;
-use crate::tcp::output::Outgoing;
 use crate::tcp::settings::Switches;
 use crate::tcp::{Cause, HalfOpen, State, Tcb};
 use crate::wire::tcp::Segment;
@@ -63,12 +62,10 @@ impl<O: Observer> Stack<'_, O> {
             }
             Outcome::Acknowledge => {
                 // The number after our SYN means nothing before the SYN itself has left.
-                let answer = (!half_open.syn_due).then(|| half_open.ack());
                 self.cx.drop(Drop::OutOfWindow);
-                if let Some(Outgoing { seq, ack, flags, window, .. }) = answer
-                    && self.cx.may_answer(segment)
-                {
-                    self.reply(to, Content::Tcp(Bare { seq, ack, flags, window }), &[]);
+                if !half_open.syn_due && self.cx.may_answer(segment) {
+                    half_open.ack_due = true;
+                    self.schedule.wake(Owner::HalfOpen(index));
                 }
             }
             Outcome::Ignore(reason) => self.cx.drop(reason),

@@ -45,6 +45,8 @@ pub(crate) struct HalfOpen {
     pub(crate) retries: u8,
     /// The SYN,ACK is to be sent (again).
     pub(crate) syn_due: bool,
+    /// An acknowledgment is owed, which a connection will give if it takes over before.
+    pub(crate) ack_due: bool,
 }
 
 /// The options of the peer's SYN that the connection will heed, in four octets: many handshakes
@@ -116,6 +118,7 @@ impl HalfOpen {
             deferred_until: Instant::ZERO,
             retries: 0,
             syn_due: true,
+            ack_due: false,
         }
     }
 
@@ -252,6 +255,7 @@ mod tests {
             deferred_until: Instant::ZERO,
             retries: 0,
             syn_due: false,
+            ack_due: false,
         }
     }
 
