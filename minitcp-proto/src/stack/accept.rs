@@ -7,7 +7,7 @@ use crate::secret::FlowKey;
 use crate::stack::Stack;
 use crate::stack::input::RxMeta;
 use crate::stack::listener::Listener;
-use crate::stack::mail::{Addressed, Bare, Content};
+use crate::stack::mail::Addressed;
 use crate::stack::schedule::{EventOwner, Owner, Schedule};
 use crate::stack::tcp_tables::{Endpoint, TcpTables};
 use crate::stats::Drop;
@@ -15,7 +15,6 @@ use crate::store::slab::Key;
 use crate::tcp::context::Context;
 use crate::tcp::handshake::Outcome;
 use crate::tcp::input::Reset;
-use crate::tcp::outgoing::Outgoing;
 use crate::tcp::settings::Switches;
 use crate::tcp::{Cause, HalfOpen, State, Tcb};
 use crate::time::Instant;
@@ -77,14 +76,14 @@ impl<O: Observer> Stack<'_, O> {
             }
             Outcome::Acknowledge(reason) => {
                 // The number after our SYN means nothing before the SYN itself has left.
+                let may_answer = half_open.has_left();
                 let is_limited = !half_open.answers.allow_for(segment, self.cx.now);
-                let answer = (half_open.has_left() && !is_limited).then(|| half_open.ack());
                 self.cx.drop(reason);
                 if is_limited {
                     self.cx.drop(Drop::RateLimited);
-                }
-                if let Some(Outgoing { seq, ack, flags, window, .. }) = answer {
-                    self.reply(to, Content::Tcp(Bare { seq, ack, flags, window }), &[]);
+                } else if may_answer {
+                    half_open.ack_due = true;
+                    self.schedule.wake(Owner::HalfOpen(index));
                 }
             }
             Outcome::Ignore(reason) => self.cx.drop(reason),

@@ -77,7 +77,7 @@ impl Transmit<'_> {
 /// What strangers have asked for.
 enum Answer {
     Reply(Datagram),
-    SynAck(Addressed, Outgoing),
+    Handshake(Addressed, Outgoing),
 }
 
 impl<O: Observer> Stack<'_, O> {
@@ -102,7 +102,7 @@ impl<O: Observer> Stack<'_, O> {
     fn transmit_next(&mut self) -> Option<Transmit<'_>> {
         self.transit.take_back(&mut self.cx.pool);
         self.feed_starved();
-        if !self.schedule.turns.is_readys()
+        if !self.schedule.is_readys_turn()
             && let Some(answer) = self.take_answer()
         {
             return self.transmit_answer(answer);
@@ -111,13 +111,13 @@ impl<O: Observer> Stack<'_, O> {
             match ready {
                 Ready::Connection(index) => {
                     if let Some(outgoing) = self.ask_connection(index) {
-                        self.schedule.turns.on_ready();
+                        self.schedule.on_ready_sent();
                         return self.transmit_text(index, &outgoing);
                     }
                 }
                 Ready::Udp(index) => {
                     if let Some(datagram) = self.ask_udp(index) {
-                        self.schedule.turns.on_ready();
+                        self.schedule.on_ready_sent();
                         return self.transmit_datagram(datagram);
                     }
                 }
@@ -139,18 +139,24 @@ impl<O: Observer> Stack<'_, O> {
 
     #[inline(never)]
     fn pick_answer(&mut self) -> Option<Answer> {
-        self.schedule.turns.on_answer();
-        if self.schedule.turns.reply_first() {
-            self.mail.take_reply().map(Answer::Reply).or_else(|| self.take_syn_ack())
+        if self.schedule.is_handshakes_turn() {
+            self.take_from_handshake().or_else(|| self.take_reply())
         } else {
-            self.take_syn_ack().or_else(|| self.mail.take_reply().map(Answer::Reply))
+            self.take_reply().or_else(|| self.take_from_handshake())
         }
     }
 
-    fn take_syn_ack(&mut self) -> Option<Answer> {
+    fn take_reply(&mut self) -> Option<Answer> {
+        let reply = self.mail.take_reply()?;
+        self.schedule.on_reply_sent();
+        Some(Answer::Reply(reply))
+    }
+
+    fn take_from_handshake(&mut self) -> Option<Answer> {
         while let Some(index) = self.schedule.take_handshake() {
             if let Some((to, outgoing)) = self.ask_half_open(index) {
-                return Some(Answer::SynAck(to, outgoing));
+                self.schedule.on_handshake_sent();
+                return Some(Answer::Handshake(to, outgoing));
             }
         }
         None
@@ -160,7 +166,7 @@ impl<O: Observer> Stack<'_, O> {
     fn transmit_answer(&mut self, answer: Answer) -> Option<Transmit<'_>> {
         match answer {
             Answer::Reply(datagram) => self.transmit_datagram(datagram),
-            Answer::SynAck(to, outgoing) => self.transmit_bare(&to, &outgoing),
+            Answer::Handshake(to, outgoing) => self.transmit_bare(&to, &outgoing),
         }
     }
 
@@ -184,11 +190,15 @@ impl<O: Observer> Stack<'_, O> {
 
     fn ask_half_open(&mut self, index: u32) -> Option<(Addressed, Outgoing)> {
         let half_open = self.tcp.half_open.at_mut(index)?;
+        let to = Addressed::of_half_open(half_open);
+        let is_ack_due = core::mem::take(&mut half_open.ack_due);
         if !half_open.syn_due {
-            return None;
+            let outgoing = is_ack_due.then(|| half_open.ack())?;
+            outgoing.count(to.flow, State::SynRcvd, &mut self.cx);
+            return Some((to, outgoing));
         }
         half_open.on_sent(self.cx.now);
-        let (to, outgoing) = (Addressed::of_half_open(half_open), half_open.syn_ack());
+        let outgoing = half_open.syn_ack();
         let deadline = half_open.deadline(&self.cx.rto, &self.cx.config, self.cx.now);
         self.schedule.set_timer(Owner::HalfOpen(index), Some(deadline));
         let again = half_open.patience.attempts() > 1;

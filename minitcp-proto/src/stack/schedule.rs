@@ -30,36 +30,15 @@ pub(super) enum Ready {
     Udp(u32),
 }
 
-/// Whose packet is next. What strangers ask for is answered in every other turn, so that no flood
-/// of questions silences those who are ready; replies and SYN,ACKs take these turns alternately.
+/// Whose packet is next. What strangers ask for is answered first, as it was asked before what
+/// comes of it, but in every other turn at most, so that no flood of questions silences those who
+/// are ready. Replies and handshakes share these turns in the same way.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
-    /// An answer left last.
+struct Turns {
+    /// An answer has left while somebody was ready.
     is_readys: bool,
-    /// Of the answers, a SYN,ACK left last.
-    is_reply: bool,
-}
-
-impl Turns {
-    #[inline]
-    pub(super) const fn is_readys(&self) -> bool {
-        self.is_readys
-    }
-
-    #[inline]
-    pub(super) const fn on_ready(&mut self) {
-        self.is_readys = false;
-    }
-
-    pub(super) const fn on_answer(&mut self) {
-        self.is_readys = true;
-    }
-
-    /// Whether a reply comes before a SYN,ACK; the next time it is the other way round.
-    pub(super) const fn reply_first(&mut self) -> bool {
-        self.is_reply = !self.is_reply;
-        self.is_reply
-    }
+    /// A reply has left while a handshake waited.
+    is_handshakes: bool,
 }
 
 /// Who has news for the application.
@@ -78,7 +57,7 @@ pub(super) struct Schedule<'m> {
     ready: Queue,
     /// Unfinished handshakes, whose number strangers choose.
     handshakes: Queue,
-    pub(super) turns: Turns,
+    turns: Turns,
     event_links: Links<'m>,
     events: Queue,
     timers: Heap<'m>,
@@ -125,6 +104,33 @@ impl<'m> Schedule<'m> {
     #[inline]
     pub(super) const fn is_nobody_ready(&self) -> bool {
         self.ready.is_empty() && self.handshakes.is_empty()
+    }
+
+    /// Answers have to wait.
+    #[inline]
+    pub(super) const fn is_readys_turn(&self) -> bool {
+        self.turns.is_readys
+    }
+
+    /// Replies have to wait.
+    pub(super) const fn is_handshakes_turn(&self) -> bool {
+        self.turns.is_handshakes
+    }
+
+    /// A connection or a socket has sent something.
+    #[inline]
+    pub(super) const fn on_ready_sent(&mut self) {
+        self.turns.is_readys = false;
+    }
+
+    pub(super) const fn on_reply_sent(&mut self) {
+        self.turns.is_readys = !self.ready.is_empty();
+        self.turns.is_handshakes = self.has_handshakes();
+    }
+
+    pub(super) const fn on_handshake_sent(&mut self) {
+        self.turns.is_readys = !self.ready.is_empty();
+        self.turns.is_handshakes = false;
     }
 
     /// The next that may have something to send.

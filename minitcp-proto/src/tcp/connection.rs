@@ -165,6 +165,9 @@ impl Tcb {
         tcb.negotiate(&half_open.heard.options(), half_open.lost_syn(), cx.config.congestion);
         tcb.send.snd_nxt = half_open.iss.plus(1);
         tcb.patience.on_sent(false, half_open.patience.since());
+        if half_open.ack_due {
+            tcb.receive.ack.require_now();
+        }
         if half_open.lost_syn() {
             tcb.rtt.on_lost_syn();
         } else if !half_open.is_deferred() {

@@ -53,6 +53,8 @@ pub(crate) struct HalfOpen {
     pub(crate) source: u8,
     /// The SYN,ACK is to be sent (again).
     pub(crate) syn_due: bool,
+    /// An acknowledgment is owed, which a connection will give if it takes over before.
+    pub(crate) ack_due: bool,
 }
 
 /// The options of the peer's SYN that the connection will heed, in four octets: many handshakes
@@ -120,6 +122,7 @@ impl HalfOpen {
             answers: AnswerLimit::default(),
             source: sources::place(&cx.secrets, key.flow.remote),
             syn_due: true,
+            ack_due: false,
         }
     }
 
@@ -266,6 +269,7 @@ mod tests {
             answers: AnswerLimit::default(),
             source: 0,
             syn_due: false,
+            ack_due: false,
         }
     }
 

@@ -10,6 +10,10 @@ use crate::wire::tcp::HEADER_LEN;
 /// Where links in use have their MTU (RFC 1191 §7.1), in descending order.
 const PLATEAUS: [u16; 9] = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006, 576, 552];
 
+/// What every IPv4 path is taken to carry. RFC 1191 §3 allows 68; but that many octets of headers for
+/// each octet of data is what an attacker wants (as Linux's `min_pmtu`).
+const LEAST_V4: u16 = 552;
+
 /// One flow as TCP sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
@@ -29,19 +33,17 @@ impl Path {
     /// Takes in what a router says of the path: `mtu` octets, or one step down if that is 0.
     /// `false` if that says nothing new.
     pub(crate) fn lower_mtu(&mut self, mtu: u32) -> bool {
-        let (least, is_v4) = match self.key.flow.local {
-            // RFC 1191 §3 allows 68; but that many octets of headers for each octet of data is what
-            // an attacker wants (as Linux's `min_pmtu`).
-            IpAddr::V4(_) => (552, true),
-            // RFC 8200 §5: no link takes less.
-            IpAddr::V6(_) => (1280, false),
+        let asked = u16::try_from(mtu).unwrap_or(u16::MAX);
+        let lower = match (self.key.flow.local, asked) {
+            (IpAddr::V4(_), 0) => {
+                let below = PLATEAUS.iter().find(|plateau| **plateau < self.mtu);
+                below.copied().unwrap_or(LEAST_V4)
+            }
+            (IpAddr::V4(_), _) => asked.max(LEAST_V4),
+            // RFC 8201 §4: no link takes less, so the message is discarded.
+            (IpAddr::V6(_), ..1280) => return false,
+            (IpAddr::V6(_), _) => asked,
         };
-        let below = |plateau: &&u16| **plateau < self.mtu;
-        let asked = match mtu {
-            0 if is_v4 => PLATEAUS.iter().find(below).copied().unwrap_or(least),
-            _ => u16::try_from(mtu).unwrap_or(u16::MAX),
-        };
-        let lower = asked.max(least);
         let is_news = lower < self.mtu;
         if is_news {
             self.mtu = lower;
