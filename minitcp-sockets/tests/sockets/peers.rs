@@ -135,6 +135,28 @@ fn routers_do_not_end_a_connection() {
 
 // --- resets ---
 
+/// A send that took some octets returns their count; what ended it is told by the next call.
+#[test]
+fn an_end_after_a_short_count_is_told_by_the_next_call() {
+    for ask_so_error in [false, true] {
+        let pair = Pair::new();
+        let (client, accepted) = pair.connected();
+        let (wire, mut accepted) = (pair.wire.clone(), Some(accepted));
+        pair.while_client_waits(move || {
+            if let Some(accepted) = accepted.take_if(|_| wire.now() >= Instant::from_secs(2)) {
+                set(&accepted, SocketOption::Linger, Some(secs(0)));
+                accepted.close();
+            }
+        });
+        let data = vec![7; 4 << 20];
+        let sent = client.send(&data, NONE).expect("a short count");
+        assert!((1..data.len()).contains(&sent), "{sent}");
+        let told = if ask_so_error { so_error(&client) } else { errno(client.send(b"x", NONE)) };
+        assert_eq!(told, libc::ECONNRESET);
+        assert_eq!(errno(client.send(b"x", NONE)), libc::EPIPE, "once");
+    }
+}
+
 /// Both directions were closed, and nothing was lost. Linux still calls it an error.
 #[test]
 fn a_reset_after_both_closed_is_an_error() {
