@@ -84,8 +84,10 @@ impl Fabric {
         LinkId(u32::try_from(first / 2).unwrap_or(u32::MAX))
     }
 
-    pub(crate) fn pipe_mut(&mut self, link: LinkId, back: bool) -> &mut Pipe {
-        &mut self.pipes[link.0 as usize * 2 + usize::from(back)]
+    pub(crate) fn change_link(&mut self, id: LinkId, there: Link, back: Link) {
+        let first = id.0 as usize * 2;
+        self.pipes[first].change(there);
+        self.pipes[first + 1].change(back);
     }
 
     /// `node` sends a packet.

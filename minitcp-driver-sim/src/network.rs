@@ -174,11 +174,18 @@ impl<O: Observer> Network<O> {
     /// # Panics
     /// If the link is of another network.
     pub fn change_link(&mut self, id: LinkId, link: Link) {
-        self.record(|journal, place| {
-            journal.outside(place, &format!("change {} {link}", id.0));
-        });
-        self.fabric.pipe_mut(id, false).change(link.clone());
-        self.fabric.pipe_mut(id, true).change(link);
+        self.record(|journal, place| journal.change(place, id, [&link, &link]));
+        self.fabric.change_link(id, link.clone(), link);
+    }
+
+    /// As [`change_link`](Self::change_link), to one description from the end that was named first
+    /// and another back.
+    ///
+    /// # Panics
+    /// If the link is of another network.
+    pub fn change_link_asymmetric(&mut self, id: LinkId, there: Link, back: Link) {
+        self.record(|journal, place| journal.change(place, id, [&there, &back]));
+        self.fabric.change_link(id, there, back);
     }
 
     /// Lets the device of `node` hold what arrives for `wait`, as cards do that interrupt seldom,

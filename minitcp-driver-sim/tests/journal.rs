@@ -42,6 +42,27 @@ fn a_transfer_happens_again_without_its_programs() {
 }
 
 #[test]
+fn a_link_that_changes_happens_again() {
+    let mut network = Network::recorded(1);
+    let limits = Limits { connections: 4, buffer_bytes: 1 << 20, ..Limits::default() };
+    let [a, b] = [1, 2].map(|last| network.recorded_host(config(last), &limits));
+    let delay = |millis| Link::new().rate(8_000_000).delay(Duration::from_millis(millis));
+    let link = network.link(a, b, delay(5));
+    let running = Transfer::new(1 << 20).start(&mut network, a, b);
+    network.run_until(Instant::from_millis(100));
+    network.change_link_asymmetric(link, delay(200), delay(10));
+    network.run_until(Instant::from_millis(1_000));
+    network.change_link(link, delay(1));
+    network.run_until(Instant::from_secs(100));
+    assert!(running.outcome().is_success(), "{}", running.outcome());
+    let text = network.journal().unwrap();
+    assert!(text.contains("\nchange 0 delay=200ms,rate=8M delay=10ms,rate=8M\n"), "{text}");
+    assert!(text.contains("\nchange 0 delay=1ms,rate=8M\n"), "{text}");
+    let replay = replay(&text).unwrap();
+    assert_eq!((replay.packet_hash, replay.is_same()), (network.packet_hash(), true));
+}
+
+#[test]
 fn recording_changes_nothing() {
     let (mut network, a, b) = Network::pair(3, Link::dsl().loss(0.1));
     assert!(Transfer::new(50_000).run(&mut network, a, b).is_success());

@@ -11,7 +11,7 @@ use super::octets::{MAX_SENT, Writer};
 use super::settings::{self, Word as _};
 use super::{FORMAT, call_text};
 use crate::link::Link;
-use crate::network::NodeId;
+use crate::network::{LinkId, NodeId};
 
 /// The observer of hosts whose calls are written down: see
 /// [`Network::recorded`](crate::Network::recorded).
@@ -133,6 +133,11 @@ impl Writing {
     pub(crate) fn link(&mut self, place: Place, ends: [NodeId; 2], links: [&Link; 2]) {
         let ([a, b], [there, back]) = (ends.map(|node| node.0), links);
         self.outside(place, &format!("link {a} {b} {there} {back}"));
+    }
+
+    pub(crate) fn change(&mut self, place: Place, id: LinkId, [there, back]: [&Link; 2]) {
+        let back = if back == there { String::new() } else { format!(" {back}") };
+        self.outside(place, &format!("change {} {there}{back}", id.0));
     }
 
     pub(crate) fn merge(&mut self, place: Place, node: NodeId, wait: Duration) {

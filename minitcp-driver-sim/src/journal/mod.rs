@@ -53,6 +53,7 @@
 //! host 0 address=10.0.0.1/24 mtu=1500 …
 //! host 1 address=10.0.0.2/24 mtu=1500 …
 //! link 0 1 delay=15ms,loss=0.1 delay=15ms,loss=0.1
+//! change 0 delay=9ms delay=15ms    a link changes: there, and back if that is not the same
 //! merge 1 20us                     the device holds and merges what arrives
 //! touch 1                          the host has its turn before the next step
 //! 1 listen 10.0.0.2:80 1

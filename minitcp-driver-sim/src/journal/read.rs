@@ -61,7 +61,8 @@ pub(super) enum Item {
     },
     Change {
         link: u32,
-        to: Box<Link>,
+        there: Box<Link>,
+        back: Box<Link>,
     },
     Merge {
         node: NodeId,
@@ -161,7 +162,11 @@ impl Reading {
                 if link >= self.links {
                     return Err("there is no such link");
                 }
-                Item::Change { link, to: read_link(words.next())? }
+                let there = read_link(words.next())?;
+                // One description stands for both directions.
+                let back =
+                    words.next().map_or_else(|| Ok(there.clone()), |w| read_link(Some(w)))?;
+                Item::Change { link, there, back }
             }
             "merge" => {
                 let node = self.host_named(words.next().unwrap_or_default())?;

@@ -280,7 +280,9 @@ fn act(network: &mut Network, cursor: &Cursor, at: usize) -> Option<(NodeId, See
         Item::Link { ends: [a, b], there, back } => {
             network.link_asymmetric(*a, *b, (**there).clone(), (**back).clone());
         }
-        Item::Change { link, to } => network.change_link(LinkId(*link), (**to).clone()),
+        Item::Change { link, there, back } => {
+            network.change_link_asymmetric(LinkId(*link), (**there).clone(), (**back).clone());
+        }
         Item::Merge { node, wait } => network.merge_arrivals(*node, *wait),
         Item::Touch { node } => network.touch(*node),
         Item::Call { node, text } => match network.inside_stack(*node) {
