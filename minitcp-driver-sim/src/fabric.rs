@@ -161,6 +161,13 @@ impl Fabric {
         }
     }
 
+    /// A packet has reached a host whose device has no room for it.
+    pub(crate) fn overrun(&mut self, node: NodeId, packet: PacketId) {
+        self.hash.add_word(!self.now.as_nanos() ^ u64::from(node.0) << 48);
+        self.stats.overrun += 1;
+        self.packets.release(packet);
+    }
+
     pub(crate) fn is_router(&self, node: NodeId) -> bool {
         self.nodes[node.index()].is_router
     }

@@ -8,7 +8,8 @@ use crate::device;
 impl<O: Observer> Network<O> {
     /// Sends everything that `stack`, which stands for `node`, wants to send.
     pub(crate) fn send_from<P: Observer>(&mut self, node: NodeId, stack: &mut Stack<'_, P>) {
-        device::send_all(&mut self.fabric, node, stack);
+        let now = self.fabric.now;
+        device::send_all(&mut self.fabric, node, (stack, now));
     }
 
     /// Sets when the program is to be woken.
@@ -21,7 +22,8 @@ impl<O: Observer> Network<O> {
     pub(crate) fn deliver_to<P: Observer>(&mut self, node: NodeId, stack: &mut Stack<'_, P>) {
         let host = self.hosts.get_mut(node.index()).and_then(Option::as_mut);
         if let Some(host) = host {
-            host.device.hand_over(&mut self.fabric, node, stack);
+            let now = self.fabric.now;
+            host.device.hand_over(&mut self.fabric, node, (stack, now));
         }
     }
 
