@@ -76,6 +76,8 @@ impl core::error::Error for Violation {}
 pub struct Checker {
     /// By the two ends, the smaller first; what each of them has sent and received.
     flows: HashMap<(SocketAddr, SocketAddr), [Half; 2]>,
+    /// SYNs, with or without ACK, that were sent again.
+    repeated_syns: u64,
 }
 
 impl Checker {
@@ -98,7 +100,11 @@ impl Checker {
                     return Err(Violation::Malformed);
                 }
                 let (own, peer) = self.halves(&packet, &segment);
-                on_sent(own, peer, now, &segment)
+                let is_syn = segment.flags.contains(Flags::SYN);
+                let repeats_syn = is_syn && own.iss == Some(segment.seq);
+                let result = on_sent(own, peer, now, &segment);
+                self.repeated_syns += u64::from(repeats_syn);
+                result
             }
             protocol::UDP => {
                 let datagram = udp::parse(packet.payload).map_err(|_| Violation::Malformed)?;
@@ -118,6 +124,11 @@ impl Checker {
         let Ok(segment) = Segment::parse(packet.payload) else { return };
         let (sender, receiver) = self.halves(&packet, &segment);
         receiver.receive(sender, now, &segment);
+    }
+
+    /// SYNs, with or without ACK, that were sent again.
+    pub const fn repeated_syns(&self) -> u64 {
+        self.repeated_syns
     }
 
     /// The sender's half and the receiver's.

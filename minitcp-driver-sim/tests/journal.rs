@@ -79,11 +79,14 @@ fn recording_changes_nothing() {
 #[test]
 fn what_the_swarm_does_happens_again() {
     for seed in 0..300 {
-        let report = swarm::run(seed).unwrap_or_else(|failure| panic!("{failure}"));
         let text = swarm::record(seed, Reduction::NOTHING);
         let replay = replay(&text).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        assert_eq!(replay.packet_hash, report.packet_hash, "seed {seed}");
-        assert_eq!(replay.network.stats().packets, report.packets, "seed {seed}");
+        assert!(replay.is_same(), "seed {seed}");
+        // Of a run that is found wrong, the journal ends there.
+        if let Ok(report) = swarm::run(seed) {
+            assert_eq!(replay.packet_hash, report.packet_hash, "seed {seed}");
+            assert_eq!(replay.network.stats().packets, report.packets, "seed {seed}");
+        }
     }
 }
 

@@ -27,6 +27,7 @@ mod player;
 mod reduction;
 mod shrink;
 mod side;
+mod step;
 mod talk;
 mod world;
 
@@ -127,6 +128,13 @@ pub enum Wrong {
     Stall(Duration),
     /// Somebody waits, nothing is under way, and no timer runs.
     Deadlock,
+    /// Nothing was lost, and yet timers fired more often than the steps of paths explain.
+    InVain {
+        /// So often.
+        timeouts: u64,
+        /// What would be explained.
+        most: u64,
+    },
     /// More packets than any plan explains.
     Livelock,
     /// Everybody has closed, and a host still has something to do.
@@ -152,6 +160,9 @@ impl fmt::Display for Wrong {
             Self::Broken(what) => f.write_str(what),
             Self::Stall(span) => write!(f, "no progress for {span:?} on healed links"),
             Self::Deadlock => f.write_str("somebody waits for what will never come"),
+            Self::InVain { timeouts, most } => {
+                write!(f, "{timeouts} timeouts where nothing was lost, and {most} are explained")
+            }
             Self::Livelock => f.write_str("packets without end"),
             Self::Restless => f.write_str("a host is busy long after everything was closed"),
             Self::Leak { host, usage } => write!(f, "host {host} still holds {usage:?}"),

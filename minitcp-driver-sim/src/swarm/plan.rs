@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
 
 use minitcp_proto::{Config, Limits, Offload};
@@ -9,7 +10,7 @@ use minitcp_proto::{Config, Limits, Offload};
 use crate::swarm::draw::Draw;
 use crate::swarm::path::Path;
 use crate::swarm::reduction::{Reduction, Without};
-use crate::swarm::talk::Talk;
+use crate::swarm::talk::{LONG, Talk};
 
 /// A topology, its faults, the settings of its hosts and what their programs say.
 #[derive(Clone, Debug)]
@@ -35,6 +36,19 @@ pub(super) struct Host {
     pub(super) merge_after: Option<Duration>,
 }
 
+/// Something that happens at some time, whatever anybody does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change {
+    pub(super) at: Duration,
+    pub(super) what: What,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What {
+    /// The next step of a path.
+    Step { path: usize },
+}
+
 impl Plan {
     pub(super) fn draw(seed: u64, reduction: &Reduction) -> Self {
         let mut draw = Draw::new(seed, 0);
@@ -46,14 +60,24 @@ impl Plan {
         if is_calm {
             (heal_after, without) = (Duration::ZERO, without | Without::FAULTS);
         }
+        let (path_count, hops) = if host_count == 2 { (1, 1) } else { (host_count, 2) };
+        let numbers = 0..u64::try_from(path_count).unwrap_or(0);
+        let paths = numbers.map(|number| {
+            let mut path = Path::draw(seed, number, hops, without);
+            if !without.contains(Without::STEPS) {
+                path.draw_steps(seed, number, if is_calm { 40 } else { 20 });
+            }
+            path
+        });
+        let paths: Vec<Path> = paths.collect();
         let talk_count = draw.u32(1, 8);
         let mut talks: Vec<Talk> = (0..talk_count)
             .filter(|number| reduction.has_talk(*number))
             .map(|number| Talk::draw(seed, number, host_count, reduction))
             .collect();
-        let (path_count, hops) = if host_count == 2 { (1, 1) } else { (host_count, 2) };
-        let numbers = 0..u64::try_from(path_count).unwrap_or(0);
-        let paths = numbers.map(|n| Path::draw(seed, n, hops, without)).collect();
+        if paths.iter().any(|path| !path.steps.is_empty()) && reduction.has_talk(LONG) {
+            talks.push(Talk::draw_long(seed, host_count, reduction));
+        }
         let hosts: Vec<Host> = (0..host_count)
             .map(|index| {
                 let own: Vec<&Talk> =
@@ -84,6 +108,17 @@ impl Plan {
         1_000 + u16::try_from(number).unwrap_or(0)
     }
 
+    /// What happens to links and hosts, in the order of time.
+    pub(super) fn changes(&self) -> VecDeque<Change> {
+        let mut changes = Vec::new();
+        for (path, described) in self.paths.iter().enumerate() {
+            let steps = described.steps.iter();
+            changes.extend(steps.map(|step| Change { at: step.at, what: What::Step { path } }));
+        }
+        changes.sort_by_key(|change| change.at);
+        changes.into()
+    }
+
     /// Whether a connection may break through no fault of its own: some host gives up early, or
     /// forgets handshakes under pressure.
     pub(super) fn is_lenient(&self) -> bool {
@@ -98,8 +133,20 @@ impl Plan {
         if !self.is_calm {
             return TWO_TIMERS;
         }
-        let round_trips: Duration = self.paths.iter().map(|path| path.delay * 2).sum();
+        let round_trips: Duration = self.paths.iter().map(Path::longest_round_trip).sum();
         SMALL_TIMERS + 8 * round_trips
+    }
+
+    /// How often timers may fire while nothing is lost, after so many steps of paths, with so many
+    /// ends of connections in all; `None` if that cannot be told.
+    pub(super) fn most_timeouts_in_vain(&self, steps: usize, ends: u64) -> Option<u64> {
+        // An acknowledgment that is delayed for longer than the RTO's margin is taken for lost.
+        let slowest_ack = self.hosts.iter().map(|host| host.config.delayed_ack).max()?;
+        let least_margin = self.hosts.iter().map(|host| host.config.min_rto).min()?;
+        let can_tell = self.is_calm && slowest_ack * 5 / 4 <= least_margin;
+        let at_once = ends.min(2 * u64::try_from(self.talks.len()).unwrap_or(0));
+        let steps = u64::try_from(steps).unwrap_or(0);
+        can_tell.then(|| DOUBLINGS * steps * at_once)
     }
 }
 
@@ -269,5 +316,7 @@ const MANY: usize = 128;
 const TWO_TIMERS: Duration = Duration::from_secs(130);
 /// A delayed acknowledgment, and the longest wait for a window worth sending into.
 const SMALL_TIMERS: Duration = Duration::from_secs(3);
+/// After so many timeouts, an RTO of 200 ms is longer than any path gets, and stays so.
+const DOUBLINGS: u64 = 5;
 /// Longer than any run lasts.
 const PATIENT: Duration = Duration::from_secs(1 << 20);

@@ -26,6 +26,8 @@ bitflags! {
         const IPV6 = 1 << 12;
         /// Devices neither cut nor merge.
         const OFFLOAD = 1 << 13;
+        /// Paths stay as long and as wide as they are.
+        const STEPS = 1 << 14;
     }
 }
 
@@ -33,7 +35,7 @@ impl Without {
     /// Everything that links do wrong.
     pub(super) const FAULTS: Self = Self::from_bits_truncate((1 << 10) - 1);
 
-    pub(super) const NAMES: [(Self, &'static str); 14] = [
+    pub(super) const NAMES: [(Self, &'static str); 15] = [
         (Self::LOSS, "loss"),
         (Self::BURST, "burst"),
         (Self::JITTER, "jitter"),
@@ -48,6 +50,7 @@ impl Without {
         (Self::PAUSES, "pauses"),
         (Self::IPV6, "ipv6"),
         (Self::OFFLOAD, "offload"),
+        (Self::STEPS, "steps"),
     ];
 }
 

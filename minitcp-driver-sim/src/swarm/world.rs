@@ -2,6 +2,7 @@
 //! is wrong.
 
 use core::time::Duration;
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +11,8 @@ use minitcp_proto::{Instant, Usage};
 use crate::check::Checker;
 use crate::journal::Recorder;
 use crate::network::{LinkId, Network, NodeId};
-use crate::swarm::plan::Plan;
+use crate::swarm::path::Path;
+use crate::swarm::plan::{Change, Plan, What};
 use crate::swarm::player::Player;
 use crate::swarm::{Report, Wrong};
 use crate::tap::{Seen, Tap, Way};
@@ -23,6 +25,12 @@ pub(super) struct World {
     players: Vec<Arc<Mutex<Player>>>,
     judge: Arc<Mutex<Judge>>,
     longest_stall: Duration,
+    /// What is still to come.
+    changes: VecDeque<Change>,
+    /// How many steps each path has made.
+    steps: Vec<usize>,
+    /// The faults have ended.
+    is_healed: bool,
 }
 
 impl World {
@@ -42,13 +50,11 @@ impl World {
             nodes.push(node);
         }
         let links = match (plan.paths.as_slice(), nodes.as_slice()) {
-            ([path], [a, b]) => vec![network.link(*a, *b, path.link())],
+            ([path], [a, b]) => vec![join(&mut network, [*a, *b], path)],
             (paths, nodes) => {
                 let router = network.router(&ROUTER);
-                let join = |(node, path): (&NodeId, &super::path::Path)| {
-                    network.link(*node, router, path.link())
-                };
-                nodes.iter().zip(paths).map(join).collect()
+                let ends = nodes.iter().map(|node| [*node, router]);
+                ends.zip(paths).map(|(ends, path)| join(&mut network, ends, path)).collect()
             }
         };
         let hosts = u32::try_from(nodes.len()).unwrap_or(0);
@@ -61,8 +67,18 @@ impl World {
         };
         let judge = Arc::new(Mutex::new(judge));
         network.tap(Arc::clone(&judge));
-        let longest_stall = Duration::ZERO;
-        Self { plan, network, links, nodes, players, judge, longest_stall }
+        Self {
+            changes: plan.changes(),
+            steps: vec![0; links.len()],
+            plan,
+            network,
+            links,
+            nodes,
+            players,
+            judge,
+            longest_stall: Duration::ZERO,
+            is_healed: false,
+        }
     }
 
     /// What happened, as far as it went.
@@ -81,6 +97,7 @@ impl World {
         if !is_done {
             self.run_healed()?;
         }
+        self.judge_timeouts()?;
         self.close()?;
         Ok(Report {
             packets: self.network.stats().packets,
@@ -94,6 +111,31 @@ impl World {
 
     /// Runs until everybody is done (`true`) or `limit` is reached.
     fn run_players(&mut self, limit: Instant) -> Result<bool, Wrong> {
+        loop {
+            let next = self.changes.front().map(|change| Instant::ZERO + change.at);
+            let next = next.filter(|at| *at < limit);
+            if self.run_unchanged(next.unwrap_or(limit))? {
+                return Ok(true);
+            }
+            let change = next.and_then(|_| self.changes.pop_front());
+            match change {
+                Some(change) => self.make(change),
+                None => return Ok(false),
+            }
+        }
+    }
+
+    fn make(&mut self, change: Change) {
+        match change.what {
+            What::Step { path } => {
+                self.steps[path] += 1;
+                self.renew_link(path);
+            }
+        }
+    }
+
+    /// The same, while nothing changes.
+    fn run_unchanged(&mut self, limit: Instant) -> Result<bool, Wrong> {
         let Self { network, players, judge, .. } = self;
         let goes_on = |network: &mut Network<Recorder>| {
             let is_done = || players.iter().all(|player| lock(player).is_done());
@@ -135,6 +177,21 @@ impl World {
         Ok(())
     }
 
+    /// Where nothing was lost, every timeout was in vain; only a step of the path explains it, and
+    /// soon the timers must know the path again.
+    fn judge_timeouts(&self) -> Result<(), Wrong> {
+        let steps: usize = self.steps.iter().sum();
+        let ends = self.players.iter().map(|player| lock(player).connections).sum();
+        let most = self.plan.most_timeouts_in_vain(steps, ends);
+        let has_lost = self.network.stats().lost_in_all() > 0;
+        let Some(most) = most.filter(|_| !has_lost) else { return Ok(()) };
+        let timeouts = |node: &NodeId| self.network.stack(*node).stats().timeouts;
+        let timeouts: u64 = self.nodes.iter().map(timeouts).sum();
+        // Handshakes wait for a place in a backlog, too.
+        let timeouts = timeouts.saturating_sub(lock(&self.judge).checker.repeated_syns());
+        if timeouts > most { Err(Wrong::InVain { timeouts, most }) } else { Ok(()) }
+    }
+
     /// Everybody lets go; a while later nothing may be left.
     fn close(&mut self) -> Result<(), Wrong> {
         for (player, node) in self.players.iter().zip(&self.nodes) {
@@ -161,9 +218,13 @@ impl World {
     }
 
     fn heal(&mut self) {
-        for (link, path) in self.links.iter().zip(&self.plan.paths) {
-            self.network.change_link(*link, path.healed_link());
-        }
+        self.is_healed = true;
+        (0..self.links.len()).for_each(|path| self.renew_link(path));
+    }
+
+    fn renew_link(&mut self, path: usize) {
+        let [there, back] = self.plan.paths[path].links(self.steps[path], self.is_healed);
+        self.network.change_link_asymmetric(self.links[path], there, back);
     }
 
     fn progress(&self) -> u64 {
@@ -200,6 +261,11 @@ impl Tap for Judge {
             }
         }
     }
+}
+
+fn join(network: &mut Network<Recorder>, ends: [NodeId; 2], path: &Path) -> LinkId {
+    let [there, back] = path.links(0, false);
+    network.link_asymmetric(ends[0], ends[1], there, back)
 }
 
 fn find_wrong(players: &[Arc<Mutex<Player>>], judge: &Mutex<Judge>) -> Option<Wrong> {
