@@ -96,25 +96,32 @@ fn devices_are_drawn_apart_from_everything_else() {
     assert!(cutting > 20 && merging > 20, "{cutting} and {merging} of a hundred hosts");
 }
 
-/// What is left of the plans of the first seeds without their steps, and how many steps there were.
+/// The lines of a plan without what follows from other parts: what hosts have room for, the talk
+/// that only plans with a disturbance have, and the ports of clients.
+fn parts(plan: &str) -> Vec<String> {
+    let follows = |line: &&str| line.contains(", Limits {") || line.starts_with("talk 8");
+    let lines = plan.lines().filter(|line| !follows(line));
+    lines.map(|line| line.replace(" from one port", "")).collect()
+}
+
 #[test]
-fn steps_of_paths_are_drawn_apart_from_everything_else() {
-    let plain: Reduction = "no-steps".parse().unwrap();
-    let mut steps = 0;
-    for seed in 0..200 {
-        let whole = swarm::describe(seed, Reduction::NOTHING);
-        let here = whole.matches(", from ").count();
-        steps += here;
-        let cut = |line: &str| line.split(", from ").next().unwrap_or_default().to_owned();
-        let paths = |plan: &str| -> Vec<String> {
-            plan.lines().filter(|line| !line.starts_with("host")).map(cut).collect()
-        };
-        let mut without = paths(&whole);
-        if here > 0 {
-            // So that something is under way when the path changes.
-            assert!(without.pop().is_some_and(|talk| talk.starts_with("talk 8")), "{whole}");
+fn what_disturbs_is_drawn_apart_from_everything_else() {
+    for (reduction, mark, least) in [("no-steps", ", from ", 100), ("no-naps", " sleeps at ", 50)] {
+        let without: Reduction = reduction.parse().unwrap();
+        let mut count = 0;
+        for seed in 0..200 {
+            let whole = swarm::describe(seed, Reduction::NOTHING);
+            let rest = swarm::describe(seed, without);
+            count += whole.matches(mark).count();
+            assert_eq!(rest.matches(mark).count(), 0, "{rest}");
+            let all = parts(&whole);
+            for line in parts(&rest) {
+                let is_there = all.iter().any(|whole| whole.starts_with(&line));
+                assert!(is_there, "{line} is not in\n{whole}");
+            }
+            let disturbs = whole.contains(", from ") || whole.contains(" sleeps at ");
+            assert_eq!(whole.contains("\ntalk 8"), disturbs, "{whole}");
         }
-        assert_eq!(without, paths(&swarm::describe(seed, plain)));
+        assert!(count > least, "{count} of {reduction}");
     }
-    assert!(steps > 100, "{steps}");
 }

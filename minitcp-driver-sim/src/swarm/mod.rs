@@ -20,6 +20,8 @@
 //! ```
 
 mod draw;
+mod judge;
+mod nap;
 mod path;
 mod pattern;
 mod plan;
@@ -122,6 +124,8 @@ pub enum Wrong {
     },
     /// A connection ended although both sides wanted to go on.
     Ended(CloseReason),
+    /// A connection ended because one of its hosts slept, and would not have needed to.
+    Overslept(CloseReason),
     /// The stack contradicts itself.
     Broken(&'static str),
     /// All faults have ended, and there was no progress for so long.
@@ -157,6 +161,9 @@ impl fmt::Display for Wrong {
                 write!(f, "{received} octets received of {expected}")
             }
             Self::Ended(reason) => write!(f, "a connection ended: {reason}"),
+            Self::Overslept(reason) => {
+                write!(f, "a connection ended because its host slept: {reason}")
+            }
             Self::Broken(what) => f.write_str(what),
             Self::Stall(span) => write!(f, "no progress for {span:?} on healed links"),
             Self::Deadlock => f.write_str("somebody waits for what will never come"),
