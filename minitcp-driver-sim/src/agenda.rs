@@ -16,6 +16,8 @@ pub(crate) enum What {
     Deadline { node: NodeId },
     /// A host's device hands over what has arrived.
     Interrupt { node: NodeId },
+    /// A host that sleeps is woken, if it is not to sleep on.
+    Waking { node: NodeId },
 }
 
 /// Links deliver nearly in the order in which they are given packets, so that most arrivals need
@@ -35,7 +37,7 @@ impl Agenda {
         let is_behind = |lane: &&mut VecDeque<Entry>| lane.back().is_none_or(|last| last.at <= at);
         match (what, self.lanes.iter_mut().find(is_behind)) {
             // A deadline is far away, and would keep arrivals out of its lane until then.
-            (What::Deadline { .. }, _) | (_, None) => self.heap.push(entry),
+            (What::Deadline { .. } | What::Waking { .. }, _) | (_, None) => self.heap.push(entry),
             (_, Some(lane)) => lane.push_back(entry),
         }
     }
@@ -63,7 +65,10 @@ impl Agenda {
                 self.remove(place);
                 Some(packet)
             }
-            What::Arrival { .. } | What::Deadline { .. } | What::Interrupt { .. } => None,
+            What::Arrival { .. }
+            | What::Deadline { .. }
+            | What::Interrupt { .. }
+            | What::Waking { .. } => None,
         }
     }
 

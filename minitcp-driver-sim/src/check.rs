@@ -3,7 +3,7 @@
 //! headers.
 
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::collections::HashMap;
 
@@ -76,6 +76,8 @@ impl core::error::Error for Violation {}
 pub struct Checker {
     /// By the two ends, the smaller first; what each of them has sent and received.
     flows: HashMap<(SocketAddr, SocketAddr), [Half; 2]>,
+    /// SYNs, with or without ACK, that were sent again.
+    repeated_syns: u64,
 }
 
 impl Checker {
@@ -98,7 +100,11 @@ impl Checker {
                     return Err(Violation::Malformed);
                 }
                 let (own, peer) = self.halves(&packet, &segment);
-                on_sent(own, peer, now, &segment)
+                let is_syn = segment.flags.contains(Flags::SYN);
+                let repeats_syn = is_syn && own.iss == Some(segment.seq);
+                let result = on_sent(own, peer, now, &segment);
+                self.repeated_syns += u64::from(repeats_syn);
+                result
             }
             protocol::UDP => {
                 let datagram = udp::parse(packet.payload).map_err(|_| Violation::Malformed)?;
@@ -118,6 +124,22 @@ impl Checker {
         let Ok(segment) = Segment::parse(packet.payload) else { return };
         let (sender, receiver) = self.halves(&packet, &segment);
         receiver.receive(sender, now, &segment);
+    }
+
+    /// The host with this address does nothing until `until`: what it owes is due after that.
+    pub fn on_sleep(&mut self, address: IpAddr, until: Instant) {
+        for ((low, high), halves) in &mut self.flows {
+            for (end, half) in [low, high].into_iter().zip(halves) {
+                if end.ip() == address && half.owes_ack_since.is_some() {
+                    half.owes_ack_since = Some(until);
+                }
+            }
+        }
+    }
+
+    /// SYNs, with or without ACK, that were sent again.
+    pub const fn repeated_syns(&self) -> u64 {
+        self.repeated_syns
     }
 
     /// The sender's half and the receiver's.
@@ -541,6 +563,28 @@ mod tests {
             }
             let ack = packet(1, &segment(1001, ack, A, &[]));
             assert_eq!(checker.on_packet(now, &ack), expected);
+        }
+    }
+
+    #[test]
+    fn who_sleeps_owes_nothing_before_it_wakes() {
+        let late = Instant::from_millis(501);
+        let wakes_at = Instant::from_secs(100);
+        for (sleeper, at, expected) in [
+            (None, late, Err(Violation::LateAck)),
+            (Some(1), wakes_at + MAX_ACK_DELAY, Ok(())),
+            (Some(1), Instant::from_millis(100_501), Err(Violation::LateAck)),
+            (Some(2), wakes_at, Err(Violation::LateAck)),
+        ] {
+            let mut checker = open();
+            let data = packet(2, &segment(5001, 1001, A, &[7; 10]));
+            assert_eq!(checker.on_packet(Instant::ZERO, &data), Ok(()));
+            checker.on_arrival(Instant::ZERO, &data);
+            if let Some(last) = sleeper {
+                checker.on_sleep([10, 0, 0, last].into(), wakes_at);
+            }
+            let ack = packet(1, &segment(1001, 5011, A, &[]));
+            assert_eq!(checker.on_packet(at, &ack), expected, "{sleeper:?}");
         }
     }
 

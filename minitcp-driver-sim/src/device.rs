@@ -4,7 +4,7 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use minitcp_proto::{Observer, RxMeta, Stack, Transmit, TxChecksum};
+use minitcp_proto::{Instant, Observer, RxMeta, Stack, Transmit, TxChecksum};
 
 use crate::agenda::What;
 use crate::fabric::Fabric;
@@ -58,20 +58,27 @@ impl Device {
         !self.inbox.is_empty()
     }
 
-    /// Feeds `stack` with everything that has arrived.
+    /// Keeps a packet for a host that sleeps, if fewer than `room` are kept already; whether it
+    /// does.
+    pub(crate) fn keep(&mut self, packet: PacketId, room: usize) -> bool {
+        let has_room = self.inbox.len() < room;
+        if has_room {
+            self.inbox.push_back(packet);
+        }
+        has_room
+    }
+
+    /// Feeds `stack`, whose clock says `now`, with everything that has arrived.
     pub(crate) fn hand_over<O: Observer>(
         &mut self,
         fabric: &mut Fabric,
         node: NodeId,
-        stack: &mut Stack<'_, O>,
+        (stack, now): (&mut Stack<'_, O>, Instant),
     ) {
         let Some(Merging { merger, .. }) = &mut self.merging else {
-            while let Some(packet) = self.inbox.pop_front() {
-                hand_over(fabric, node, packet, stack);
-            }
+            while self.hand_over_one(fabric, node, (&mut *stack, now)) {}
             return;
         };
-        let now = fabric.now;
         let mut deliver = |bytes: &[u8], meta: RxMeta| stack.handle_packet(now, bytes, meta);
         while let Some(packet) = self.inbox.pop_front() {
             fabric.receive(node, packet);
@@ -79,6 +86,18 @@ impl Device {
             fabric.packets.release(packet);
         }
         merger.flush(&mut deliver);
+    }
+
+    /// Feeds `stack` with the first packet that has arrived, if any, as it is.
+    pub(crate) fn hand_over_one<O: Observer>(
+        &mut self,
+        fabric: &mut Fabric,
+        node: NodeId,
+        host: (&mut Stack<'_, O>, Instant),
+    ) -> bool {
+        let Some(packet) = self.inbox.pop_front() else { return false };
+        hand_over(fabric, node, packet, host);
+        true
     }
 
     /// Nobody will take what has arrived.
@@ -90,22 +109,26 @@ impl Device {
     }
 }
 
-/// Feeds `stack` with one packet as it is.
+/// Feeds `stack`, whose clock says `now`, with one packet as it is.
 #[inline]
 pub(crate) fn hand_over<O: Observer>(
     fabric: &mut Fabric,
     node: NodeId,
     packet: PacketId,
-    stack: &mut Stack<'_, O>,
+    (stack, now): (&mut Stack<'_, O>, Instant),
 ) {
     fabric.receive(node, packet);
-    stack.handle_packet(fabric.now, fabric.packets.bytes(packet), RxMeta::default());
+    stack.handle_packet(now, fabric.packets.bytes(packet), RxMeta::default());
     fabric.packets.release(packet);
 }
 
-/// Sends everything that `stack` wants to send from `node`.
-pub(crate) fn send_all<O: Observer>(fabric: &mut Fabric, node: NodeId, stack: &mut Stack<'_, O>) {
-    while let Some(transmit) = stack.poll_transmit(fabric.now) {
+/// Sends everything that `stack`, whose clock says `now`, wants to send from `node`.
+pub(crate) fn send_all<O: Observer>(
+    fabric: &mut Fabric,
+    node: NodeId,
+    (stack, now): (&mut Stack<'_, O>, Instant),
+) {
+    while let Some(transmit) = stack.poll_transmit(now) {
         if transmit.segment_size.is_none() && transmit.checksum == TxChecksum::Complete {
             let packet = fabric.packets.take(transmit.len());
             transmit.copy_to(fabric.packets.bytes_mut(packet));

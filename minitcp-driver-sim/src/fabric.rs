@@ -84,8 +84,10 @@ impl Fabric {
         LinkId(u32::try_from(first / 2).unwrap_or(u32::MAX))
     }
 
-    pub(crate) fn pipe_mut(&mut self, link: LinkId, back: bool) -> &mut Pipe {
-        &mut self.pipes[link.0 as usize * 2 + usize::from(back)]
+    pub(crate) fn change_link(&mut self, id: LinkId, there: Link, back: Link) {
+        let first = id.0 as usize * 2;
+        self.pipes[first].change(there);
+        self.pipes[first + 1].change(back);
     }
 
     /// `node` sends a packet.
@@ -157,6 +159,13 @@ impl Fabric {
         for tap in &mut self.taps {
             tap.packet(&seen);
         }
+    }
+
+    /// A packet has reached a host whose device has no room for it.
+    pub(crate) fn overrun(&mut self, node: NodeId, packet: PacketId) {
+        self.hash.add_word(!self.now.as_nanos() ^ u64::from(node.0) << 48);
+        self.stats.overrun += 1;
+        self.packets.release(packet);
     }
 
     pub(crate) fn is_router(&self, node: NodeId) -> bool {

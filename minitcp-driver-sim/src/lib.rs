@@ -83,6 +83,8 @@
 //!   something happens there, by your own loop around [`Network::step`] and
 //!   [`Network::stack_mut`], or by a blocking program with a [`SimDriver`]. Programs have threads,
 //!   but only one runs at any time and the simulator says which; see [`Programs`].
+//! - A host may [sleep](Network::pause), with or without its clock, and go on in any order; a
+//!   [stranger](Network::stranger) is a node without a stack, which sends what packets it likes.
 //! - A [`Journal`] holds all that a run depends on, its programs' calls included, so that the run
 //!   can happen again without the programs.
 //! - A [`Tap`] sees every packet with what became of it: [`PcapNg`] writes captures for wireshark,
@@ -117,7 +119,7 @@ pub use hash::{RunHash, StreamHash};
 pub use journal::{Journal, JournalError, Recorder, Replay};
 pub use link::{Burst, Fault, Link};
 pub use link_text::LinkError;
-pub use network::{App, LinkId, LinkStats, Network, NodeId};
+pub use network::{App, First, LinkId, LinkStats, Network, NodeId, Outbox, Pause};
 pub use pcapng::PcapNg;
 pub use pipe::{Effects, Fate, Loss, Pipe};
 pub use programs::{Programs, SimDriver, SimError};

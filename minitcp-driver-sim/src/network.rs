@@ -1,6 +1,9 @@
 //! Many hosts, one clock: who does what at which virtual time?
 
+mod outside;
+mod pause;
 mod recorded;
+mod stranger;
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -16,8 +19,12 @@ use crate::journal::{Chronicle, Place, Writing};
 use crate::link::Link;
 use crate::packets::PacketId;
 use crate::tap::Tap;
+use pause::Sleep;
+use stranger::Stranger;
 
 pub use crate::stats::LinkStats;
+pub use pause::{First, Pause};
+pub use stranger::Outbox;
 
 /// Names a host or a router of one [`Network`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,8 +57,9 @@ pub type App<O> = dyn FnMut(&mut Stack<'static, O>, Instant) -> Option<Instant> 
 /// the events: a host to which nothing happens costs nothing, however many there are.
 pub struct Network<O: Observer = ()> {
     fabric: Fabric,
-    /// By node; `None` for routers.
+    /// By node; `None` for routers and strangers.
     hosts: Vec<Option<Host<O>>>,
+    strangers: Vec<Stranger>,
     /// Hosts that the caller has touched since the last step.
     touched: VecDeque<NodeId>,
     seed: u64,
@@ -70,6 +78,10 @@ struct Host<O: Observer> {
     armed: Option<Instant>,
     is_touched: bool,
     device: Device,
+    /// It gets no calls for now.
+    sleep: Option<Sleep>,
+    /// How far its clock is behind the network's.
+    behind: Duration,
 }
 
 impl Network {
@@ -105,6 +117,7 @@ impl<O: Observer> Network<O> {
         Self {
             fabric: Fabric::new(seed),
             hosts: Vec::new(),
+            strangers: Vec::new(),
             touched: VecDeque::new(),
             seed,
             steps: 0,
@@ -138,6 +151,8 @@ impl<O: Observer> Network<O> {
             armed: None,
             is_touched: false,
             device: Device::default(),
+            sleep: None,
+            behind: Duration::ZERO,
         };
         self.hosts.push(Some(host));
         self.fabric.add_node(addresses, false)
@@ -174,11 +189,18 @@ impl<O: Observer> Network<O> {
     /// # Panics
     /// If the link is of another network.
     pub fn change_link(&mut self, id: LinkId, link: Link) {
-        self.record(|journal, place| {
-            journal.outside(place, &format!("change {} {link}", id.0));
-        });
-        self.fabric.pipe_mut(id, false).change(link.clone());
-        self.fabric.pipe_mut(id, true).change(link);
+        self.record(|journal, place| journal.change(place, id, [&link, &link]));
+        self.fabric.change_link(id, link.clone(), link);
+    }
+
+    /// As [`change_link`](Self::change_link), to one description from the end that was named first
+    /// and another back.
+    ///
+    /// # Panics
+    /// If the link is of another network.
+    pub fn change_link_asymmetric(&mut self, id: LinkId, there: Link, back: Link) {
+        self.record(|journal, place| journal.change(place, id, [&there, &back]));
+        self.fabric.change_link(id, there, back);
     }
 
     /// Lets the device of `node` hold what arrives for `wait`, as cards do that interrupt seldom,
@@ -314,6 +336,11 @@ impl<O: Observer> Network<O> {
                         return progress;
                     }
                 }
+                What::Waking { node } => {
+                    if let Some(progress) = self.wake_up(node, at) {
+                        return progress;
+                    }
+                }
             }
         }
         self.record(|journal, _| journal.idle(limit));
@@ -327,12 +354,19 @@ impl<O: Observer> Network<O> {
 
     fn arrive(&mut self, node: NodeId, packet: PacketId) -> Progress {
         let Some(host) = self.hosts.get_mut(node.index()).and_then(Option::as_mut) else {
-            self.fabric.forward(node, packet);
+            self.arrive_elsewhere(node, packet);
             return Progress::Stepped;
         };
+        if let Some(sleep) = &host.sleep {
+            if !host.device.keep(packet, sleep.pause.room) {
+                self.fabric.overrun(node, packet);
+            }
+            return Progress::Stepped;
+        }
+        let now = host.time(self.fabric.now);
         match (&mut host.stack, host.device.is_merging()) {
             (Some(stack), false) => {
-                device::hand_over(&mut self.fabric, node, packet, stack);
+                device::hand_over(&mut self.fabric, node, packet, (stack, now));
                 self.attend(node);
                 Progress::Stepped
             }
@@ -350,7 +384,7 @@ impl<O: Observer> Network<O> {
     /// `None` if the host has taken everything already.
     fn interrupt(&mut self, node: NodeId, at: Instant) -> Option<Progress> {
         let host = self.hosts.get_mut(node.index())?.as_mut()?;
-        if !host.device.interrupt() {
+        if !host.device.interrupt() || host.sleep.is_some() {
             return None;
         }
         self.fabric.now = at;
@@ -360,21 +394,27 @@ impl<O: Observer> Network<O> {
 
     fn hand_over(&mut self, node: NodeId) -> Progress {
         let host = self.hosts.get_mut(node.index()).and_then(Option::as_mut);
+        let now = host.as_ref().map_or(self.fabric.now, |host| host.time(self.fabric.now));
         let Some(Host { stack: Some(stack), device, .. }) = host else {
             return Progress::Outside(node);
         };
-        device.hand_over(&mut self.fabric, node, stack);
+        device.hand_over(&mut self.fabric, node, (stack, now));
         self.attend(node);
         Progress::Stepped
     }
 
     /// `None` if it was left over from a deadline that has moved: the clock does not move for it.
     fn reach_deadline(&mut self, node: NodeId, at: Instant) -> Option<Progress> {
-        let host = self.hosts.get_mut(node.index())?.as_mut()?;
+        let Some(host) = self.hosts.get_mut(node.index())?.as_mut() else {
+            return self.reach_strangers_deadline(node, at);
+        };
         if host.armed != Some(at) {
             return None;
         }
         host.armed = None;
+        if host.sleep.is_some() {
+            return None;
+        }
         if host.deadline().is_none_or(|due| due > at) {
             self.arm(node);
             return None;
@@ -384,11 +424,12 @@ impl<O: Observer> Network<O> {
         if let Some(Chronicle::Record(log)) = &self.journal {
             log.lock().step();
         }
-        if host.wake.is_some_and(|wake| wake <= at) {
+        let now = host.time(self.fabric.now);
+        if host.wake.is_some_and(|wake| wake <= now) {
             host.wake = None;
         }
         let Some(stack) = &mut host.stack else { return Some(Progress::Outside(node)) };
-        stack.handle_timeout(self.fabric.now);
+        stack.handle_timeout(now);
         self.attend(node);
         Some(Progress::Stepped)
     }
@@ -397,15 +438,19 @@ impl<O: Observer> Network<O> {
     fn attend(&mut self, node: NodeId) {
         let Some(host) = self.hosts.get_mut(node.index()).and_then(Option::as_mut) else { return };
         host.is_touched = false;
+        if host.sleep.is_some() {
+            return; // It will have its turn when it wakes up.
+        }
+        let now = host.time(self.fabric.now);
         let Some(stack) = &mut host.stack else { return };
         if let Some(journal) = &self.journal {
-            let (steps, now, hash) = (self.steps, self.fabric.now, self.fabric.hash.value());
-            let place = Place { steps, now, hash };
-            host.wake = journal.attend(node, place, stack, host.app.as_deref_mut());
+            let (steps, hash) = (self.steps, self.fabric.hash.value());
+            let place = Place { steps, now: self.fabric.now, hash };
+            host.wake = journal.attend(node, place, (stack, now), host.app.as_deref_mut());
         } else if let Some(app) = &mut host.app {
-            host.wake = app(stack, self.fabric.now);
+            host.wake = app(stack, now);
         }
-        device::send_all(&mut self.fabric, node, stack);
+        device::send_all(&mut self.fabric, node, (stack, now));
         self.arm(node);
     }
 
@@ -434,58 +479,20 @@ impl<O: Observer> Network<O> {
     }
 }
 
-/// What a program outside does with its host.
-impl<O: Observer> Network<O> {
-    /// Sends everything that `stack`, which stands for `node`, wants to send.
-    pub(crate) fn send_from<P: Observer>(&mut self, node: NodeId, stack: &mut Stack<'_, P>) {
-        device::send_all(&mut self.fabric, node, stack);
-    }
-
-    /// Sets when the program is to be woken.
-    pub(crate) fn wake_at(&mut self, node: NodeId, at: Option<Instant>) {
-        self.expect_host(node).wake = at;
-        self.arm(node);
-    }
-
-    /// Feeds `stack` with what has come for `node`.
-    pub(crate) fn deliver_to<P: Observer>(&mut self, node: NodeId, stack: &mut Stack<'_, P>) {
-        let host = self.hosts.get_mut(node.index()).and_then(Option::as_mut);
-        if let Some(host) = host {
-            host.device.hand_over(&mut self.fabric, node, stack);
-        }
-    }
-
-    /// The next event, if it brings a packet to `node` at this very time: into the inbox with it.
-    pub(crate) fn collect_arrivals(&mut self, node: NodeId) {
-        while let Some(packet) = self.fabric.agenda.take_arrival(node, self.fabric.now) {
-            self.steps += 1;
-            if let Some(host) = self.hosts.get_mut(node.index()).and_then(Option::as_mut) {
-                host.device.take_in(&mut self.fabric, node, packet);
-            }
-        }
-    }
-
-    /// The program is gone: the host falls silent.
-    pub(crate) fn abandon(&mut self, node: NodeId) {
-        let host = self.hosts.get_mut(node.index()).and_then(Option::as_mut);
-        if let Some(host) = host {
-            host.wake = None;
-            host.device.discard(&mut self.fabric, node);
-        }
-    }
-
-    pub(crate) fn is_idle(&self) -> bool {
-        self.touched.is_empty() && self.fabric.agenda.next_at().is_none()
-    }
-}
-
 impl<O: Observer> Host<O> {
+    /// What its clock says when the network's says `now`.
+    fn time(&self, now: Instant) -> Instant {
+        Instant::ZERO + now.since(Instant::ZERO + self.behind)
+    }
+
+    /// When it must be called, on the network's clock.
     fn deadline(&self) -> Option<Instant> {
         let stack = self.stack.as_ref().and_then(Stack::poll_timeout);
-        match (stack, self.wake) {
+        let own = match (stack, self.wake) {
             (Some(stack), Some(wake)) => Some(stack.min(wake)),
             (stack, wake) => stack.or(wake),
-        }
+        };
+        own.map(|due| due + self.behind)
     }
 }
 

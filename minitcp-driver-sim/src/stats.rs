@@ -21,6 +21,8 @@ pub struct LinkStats {
     pub truncated: u64,
     /// Packets marked with ECN CE.
     pub marked: u64,
+    /// Packets that came to a host that slept, and for which its device had no room.
+    pub overrun: u64,
     lost: [u64; Loss::ALL.len()],
 }
 
@@ -70,6 +72,7 @@ impl fmt::Display for LinkStats {
             (self.corrupted, "corrupted"),
             (self.truncated, "truncated"),
             (self.marked, "marked CE"),
+            (self.overrun, "overrun"),
         ];
         for (count, name) in effects.into_iter().filter(|(count, _)| *count > 0) {
             write!(f, ", {count} {name}")?;

@@ -35,7 +35,9 @@ pub struct Outcome {
     pub sent_hash: u64,
     /// The hash of what was received, in order.
     pub received_hash: u64,
-    /// Virtual time from the SYN until the receiver had read the end of the stream.
+    /// Virtual time from the SYN until the receiver had read the end of the stream; or until the
+    /// connection broke; or, if neither has come to pass, until something last happened at one of
+    /// the two hosts.
     pub elapsed: Duration,
     /// Both sides have sent and received everything, and closed.
     pub is_complete: bool,
@@ -104,7 +106,8 @@ impl Transfer {
         };
         let remote = network.stack(to).listener_addr(listener);
         let remote = remote.unwrap_or_else(|| panic!("the listener is gone"));
-        let progress = Progress { started: network.now(), ..Progress::default() };
+        let now = network.now();
+        let progress = Progress { started: now, ended: now, ..Progress::default() };
         let running = Running(Arc::new(Shared {
             progress: Mutex::new(progress),
             is_over: AtomicBool::new(false),
@@ -113,13 +116,13 @@ impl Transfer {
         let shared = running.clone();
         let mut sender = Sender::new(self.bytes, network.seed());
         network.on_event(from, move |stack, now| {
-            shared.change(|progress| sender.act(stack, now, remote, progress));
+            shared.change(now, |progress| sender.act(stack, now, remote, progress));
             None
         });
         let shared = running.clone();
         let mut receiver = Receiver { listener, id: None };
         network.on_event(to, move |stack, now| {
-            shared.change(|progress| receiver.act(stack, now, progress));
+            shared.change(now, |progress| receiver.act(stack, progress));
             None
         });
         running
@@ -157,8 +160,11 @@ impl Running {
         }
     }
 
-    fn change(&self, act: impl FnOnce(&mut Progress)) {
+    fn change(&self, now: Instant, act: impl FnOnce(&mut Progress)) {
         let mut progress = self.0.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        if !progress.receiver_closed && progress.broken.is_none() {
+            progress.ended = now;
+        }
         act(&mut progress);
         if progress.broken.is_some() || (progress.sender_closed && progress.receiver_closed) {
             self.0.is_over.store(true, Ordering::Relaxed);
@@ -171,6 +177,7 @@ struct Progress {
     sent: StreamHash,
     received: StreamHash,
     started: Instant,
+    /// When the stream ended or broke: until then, the present.
     ended: Instant,
     sender_closed: bool,
     receiver_closed: bool,
@@ -248,12 +255,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    fn act<O: Observer>(
-        &mut self,
-        stack: &mut Stack<'static, O>,
-        now: Instant,
-        progress: &mut Progress,
-    ) {
+    fn act<O: Observer>(&mut self, stack: &mut Stack<'static, O>, progress: &mut Progress) {
         while stack.poll_event().is_some() {}
         if self.id.is_none() {
             self.id = stack.accept(self.listener);
@@ -269,7 +271,6 @@ impl Receiver {
             match connection.peek() {
                 Ok((&[], &[])) => {
                     progress.receiver_closed = true;
-                    progress.ended = now;
                     return connection.close();
                 }
                 Ok((first, second)) => {

@@ -5,6 +5,7 @@
 use core::time::Duration;
 
 use minitcp_driver_sim::{Burst, Link, Network, Outcome, Transfer};
+use minitcp_proto::{CloseReason, Config, Instant};
 
 fn transfer(bytes: u64, seed: u64, link: Link) -> (Outcome, u64) {
     let (mut network, client, server) = Network::pair(seed, link);
@@ -68,6 +69,41 @@ fn every_preset_carries_data() {
         let (outcome, _) = transfer(1 << 20, 1, link);
         eprintln!("{name}: {outcome}, {} kB/s", outcome.goodput() / 1000);
     }
+}
+
+/// Over a link that falls silent two seconds into the run: the sender gives up, and says when.
+#[test]
+fn a_transfer_that_breaks_tells_its_true_time_and_rate() {
+    let silent = Instant::ZERO + Duration::from_secs(2)..Instant::MAX;
+    let link = Link::new().rate(8_000_000).delay(Duration::from_millis(5));
+    let mut network = Network::new(1);
+    let [client, server] = [1, 2].map(|last| {
+        let mut config = Config::new([10, 0, 0, last], 24);
+        config.user_timeout = Duration::from_secs(100);
+        network.host(config)
+    });
+    network.link(client, server, link.outage(silent.start, silent.end));
+    let outcome = Transfer::new(100 << 20).run(&mut network, client, server);
+    assert_eq!(outcome.broken, Some(CloseReason::TimedOut), "{outcome}");
+    assert!((1_400_000..2_000_000).contains(&outcome.received), "{outcome}");
+    let gave_up = network.now().since(Instant::ZERO);
+    assert_eq!(outcome.elapsed, gave_up, "{outcome}");
+    assert!((100..1_000).contains(&gave_up.as_secs()), "{outcome}");
+    let rate = u128::from(outcome.received) * 1_000_000_000 / gave_up.as_nanos();
+    assert_eq!(u128::from(outcome.goodput()), rate);
+}
+
+#[test]
+fn a_transfer_that_is_cut_short_tells_how_far_it_was() {
+    let link = Link::new().rate(8_000_000).delay(Duration::from_millis(5));
+    let (mut network, client, server) = Network::pair(1, link);
+    let patience = Duration::from_secs(3);
+    let transfer = Transfer { patience, ..Transfer::new(100 << 20) };
+    let outcome = transfer.run(&mut network, client, server);
+    assert!(!outcome.is_complete && outcome.broken.is_none(), "{outcome}");
+    let nearly = Duration::from_millis(2_990)..=patience;
+    assert!(nearly.contains(&outcome.elapsed), "{outcome}");
+    assert!((600_000..=973_400).contains(&outcome.goodput()), "{}", outcome.goodput());
 }
 
 #[test]

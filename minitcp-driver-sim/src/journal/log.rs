@@ -11,7 +11,7 @@ use super::octets::{MAX_SENT, Writer};
 use super::settings::{self, Word as _};
 use super::{FORMAT, call_text};
 use crate::link::Link;
-use crate::network::NodeId;
+use crate::network::{LinkId, NodeId, Outbox, Pause};
 
 /// The observer of hosts whose calls are written down: see
 /// [`Network::recorded`](crate::Network::recorded).
@@ -135,8 +135,42 @@ impl Writing {
         self.outside(place, &format!("link {a} {b} {there} {back}"));
     }
 
+    pub(crate) fn change(&mut self, place: Place, id: LinkId, [there, back]: [&Link; 2]) {
+        let back = if back == there { String::new() } else { format!(" {back}") };
+        self.outside(place, &format!("change {} {there}{back}", id.0));
+    }
+
     pub(crate) fn merge(&mut self, place: Place, node: NodeId, wait: Duration) {
         self.outside(place, &format!("merge {} {}", node.0, wait.text()));
+    }
+
+    pub(crate) fn stranger(&mut self, place: Place, node: NodeId, addresses: &[IpAddr]) {
+        let words: String = addresses.iter().map(|address| format!(" {address}")).collect();
+        self.outside(place, &format!("stranger {}{words}", node.0));
+        self.remember(node, None);
+    }
+
+    pub(crate) fn pause(&mut self, place: Place, node: NodeId, until: Instant, pause: Pause) {
+        let Pause { room, first, clock_stands } = pause;
+        let words = [node.0.text(), until.text(), room.text(), first.text(), clock_stands.text()];
+        self.outside(place, &format!("pause {}", words.join(" ")));
+    }
+
+    /// What a stranger has sent in its turn, and when it wants the next.
+    pub(crate) fn let_stranger_act(
+        &mut self,
+        node: NodeId,
+        place: Place,
+        outbox: &Outbox,
+        wake: Option<Instant>,
+    ) {
+        self.enter_app(node, place);
+        for packet in outbox.packets() {
+            let mut line = "packet".to_owned();
+            self.octets.write(packet, &mut line);
+            self.line(&line);
+        }
+        self.leave_app(node, wake);
     }
 
     /// From here on the run cannot be replayed.

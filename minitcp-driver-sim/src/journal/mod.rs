@@ -31,7 +31,9 @@
 //!   [`step`](crate::Network::step) and [`stack_mut`](crate::Network::stack_mut);
 //! - programs added with [`Programs::recorded_program`](crate::Programs::recorded_program), also
 //!   when they use the sockets of `minitcp-sockets`;
-//! - routers, links, and links that change.
+//! - routers, links, and links that change;
+//! - hosts that [sleep](crate::Network::pause), and [strangers](crate::Network::stranger), with
+//!   every packet that they send.
 //!
 //! What cannot: hosts whose stacks somebody else made
 //! ([`host_with`](crate::Network::host_with), [`SimDriver::alone`](crate::SimDriver::alone)),
@@ -53,13 +55,18 @@
 //! host 0 address=10.0.0.1/24 mtu=1500 …
 //! host 1 address=10.0.0.2/24 mtu=1500 …
 //! link 0 1 delay=15ms,loss=0.1 delay=15ms,loss=0.1
+//! change 0 delay=9ms delay=15ms    a link changes: there, and back if that is not the same
 //! merge 1 20us                     the device holds and merges what arrives
+//! stranger 2 10.0.0.66             a node without a stack
+//! pause 1 3600s 64 timers true     the host sleeps: room, what comes first, the clock stands
 //! touch 1                          the host has its turn before the next step
 //! 1 listen 10.0.0.2:80 1
 //! app 2 0 0s 0000…                 the second turn of any host, at host 0
 //! 0 connect 0s 10.0.0.2:80 none
 //! 0 send 0.0 5 x68656c6c6f         as many octets were offered, and those could be taken
 //! wake 100ms
+//! app 9 2 20ms 41c0…               a stranger has its turn
+//! packet x45000028…                and sends this
 //! program 1 30ms 77ab…             the same for a blocking program, which then waits
 //! turn none
 //! done                             the run ended at the place said last
@@ -148,21 +155,22 @@ pub(crate) enum Chronicle {
 }
 
 impl Chronicle {
-    /// A host has its turn. Returns when its app wants to be called again.
+    /// A host whose clock says `now` has its turn. Returns when its app wants to be called again.
     pub(crate) fn attend<O: Observer>(
         &self,
         node: NodeId,
         place: Place,
-        stack: &mut Stack<'static, O>,
+        (stack, now): (&mut Stack<'static, O>, Instant),
         app: Option<&mut App<O>>,
     ) -> Option<Instant> {
         match self {
             Self::Record(log) => {
                 log.lock().enter_app(node, place);
-                let wake = app.and_then(|app| app(stack, place.now));
+                let wake = app.and_then(|app| app(stack, now));
                 log.lock().leave_app(node, wake);
                 wake
             }
+            // The calls have the time that the host's clock said.
             Self::Replay(cursor) => cursor.lock().attend(node, place, stack),
         }
     }

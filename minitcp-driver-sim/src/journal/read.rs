@@ -10,7 +10,7 @@ use super::octets::Reader;
 use super::settings;
 use super::{FORMAT, JournalError};
 use crate::link::Link;
-use crate::network::NodeId;
+use crate::network::{NodeId, Pause};
 
 /// A journal that was read.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Script {
     /// Each with the number of its line, from 1. The last is [`Item::Done`].
     pub(super) items: Vec<(usize, Item)>,
     pub(super) octets: Reader,
-    /// By node; `None` for routers.
+    /// By node; `None` for routers and strangers.
     pub(super) configs: Vec<Option<Config>>,
 }
 
@@ -54,6 +54,18 @@ pub(super) enum Item {
     Router {
         addresses: Vec<IpAddr>,
     },
+    Stranger {
+        addresses: Vec<IpAddr>,
+    },
+    /// What a stranger sends, to be read by [`Script::octets`].
+    Packet {
+        text: String,
+    },
+    Pause {
+        node: NodeId,
+        until: Instant,
+        pause: Pause,
+    },
     Link {
         ends: [NodeId; 2],
         there: Box<Link>,
@@ -61,7 +73,8 @@ pub(super) enum Item {
     },
     Change {
         link: u32,
-        to: Box<Link>,
+        there: Box<Link>,
+        back: Box<Link>,
     },
     Merge {
         node: NodeId,
@@ -103,6 +116,7 @@ impl Script {
                 configs: Vec::new(),
             },
             links: 0,
+            strangers: Vec::new(),
             scene: None,
         };
         let mut last = 2;
@@ -122,6 +136,7 @@ impl Script {
 struct Reading {
     script: Script,
     links: u32,
+    strangers: Vec<NodeId>,
     scene: Option<Scene>,
 }
 
@@ -152,21 +167,20 @@ impl Reading {
             "turn" if scene == Scene::Program => Item::Turn(argument(&mut words)?),
             "end" if scene == Scene::Program => Item::End,
             "wake" | "turn" | "end" => return Err("does not happen here"),
+            "packet" if matches!(scene, Scene::App(node) if self.strangers.contains(&node)) => {
+                return self.packet(words);
+            }
             _ if matches!(scene, Scene::App(_)) => return Err("nothing that an app does"),
             "host" | "program-host" => return self.host(first == "program-host", words),
             "router" => return self.router(words),
+            "stranger" => return self.stranger(words),
             "link" => self.link(&mut words)?,
-            "change" => {
-                let link: u32 = argument(&mut words)?;
-                if link >= self.links {
-                    return Err("there is no such link");
-                }
-                Item::Change { link, to: read_link(words.next())? }
-            }
+            "change" => self.change(&mut words)?,
             "merge" => {
                 let node = self.host_named(words.next().unwrap_or_default())?;
                 Item::Merge { node, wait: argument(&mut words)? }
             }
+            "pause" => self.pause(&mut words)?,
             "touch" => Item::Touch { node: self.host_named(words.next().unwrap_or_default())? },
             "run" if scene == Scene::Outside => Item::Run { limit: argument(&mut words)? },
             "done" if scene == Scene::Outside => {
@@ -191,7 +205,7 @@ impl Reading {
             }
             "app" => {
                 let number = argument(&mut words)?;
-                let node = self.host_named(words.next().unwrap_or_default())?;
+                let node = self.actor_named(words.next().unwrap_or_default())?;
                 Item::App { number, node, now: Instant::ZERO, hash: 0 }
             }
             _ => {
@@ -263,6 +277,43 @@ impl Reading {
         Ok(Item::Router { addresses })
     }
 
+    fn stranger<'w>(
+        &mut self,
+        mut words: impl Iterator<Item = &'w str>,
+    ) -> Result<Item, &'static str> {
+        self.strangers.push(self.new_node(words.next())?);
+        let addresses = words.map(|word| word.parse().map_err(|_| "no IP address"));
+        let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
+        self.script.configs.push(None);
+        Ok(Item::Stranger { addresses })
+    }
+
+    fn packet<'w>(
+        &mut self,
+        words: impl Iterator<Item = &'w str> + Clone,
+    ) -> Result<Item, &'static str> {
+        self.script.octets.learn(words.clone())?;
+        Ok(Item::Packet { text: words.collect::<Vec<_>>().join(" ") })
+    }
+
+    fn pause<'w>(&self, words: &mut impl Iterator<Item = &'w str>) -> Result<Item, &'static str> {
+        let node = self.host_named(words.next().unwrap_or_default())?;
+        let until = argument(words)?;
+        let (room, first, clock_stands) = (argument(words)?, argument(words)?, argument(words)?);
+        Ok(Item::Pause { node, until, pause: Pause { room, first, clock_stands } })
+    }
+
+    fn change<'w>(&self, words: &mut impl Iterator<Item = &'w str>) -> Result<Item, &'static str> {
+        let link: u32 = argument(words)?;
+        if link >= self.links {
+            return Err("there is no such link");
+        }
+        let there = read_link(words.next())?;
+        // One description stands for both directions.
+        let back = words.next().map_or_else(|| Ok(there.clone()), |word| read_link(Some(word)))?;
+        Ok(Item::Change { link, there, back })
+    }
+
     fn link<'w>(
         &mut self,
         words: &mut impl Iterator<Item = &'w str>,
@@ -281,6 +332,13 @@ impl Reading {
         let number: u32 = argument(&mut word.into_iter())?;
         let is_next = number as usize == self.script.configs.len();
         if is_next { Ok(NodeId(number)) } else { Err("not the number of the next node") }
+    }
+
+    /// A host or a stranger.
+    fn actor_named(&self, word: &str) -> Result<NodeId, &'static str> {
+        let number: u32 = argument(&mut [word].into_iter())?;
+        let is_stranger = self.strangers.contains(&NodeId(number));
+        if is_stranger { Ok(NodeId(number)) } else { self.host_named(word) }
     }
 
     fn host_named(&self, word: &str) -> Result<NodeId, &'static str> {

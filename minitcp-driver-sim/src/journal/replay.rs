@@ -8,7 +8,7 @@ use super::call_text::{self, Source};
 use super::log::Place;
 use super::read::{Item, Script};
 use super::{Chronicle, JournalError, Replay};
-use crate::network::{LinkId, Network, NodeId, Progress};
+use crate::network::{LinkId, Network, NodeId, Outbox, Progress};
 use crate::programs::{Programs, SimDriver};
 
 /// How far a replay is; clones are at the same place.
@@ -35,6 +35,23 @@ impl Cursor {
     pub(super) fn lock(&self) -> MutexGuard<'_, Reading> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// A stranger has its turn: sends what it sent, and says when it wants to be called again.
+    pub(crate) fn let_stranger_act(
+        &self,
+        node: NodeId,
+        place: Place,
+        outbox: &mut Outbox,
+    ) -> Option<Instant> {
+        self.lock().take_turn(node, place, |reading, line, item| {
+            let Item::Packet { text } = item else { return false };
+            match reading.script.octets.octets(text.split(' ')) {
+                Ok(octets) => outbox.send(&octets),
+                Err(what) => reading.fail(line, what),
+            }
+            true
+        })
+    }
 }
 
 impl Reading {
@@ -44,6 +61,20 @@ impl Reading {
         node: NodeId,
         place: Place,
         stack: &mut Stack<'_, O>,
+    ) -> Option<Instant> {
+        self.take_turn(node, place, |reading, line, item| {
+            let Item::Call { text, .. } = item else { return false };
+            reading.call(line, node, text, stack);
+            true
+        })
+    }
+
+    /// A turn of `node`, in which `act` does what the journal says, as long as it can.
+    fn take_turn(
+        &mut self,
+        node: NodeId,
+        place: Place,
+        mut act: impl FnMut(&mut Self, usize, &Item) -> bool,
     ) -> Option<Instant> {
         self.activations += 1;
         let script = Arc::clone(&self.script);
@@ -57,8 +88,8 @@ impl Reading {
             self.at += 1;
             while self.error.is_none() {
                 match &script.items[self.at] {
-                    (line, Item::Call { text, .. }) => self.call(*line, node, text, stack),
                     (_, Item::Wake(at)) => self.wakes[node.index()] = *at,
+                    (line, item) if act(self, *line, item) => {}
                     _ => break,
                 }
                 self.at += 1;
@@ -277,10 +308,20 @@ fn act(network: &mut Network, cursor: &Cursor, at: usize) -> Option<(NodeId, See
         Item::Router { addresses, .. } => {
             network.router(addresses);
         }
+        Item::Stranger { addresses } => {
+            // What it did stands in the journal.
+            network.stranger(addresses, |_, _, _| None);
+        }
+        Item::Pause { node, until, pause } => match network.inside_stack(*node) {
+            Some(_) => network.pause(*node, *until, *pause),
+            None => reading.fail(*line, "the program of this host has its stack"),
+        },
         Item::Link { ends: [a, b], there, back } => {
             network.link_asymmetric(*a, *b, (**there).clone(), (**back).clone());
         }
-        Item::Change { link, to } => network.change_link(LinkId(*link), (**to).clone()),
+        Item::Change { link, there, back } => {
+            network.change_link_asymmetric(LinkId(*link), (**there).clone(), (**back).clone());
+        }
         Item::Merge { node, wait } => network.merge_arrivals(*node, *wait),
         Item::Touch { node } => network.touch(*node),
         Item::Call { node, text } => match network.inside_stack(*node) {

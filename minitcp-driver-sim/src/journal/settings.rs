@@ -11,6 +11,7 @@ use minitcp_proto::{
 };
 
 use crate::link_text::{self, Span};
+use crate::network::First;
 
 /// A value that one word can hold.
 pub(super) trait Word: Sized {
@@ -53,6 +54,15 @@ macro_rules! named_words {
 named_words! {
     UnboundUdp { PortUnreachable = "port-unreachable", Echo = "echo", Drop = "drop" }
     Congestion { NewReno = "new-reno" }
+}
+
+impl Word for First {
+    fn text(&self) -> String {
+        self.name().to_owned()
+    }
+    fn read(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|first| first.name() == text)
+    }
 }
 
 impl Word for Duration {

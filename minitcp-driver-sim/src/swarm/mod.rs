@@ -20,6 +20,8 @@
 //! ```
 
 mod draw;
+mod judge;
+mod nap;
 mod path;
 mod pattern;
 mod plan;
@@ -27,6 +29,7 @@ mod player;
 mod reduction;
 mod shrink;
 mod side;
+mod step;
 mod talk;
 mod world;
 
@@ -121,12 +124,21 @@ pub enum Wrong {
     },
     /// A connection ended although both sides wanted to go on.
     Ended(CloseReason),
+    /// A connection ended because one of its hosts slept, and would not have needed to.
+    Overslept(CloseReason),
     /// The stack contradicts itself.
     Broken(&'static str),
     /// All faults have ended, and there was no progress for so long.
     Stall(Duration),
     /// Somebody waits, nothing is under way, and no timer runs.
     Deadlock,
+    /// Nothing was lost, and yet timers fired more often than the steps of paths explain.
+    InVain {
+        /// So often.
+        timeouts: u64,
+        /// What would be explained.
+        most: u64,
+    },
     /// More packets than any plan explains.
     Livelock,
     /// Everybody has closed, and a host still has something to do.
@@ -149,9 +161,15 @@ impl fmt::Display for Wrong {
                 write!(f, "{received} octets received of {expected}")
             }
             Self::Ended(reason) => write!(f, "a connection ended: {reason}"),
+            Self::Overslept(reason) => {
+                write!(f, "a connection ended because its host slept: {reason}")
+            }
             Self::Broken(what) => f.write_str(what),
             Self::Stall(span) => write!(f, "no progress for {span:?} on healed links"),
             Self::Deadlock => f.write_str("somebody waits for what will never come"),
+            Self::InVain { timeouts, most } => {
+                write!(f, "{timeouts} timeouts where nothing was lost, and {most} are explained")
+            }
             Self::Livelock => f.write_str("packets without end"),
             Self::Restless => f.write_str("a host is busy long after everything was closed"),
             Self::Leak { host, usage } => write!(f, "host {host} still holds {usage:?}"),

@@ -9,6 +9,7 @@ use minitcp_proto::Instant;
 use crate::link::{Burst, Link};
 use crate::swarm::draw::Draw;
 use crate::swarm::reduction::Without;
+use crate::swarm::step::{Step, Stretch};
 
 /// A link of a plan. Shares are in parts of a thousand, 0 for none.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +27,8 @@ pub(super) struct Path {
     truncate: u16,
     black_hole_above: Option<u16>,
     outage: Option<(Instant, Instant)>,
+    /// Ways that it takes later, in the order of time.
+    pub(super) steps: Vec<Step>,
 }
 
 impl Path {
@@ -68,6 +71,14 @@ impl Path {
         path
     }
 
+    /// Draws steps for so many of a hundred paths.
+    pub(super) fn draw_steps(&mut self, seed: u64, number: u64, percent: u32) {
+        let mut draw = Draw::new(seed, 1_000 + number * 100 + 10);
+        if draw.percent(percent) {
+            self.steps = Step::draw(&mut draw, self.stretch(), self.queue);
+        }
+    }
+
     fn draw_losses(
         &mut self,
         stream: &impl Fn(u64) -> Draw,
@@ -95,10 +106,31 @@ impl Path {
         }
     }
 
-    /// With all its faults.
-    pub(super) fn link(&self) -> Link {
+    /// Its length and rate in one direction before any step.
+    const fn stretch(&self) -> Stretch {
+        Stretch { delay: self.delay, rate: self.rate }
+    }
+
+    /// Both directions after so many steps, with all faults or without.
+    pub(super) fn links(&self, steps: usize, is_healed: bool) -> [Link; 2] {
+        let last = steps.checked_sub(1).and_then(|last| self.steps.get(last));
+        let stretches = last.map_or([self.stretch(); 2], |step| step.ways);
+        stretches.map(|stretch| {
+            let link = stretch.link(self.queue);
+            if is_healed { link } else { self.spoil(link) }
+        })
+    }
+
+    /// The longest way there and back that there will be, without queues.
+    pub(super) fn longest_round_trip(&self) -> Duration {
+        let trips = self.steps.iter().map(|step| step.ways[0].delay + step.ways[1].delay);
+        trips.fold(self.delay * 2, Duration::max)
+    }
+
+    /// Gives a link all the faults.
+    fn spoil(&self, link: Link) -> Link {
         let share = |per_mille: u16| f64::from(per_mille) / 1_000.0;
-        let mut link = self.healed_link().jitter(self.jitter).loss(share(self.loss));
+        let mut link = link.jitter(self.jitter).loss(share(self.loss));
         link = link.duplicate(share(self.duplicate));
         link = link.corrupt(share(self.corrupt)).truncate(share(self.truncate));
         if let Some((lost, packets)) = self.burst {
@@ -114,15 +146,6 @@ impl Path {
             link = link.outage(from, until);
         }
         link
-    }
-
-    /// What remains when the faults are over: distance, rate and queue.
-    pub(super) fn healed_link(&self) -> Link {
-        let link = Link::new().delay(self.delay);
-        match self.rate {
-            Some(rate) => link.rate(rate).queue(self.queue),
-            None => link,
-        }
     }
 }
 
@@ -157,6 +180,6 @@ impl fmt::Display for Path {
         if let Some((from, until)) = self.outage {
             write!(f, ", outage {from} to {until}")?;
         }
-        Ok(())
+        self.steps.iter().try_for_each(|step| write!(f, ", {step}"))
     }
 }

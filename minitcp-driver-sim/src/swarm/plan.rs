@@ -2,14 +2,16 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
 
 use minitcp_proto::{Config, Limits, Offload};
 
 use crate::swarm::draw::Draw;
+use crate::swarm::nap::Nap;
 use crate::swarm::path::Path;
 use crate::swarm::reduction::{Reduction, Without};
-use crate::swarm::talk::Talk;
+use crate::swarm::talk::{LONG, Talk};
 
 /// A topology, its faults, the settings of its hosts and what their programs say.
 #[derive(Clone, Debug)]
@@ -20,10 +22,14 @@ pub(super) struct Plan {
     /// One between two hosts, else one from each host to the router.
     pub(super) paths: Vec<Path>,
     pub(super) talks: Vec<Talk>,
+    naps: Vec<Nap>,
     /// There are no faults at all, and plenty of memory: nothing may take long.
     is_calm: bool,
     /// When the faults of all links end.
     pub(super) heal_after: Duration,
+    /// A connection may break through no fault of its own: some host gives up early, or forgets
+    /// handshakes under pressure.
+    pub(super) is_lenient: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -33,6 +39,21 @@ pub(super) struct Host {
     pub(super) backlog: u32,
     /// The device waits so long, and merges what has arrived by then.
     pub(super) merge_after: Option<Duration>,
+}
+
+/// Something that happens at some time, whatever anybody does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change {
+    pub(super) at: Duration,
+    pub(super) what: What,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What {
+    /// The next step of a path.
+    Step { path: usize },
+    /// A host falls asleep.
+    Nap(Nap),
 }
 
 impl Plan {
@@ -46,14 +67,26 @@ impl Plan {
         if is_calm {
             (heal_after, without) = (Duration::ZERO, without | Without::FAULTS);
         }
+        let (path_count, hops) = if host_count == 2 { (1, 1) } else { (host_count, 2) };
+        let numbers = 0..u64::try_from(path_count).unwrap_or(0);
+        let paths = numbers.map(|number| {
+            let mut path = Path::draw(seed, number, hops, without);
+            if !without.contains(Without::STEPS) {
+                path.draw_steps(seed, number, if is_calm { 40 } else { 20 });
+            }
+            path
+        });
+        let paths: Vec<Path> = paths.collect();
         let talk_count = draw.u32(1, 8);
         let mut talks: Vec<Talk> = (0..talk_count)
             .filter(|number| reduction.has_talk(*number))
             .map(|number| Talk::draw(seed, number, host_count, reduction))
             .collect();
-        let (path_count, hops) = if host_count == 2 { (1, 1) } else { (host_count, 2) };
-        let numbers = 0..u64::try_from(path_count).unwrap_or(0);
-        let paths = numbers.map(|n| Path::draw(seed, n, hops, without)).collect();
+        let naps = draw_naps(seed, host_count, &paths, without);
+        let has_steps = paths.iter().any(|path| !path.steps.is_empty());
+        if (has_steps || !naps.is_empty()) && reduction.has_talk(LONG) {
+            talks.push(Talk::draw_long(seed, host_count, reduction));
+        }
         let hosts: Vec<Host> = (0..host_count)
             .map(|index| {
                 let own: Vec<&Talk> =
@@ -65,17 +98,54 @@ impl Plan {
             let buffers = [talk.client, talk.server].map(|host| hosts[host].least_buffer());
             talk.limit(MAX_WINDOWS * u64::from(buffers[0].min(buffers[1])));
         }
-        let mut plan = Self { seed, ipv6, hosts, paths, talks, is_calm, heal_after };
-        if plan.is_lenient() {
+        let gives_up = |host: &Host| host.config.user_timeout < PATIENT;
+        let is_lenient = hosts.iter().any(|host| gives_up(host) || host.limits.half_open < MANY);
+        let mut plan =
+            Self { seed, ipv6, hosts, paths, talks, naps, is_calm, heal_after, is_lenient };
+        plan.draw_patience();
+        if is_lenient || !plan.naps.is_empty() {
             // Who gives a handshake up does not say so: the port could be used again too soon.
             plan.talks.iter_mut().for_each(Talk::use_any_port);
         }
         plan
     }
 
+    /// Lets hosts that sleep give up as hosts do, and none forget a peer that sleeps.
+    fn draw_patience(&mut self) {
+        if self.naps.is_empty() {
+            return;
+        }
+        for (index, host) in self.hosts.iter_mut().enumerate() {
+            host.config.fin_wait_2_timeout = LONGEST_FIN_WAIT;
+            let draw = &mut Draw::new(self.seed, 300 + u64::try_from(index).unwrap_or(0));
+            let [user, syn] = [(100, 900), (60, 300)].map(|(least, most)| {
+                let [least, most] = [least, most].map(Duration::from_secs);
+                (draw.percent(70), draw.duration(least, most))
+            });
+            if self.naps.iter().all(|nap| nap.host != index) || self.is_lenient {
+                continue;
+            }
+            if user.0 {
+                host.config.user_timeout = user.1;
+            }
+            // A server that gives up a handshake does not tell a client that waits to be spoken
+            // to: it may do so only where its last SYN,ACK cannot be lost.
+            let serves =
+                self.talks.iter().any(|talk| talk.server == index && talk.connections() > 0);
+            if syn.0 && (self.is_calm || !serves) {
+                host.config.syn_timeout = syn.1;
+            }
+        }
+    }
+
     /// The address of a host: all in one network if there is no router.
     pub(super) fn address(&self, host: usize) -> IpAddr {
         address(host, self.ipv6)
+    }
+
+    /// The index of the host with this address.
+    pub(super) fn host_at(&self, address: IpAddr) -> Option<usize> {
+        (0..self.hosts.len()).find(|host| self.address(*host) == address)
     }
 
     /// The server's port; talks keep theirs when others are left out.
@@ -84,22 +154,51 @@ impl Plan {
         1_000 + u16::try_from(number).unwrap_or(0)
     }
 
-    /// Whether a connection may break through no fault of its own: some host gives up early, or
-    /// forgets handshakes under pressure.
-    pub(super) fn is_lenient(&self) -> bool {
-        self.hosts
-            .iter()
-            .any(|host| host.config.user_timeout < PATIENT || host.limits.half_open < MANY)
+    /// What happens to links and hosts, in the order of time.
+    pub(super) fn changes(&self) -> VecDeque<Change> {
+        let mut changes = Vec::new();
+        for (path, described) in self.paths.iter().enumerate() {
+            let steps = described.steps.iter();
+            changes.extend(steps.map(|step| Change { at: step.at, what: What::Step { path } }));
+        }
+        changes.extend(self.naps.iter().map(|nap| Change { at: nap.at, what: What::Nap(*nap) }));
+        changes.sort_by_key(|change| change.at);
+        changes.into()
+    }
+
+    /// The least RTO of a host that gives up within the run; `None` if it does not.
+    pub(super) fn gives_up(&self, host: usize) -> Option<Duration> {
+        let config = &self.hosts[host].config;
+        let gives_up = config.user_timeout.min(config.syn_timeout) < PATIENT;
+        gives_up.then(|| config.min_rto.min(config.initial_rto))
+    }
+
+    /// When everybody has let go, everything has been given back after so long.
+    pub(super) fn longest_farewell(&self) -> Duration {
+        let fin_wait = if self.naps.is_empty() { Duration::ZERO } else { LONGEST_FIN_WAIT };
+        LONGEST_FAREWELL + fin_wait
     }
 
     /// The longest time without progress that needs no explanation, while no program waits of its
     /// own will and no fault is at work.
     pub(super) fn longest_stall(&self) -> Duration {
-        if !self.is_calm {
+        if !self.is_calm || !self.naps.is_empty() {
             return TWO_TIMERS;
         }
-        let round_trips: Duration = self.paths.iter().map(|path| path.delay * 2).sum();
+        let round_trips: Duration = self.paths.iter().map(Path::longest_round_trip).sum();
         SMALL_TIMERS + 8 * round_trips
+    }
+
+    /// How often timers may fire while nothing is lost, after so many steps of paths, with so many
+    /// ends of connections in all; `None` if that cannot be told.
+    pub(super) fn most_timeouts_in_vain(&self, steps: usize, ends: u64) -> Option<u64> {
+        // An acknowledgment that is delayed for longer than the RTO's margin is taken for lost.
+        let slowest_ack = self.hosts.iter().map(|host| host.config.delayed_ack).max()?;
+        let least_margin = self.hosts.iter().map(|host| host.config.min_rto).min()?;
+        let can_tell = self.is_calm && self.naps.is_empty() && slowest_ack * 5 / 4 <= least_margin;
+        let at_once = ends.min(2 * u64::try_from(self.talks.len()).unwrap_or(0));
+        let steps = u64::try_from(steps).unwrap_or(0);
+        can_tell.then(|| DOUBLINGS * steps * at_once)
     }
 }
 
@@ -211,6 +310,15 @@ impl Host {
     }
 }
 
+fn draw_naps(seed: u64, hosts: usize, paths: &[Path], without: Without) -> Vec<Nap> {
+    let draw = &mut Draw::new(seed, 30);
+    if !draw.percent(12) || without.contains(Without::NAPS) {
+        return Vec::new();
+    }
+    let longest = paths.iter().map(|path| path.delay * 2).max();
+    Nap::draw(draw, hosts, longest.unwrap_or_default())
+}
+
 fn address(host: usize, ipv6: bool) -> IpAddr {
     let last = u8::try_from(host + 1).unwrap_or(u8::MAX);
     match ipv6 {
@@ -256,6 +364,9 @@ impl fmt::Display for Plan {
         for talk in &self.talks {
             write!(f, "\n{talk}")?;
         }
+        for nap in &self.naps {
+            write!(f, "\n{nap}")?;
+        }
         Ok(())
     }
 }
@@ -267,7 +378,13 @@ const MANY: usize = 128;
 /// Two timers at their longest, one after the other: a retransmission and a window probe, each
 /// backed off to a minute; and the round trips around them.
 const TWO_TIMERS: Duration = Duration::from_secs(130);
+/// TIME-WAIT, FIN-WAIT-2, a last minute of back-off, and unfinished handshakes.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(1_000);
+/// Longer than any nap: who has closed waits for a peer that sleeps.
+const LONGEST_FIN_WAIT: Duration = Duration::from_secs(7_200);
 /// A delayed acknowledgment, and the longest wait for a window worth sending into.
 const SMALL_TIMERS: Duration = Duration::from_secs(3);
+/// After so many timeouts, an RTO of 200 ms is longer than any path gets, and stays so.
+const DOUBLINGS: u64 = 5;
 /// Longer than any run lasts.
 const PATIENT: Duration = Duration::from_secs(1 << 20);

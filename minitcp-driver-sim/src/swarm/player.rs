@@ -3,20 +3,25 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use minitcp_proto::{ConnectError, ConnectionId, Instant, ListenerId, SocketId, UdpError, UdpId};
 
+use crate::swarm::judge::{Break, Judge, Waiting};
 use crate::swarm::pattern::Stream;
 use crate::swarm::plan::Plan;
 use crate::swarm::side::{Life, Side};
 use crate::swarm::talk::{Content, Udp};
+use crate::swarm::world::lock;
 use crate::swarm::{Host, Wrong};
 
 /// All programs of one host.
-#[derive(Debug)]
 pub(super) struct Player {
     plan: Arc<Plan>,
+    judge: Arc<Mutex<Judge>>,
+    host: usize,
+    /// The talks that need not come to their end any more, as bits.
+    forgiven: u64,
     clients: Vec<Client>,
     servers: Vec<Server>,
     sides: BTreeMap<ConnectionId, (Side, Option<Instant>)>,
@@ -49,7 +54,12 @@ struct Server {
 
 impl Player {
     /// Opens the listeners of `host`, and prepares its clients.
-    pub(super) fn new(plan: &Arc<Plan>, host: usize, stack: &mut Host) -> Self {
+    pub(super) fn new(
+        plan: &Arc<Plan>,
+        judge: &Arc<Mutex<Judge>>,
+        host: usize,
+        stack: &mut Host,
+    ) -> Self {
         let (mut clients, mut servers) = (Vec::new(), Vec::new());
         for (talk, described) in plan.talks.iter().enumerate() {
             if described.client == host {
@@ -74,6 +84,9 @@ impl Player {
         }
         Self {
             plan: Arc::clone(plan),
+            judge: Arc::clone(judge),
+            host,
+            forgiven: 0,
             clients,
             servers,
             sides: BTreeMap::new(),
@@ -87,8 +100,8 @@ impl Player {
     /// All its talks have come to their end, as far as this host can tell.
     pub(super) fn is_done(&self) -> bool {
         let served = |server: &Server| match &self.plan.talks[server.talk].content {
-            Content::Tcp(tcp) if tcp.is_clean() && !self.plan.is_lenient() => {
-                server.finished >= tcp.connections
+            Content::Tcp(tcp) if tcp.is_clean() && !self.plan.is_lenient => {
+                server.finished >= tcp.connections || self.forgiven >> server.talk & 1 != 0
             }
             Content::Tcp(_) | Content::Udp(_) => true,
         };
@@ -103,6 +116,12 @@ impl Player {
             || self.sides.values().any(|(side, _)| side.is_pausing(now))
     }
 
+    /// Its ends that can only end as their peers want.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = Waiting> {
+        let sides = self.sides.values().map(|(side, _)| side);
+        sides.filter(|side| side.must_finish()).map(|side| (side.talk, side.ends))
+    }
+
     /// Something has happened: acts, and says when it wants to act again.
     pub(super) fn act(&mut self, stack: &mut Host, now: Instant) -> Option<Instant> {
         if self.wrong.is_some() {
@@ -112,7 +131,8 @@ impl Player {
             self.let_go(stack);
             return None;
         }
-        let result = self.act_on_events(stack, now).and_then(|()| {
+        let result = self.hear_of_mercy(stack, now).and_then(|()| {
+            self.act_on_events(stack, now)?;
             self.act_on_time(stack, now)?;
             self.begin(stack, now)
         });
@@ -123,6 +143,18 @@ impl Player {
                 None
             }
         }
+    }
+
+    /// Whose peer may be gone goes on as if it had never been promised an end.
+    fn hear_of_mercy(&mut self, stack: &mut Host, now: Instant) -> Result<(), Wrong> {
+        let forgiven = lock(&self.judge).forgiven();
+        if core::mem::replace(&mut self.forgiven, forgiven) == forgiven {
+            return Ok(());
+        }
+        let is_forgiven = |side: &Side| forgiven >> side.talk & 1 != 0;
+        let sides = self.sides.iter_mut().filter(|(_, (side, _))| is_forgiven(side));
+        let ids: Vec<_> = sides.filter_map(|(id, (s, _))| s.forgive().then_some(*id)).collect();
+        ids.into_iter().try_for_each(|id| self.act_on_side(stack, now, id))
     }
 
     fn act_on_events(&mut self, stack: &mut Host, now: Instant) -> Result<(), Wrong> {
@@ -154,7 +186,18 @@ impl Player {
     ) -> Result<(), Wrong> {
         let Some((side, next)) = self.sides.get_mut(&id) else { return Ok(()) };
         let before = side.octets();
-        let life = side.act(stack, now)?;
+        let life = match side.act(stack, now) {
+            Err(Wrong::Ended(reason)) => {
+                let (host, talk, ends) = (self.host, side.talk, side.ends);
+                let broken = Break { host, talk, ends, reason, at: now };
+                let mut judge = lock(&self.judge);
+                if !judge.forgives(&self.plan, &broken) {
+                    return Err(judge.charge(&broken));
+                }
+                Life::Over
+            }
+            result => result?,
+        };
         self.progress += side.octets() - before;
         match life {
             Life::Waits(at) => *next = at,
@@ -185,9 +228,8 @@ impl Player {
         };
         let talk = server.talk;
         while let Some(id) = stack.accept(listener) {
-            let peer = stack.connection(id).and_then(|connection| connection.peer_addr());
-            let port = peer.ok_or(Wrong::Broken("accepted nobody"))?.port();
-            self.add_side(stack, now, (talk, id), (port, false))?;
+            let ends = ends(stack, id).ok_or(Wrong::Broken("accepted nobody"))?;
+            self.add_side(stack, now, (talk, id), (ends, false))?;
         }
         Ok(())
     }
@@ -197,11 +239,12 @@ impl Player {
         stack: &mut Host,
         now: Instant,
         (talk, id): (usize, ConnectionId),
-        port: (u16, bool),
+        ends: ((SocketAddr, SocketAddr), bool),
     ) -> Result<(), Wrong> {
         let plan = Arc::clone(&self.plan);
         let Content::Tcp(tcp) = &plan.talks[talk].content else { return Ok(()) };
-        let side = Side::new(id, talk, tcp, port, plan.is_lenient(), now);
+        let is_lenient = plan.is_lenient || self.forgiven >> talk & 1 != 0;
+        let side = Side::new(id, talk, tcp, ends, is_lenient, now);
         self.sides.insert(id, (side, None));
         self.connections += 1;
         self.act_on_side(stack, now, id)
@@ -258,9 +301,8 @@ impl Player {
         };
         (client.id, client.left) = (Some(id), client.left - 1);
         let talk = client.talk;
-        let local = stack.connection(id).and_then(|connection| connection.local_addr());
-        let port = local.ok_or(Wrong::Broken("connected nobody"))?.port();
-        self.add_side(stack, now, (talk, id), (port, true))
+        let ends = ends(stack, id).ok_or(Wrong::Broken("connected nobody"))?;
+        self.add_side(stack, now, (talk, id), (ends, true))
     }
 
     fn receive_datagrams(&self, stack: &mut Host, id: UdpId) -> Result<(), Wrong> {
@@ -353,6 +395,12 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// The own address of a connection, and the peer's.
+fn ends(stack: &mut Host, id: ConnectionId) -> Option<(SocketAddr, SocketAddr)> {
+    let connection = stack.connection(id)?;
+    Some((connection.local_addr()?, connection.peer_addr()?))
 }
 
 const TRY_AGAIN: Duration = Duration::from_millis(500);

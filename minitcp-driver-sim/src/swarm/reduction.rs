@@ -8,7 +8,7 @@ use bitflags::bitflags;
 bitflags! {
     /// Kinds of trouble that a plan does without.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(super) struct Without: u16 {
+    pub(super) struct Without: u32 {
         const LOSS = 1;
         const BURST = 1 << 1;
         const JITTER = 1 << 2;
@@ -26,6 +26,10 @@ bitflags! {
         const IPV6 = 1 << 12;
         /// Devices neither cut nor merge.
         const OFFLOAD = 1 << 13;
+        /// Paths stay as long and as wide as they are.
+        const STEPS = 1 << 14;
+        /// No host sleeps.
+        const NAPS = 1 << 15;
     }
 }
 
@@ -33,7 +37,7 @@ impl Without {
     /// Everything that links do wrong.
     pub(super) const FAULTS: Self = Self::from_bits_truncate((1 << 10) - 1);
 
-    pub(super) const NAMES: [(Self, &'static str); 14] = [
+    pub(super) const NAMES: [(Self, &'static str); 16] = [
         (Self::LOSS, "loss"),
         (Self::BURST, "burst"),
         (Self::JITTER, "jitter"),
@@ -48,6 +52,8 @@ impl Without {
         (Self::PAUSES, "pauses"),
         (Self::IPV6, "ipv6"),
         (Self::OFFLOAD, "offload"),
+        (Self::STEPS, "steps"),
+        (Self::NAPS, "naps"),
     ];
 }
 

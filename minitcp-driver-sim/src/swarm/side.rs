@@ -1,6 +1,7 @@
 //! One end of a connection as a program: it follows its habit, acts only when told that something
 //! is ready, and looks at every octet that it receives.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use minitcp_proto::{CloseReason, Connection, ConnectionId, Instant, RecvError, SendError, State};
@@ -23,6 +24,8 @@ pub(super) struct Side {
     expected: u64,
     /// Nothing else than the end of both streams may end it.
     must_finish: bool,
+    /// Its own address, and the peer's.
+    pub(super) ends: (SocketAddr, SocketAddr),
     sent: u64,
     received: u64,
     is_shut: bool,
@@ -42,15 +45,16 @@ pub(super) enum Life {
 }
 
 impl Side {
-    /// The side of the client, whose port is `port`, or of the server.
+    /// The side of the client or of the server, with its own address and the peer's.
     pub(super) fn new(
         id: ConnectionId,
         talk: usize,
         tcp: &Tcp,
-        (port, is_client): (u16, bool),
+        (ends, is_client): ((SocketAddr, SocketAddr), bool),
         is_lenient: bool,
         now: Instant,
     ) -> Self {
+        let port = if is_client { ends.0.port() } else { ends.1.port() };
         let (habit, other) =
             if is_client { (tcp.client, tcp.server) } else { (tcp.server, tcp.client) };
         Self {
@@ -61,6 +65,7 @@ impl Side {
             incoming: Stream::new(talk, port, !is_client),
             expected: other.total,
             must_finish: tcp.is_clean() && !is_lenient,
+            ends,
             sent: 0,
             received: 0,
             is_shut: false,
@@ -69,6 +74,16 @@ impl Side {
             next_read: now + habit.first_read_after,
             last_progress: now,
         }
+    }
+
+    /// Its peer may be gone, and nobody is to blame; whether it thought otherwise.
+    pub(super) const fn forgive(&mut self) -> bool {
+        core::mem::replace(&mut self.must_finish, false)
+    }
+
+    /// Nothing else than the end of both streams may end it.
+    pub(super) const fn must_finish(&self) -> bool {
+        self.must_finish
     }
 
     /// Octets that have moved.

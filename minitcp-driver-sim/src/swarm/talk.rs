@@ -131,6 +131,24 @@ impl Talk {
 }
 
 impl Talk {
+    /// One connection with much to say, so that something is under way when the path changes.
+    pub(super) fn draw_long(seed: u64, hosts: usize, reduction: &Reduction) -> Self {
+        let draw = &mut Draw::new(seed, 20_000);
+        let client = draw.index(hosts);
+        let server = (client + 1 + draw.index(hosts - 1)) % hosts;
+        let mut amount = || draw.magnitude(1 << 15, 1 << 20) >> reduction.shift;
+        let (up, down) = (amount(), amount());
+        let (up, down) = draw.one_of([(up, 0), (up, 0), (0, down), (0, down), (up, down)]);
+        let (client_habit, server_habit) = (draw_habit(draw, up, down), draw_habit(draw, down, up));
+        let tcp =
+            Tcp { connections: 1, same_port: false, client: client_habit, server: server_habit };
+        let mut content = Content::Tcp(tcp);
+        if reduction.without.contains(Without::PAUSES) {
+            content.hurry();
+        }
+        Self { number: LONG, client, server, content }
+    }
+
     pub(super) const fn use_any_port(&mut self) {
         if let Content::Tcp(tcp) = &mut self.content {
             tcp.same_port = false;
@@ -304,6 +322,8 @@ impl fmt::Display for Habit {
     }
 }
 
+/// Behind the numbers of the others.
+pub(super) const LONG: u32 = 8;
 const MAX_STEPS: u64 = 100;
 /// So that all of them stay well below any timeout.
 const MAX_PAUSE: Duration = Duration::from_millis(200);

@@ -2,18 +2,20 @@
 //! is wrong.
 
 use core::time::Duration;
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minitcp_proto::{Instant, Usage};
 
-use crate::check::Checker;
 use crate::journal::Recorder;
 use crate::network::{LinkId, Network, NodeId};
-use crate::swarm::plan::Plan;
+use crate::swarm::judge::Judge;
+use crate::swarm::nap::Nap;
+use crate::swarm::path::Path;
+use crate::swarm::plan::{Change, Plan, What};
 use crate::swarm::player::Player;
 use crate::swarm::{Report, Wrong};
-use crate::tap::{Seen, Tap, Way};
 
 pub(super) struct World {
     plan: Arc<Plan>,
@@ -23,6 +25,16 @@ pub(super) struct World {
     players: Vec<Arc<Mutex<Player>>>,
     judge: Arc<Mutex<Judge>>,
     longest_stall: Duration,
+    /// What is still to come.
+    changes: VecDeque<Change>,
+    /// How many steps each path has made.
+    steps: Vec<usize>,
+    /// The faults have ended.
+    is_healed: bool,
+    /// When nobody sleeps any more.
+    awake_at: Instant,
+    /// Of which talks everybody has been told that they are forgiven.
+    told: u64,
 }
 
 impl World {
@@ -30,39 +42,41 @@ impl World {
     pub(super) fn new(plan: Plan, mut network: Network<Recorder>) -> Self {
         let plan = Arc::new(plan);
         let (mut nodes, mut players) = (Vec::new(), Vec::new());
+        let judge = Arc::new(Mutex::new(Judge::new(plan.hosts.len())));
         for (number, host) in plan.hosts.iter().enumerate() {
             let node = network.recorded_host(host.config.clone(), &host.limits);
             if let Some(wait) = host.merge_after {
                 network.merge_arrivals(node, wait);
             }
-            let player = Player::new(&plan, number, network.stack_mut(node));
+            let player = Player::new(&plan, &judge, number, network.stack_mut(node));
             let player = Arc::new(Mutex::new(player));
             players.push(Arc::clone(&player));
             network.on_event(node, move |stack, now| lock(&player).act(stack, now));
             nodes.push(node);
         }
         let links = match (plan.paths.as_slice(), nodes.as_slice()) {
-            ([path], [a, b]) => vec![network.link(*a, *b, path.link())],
+            ([path], [a, b]) => vec![join(&mut network, [*a, *b], path)],
             (paths, nodes) => {
                 let router = network.router(&ROUTER);
-                let join = |(node, path): (&NodeId, &super::path::Path)| {
-                    network.link(*node, router, path.link())
-                };
-                nodes.iter().zip(paths).map(join).collect()
+                let ends = nodes.iter().map(|node| [*node, router]);
+                ends.zip(paths).map(|(ends, path)| join(&mut network, ends, path)).collect()
             }
         };
-        let hosts = u32::try_from(nodes.len()).unwrap_or(0);
-        let judge = Judge {
-            checker: Checker::new(),
-            hosts,
-            wrong: None,
-            tick: Instant::ZERO,
-            since_tick: 0,
-        };
-        let judge = Arc::new(Mutex::new(judge));
         network.tap(Arc::clone(&judge));
-        let longest_stall = Duration::ZERO;
-        Self { plan, network, links, nodes, players, judge, longest_stall }
+        Self {
+            changes: plan.changes(),
+            steps: vec![0; links.len()],
+            plan,
+            network,
+            links,
+            nodes,
+            players,
+            judge,
+            longest_stall: Duration::ZERO,
+            is_healed: false,
+            awake_at: Instant::ZERO,
+            told: 0,
+        }
     }
 
     /// What happened, as far as it went.
@@ -81,6 +95,7 @@ impl World {
         if !is_done {
             self.run_healed()?;
         }
+        self.judge_timeouts()?;
         self.close()?;
         Ok(Report {
             packets: self.network.stats().packets,
@@ -94,6 +109,68 @@ impl World {
 
     /// Runs until everybody is done (`true`) or `limit` is reached.
     fn run_players(&mut self, limit: Instant) -> Result<bool, Wrong> {
+        loop {
+            let next = self.changes.front().map(|change| Instant::ZERO + change.at);
+            let next = next.filter(|at| *at < limit);
+            match self.run_unchanged(next.unwrap_or(limit)) {
+                // Who waits for a peer that has lawfully gone must be told to wait no more.
+                Ok(false) if self.tell_of_mercy() => continue,
+                Err(Wrong::Deadlock) if self.tell_of_mercy() || self.excuse() => continue,
+                Ok(false) => {}
+                result => return result,
+            }
+            let change = next.and_then(|_| self.changes.pop_front());
+            match change {
+                Some(change) => self.make(change),
+                None => return Ok(false),
+            }
+        }
+    }
+
+    fn make(&mut self, change: Change) {
+        match change.what {
+            What::Step { path } => {
+                self.steps[path] += 1;
+                self.renew_link(path);
+            }
+            What::Nap(Nap { host, lasts, pause, .. }) => {
+                let until = self.now() + lasts;
+                let behind = if pause.clock_stands { lasts } else { Duration::ZERO };
+                lock(&self.judge).on_nap(&self.plan, host, until, behind);
+                self.network.pause(self.nodes[host], until, pause);
+                self.awake_at = self.awake_at.max(until);
+            }
+        }
+    }
+
+    /// Whether there was anything new to tell.
+    fn tell_of_mercy(&mut self) -> bool {
+        let forgiven = lock(&self.judge).forgiven();
+        let is_news = core::mem::replace(&mut self.told, forgiven) != forgiven;
+        if is_news {
+            self.touch_all();
+        }
+        is_news
+    }
+
+    /// Nothing moves any more: whether that is because a peer has lawfully gone.
+    fn excuse(&mut self) -> bool {
+        let players = self.players.iter();
+        let waiting: Vec<_> =
+            players.flat_map(|player| lock(player).waiting().collect::<Vec<_>>()).collect();
+        let is_excused = lock(&self.judge).excuses(&self.plan, &waiting, self.network.now());
+        is_excused && self.tell_of_mercy()
+    }
+
+    /// Everybody gets a turn.
+    fn touch_all(&mut self) {
+        for node in &self.nodes {
+            self.network.stack_mut(*node);
+        }
+    }
+
+    /// The same, while nothing changes.
+    fn run_unchanged(&mut self, limit: Instant) -> Result<bool, Wrong> {
         let Self { network, players, judge, .. } = self;
         let goes_on = |network: &mut Network<Recorder>| {
             let is_done = || players.iter().all(|player| lock(player).is_done());
@@ -123,8 +200,10 @@ impl World {
         while !self.run_players(self.now() + SLICE)? {
             let (now, progress) = (self.now(), self.progress());
             let stall = now.since(last.0);
-            let is_pausing = self.players.iter().any(|player| lock(player).is_pausing(now));
-            if progress != last.1 || is_pausing {
+            let mut players = self.players.iter().zip(&self.nodes);
+            let is_pausing = now < self.awake_at
+                || players.any(|(p, node)| lock(p).is_pausing(self.network.time_of(*node)));
+            if progress != last.1 || is_pausing || (stall > patience && self.excuse()) {
                 last = (now, progress);
             } else if stall > patience {
                 return Err(Wrong::Stall(stall));
@@ -135,13 +214,29 @@ impl World {
         Ok(())
     }
 
+    /// Where nothing was lost, every timeout was in vain; only a step of the path explains it, and
+    /// soon the timers must know the path again.
+    fn judge_timeouts(&self) -> Result<(), Wrong> {
+        let steps: usize = self.steps.iter().sum();
+        let ends = self.players.iter().map(|player| lock(player).connections).sum();
+        let most = self.plan.most_timeouts_in_vain(steps, ends);
+        let has_lost = self.network.stats().lost_in_all() > 0;
+        let Some(most) = most.filter(|_| !has_lost) else { return Ok(()) };
+        let timeouts = |node: &NodeId| self.network.stack(*node).stats().timeouts;
+        let timeouts: u64 = self.nodes.iter().map(timeouts).sum();
+        // Handshakes wait for a place in a backlog, too.
+        let timeouts = timeouts.saturating_sub(lock(&self.judge).checker.repeated_syns());
+        if timeouts > most { Err(Wrong::InVain { timeouts, most }) } else { Ok(()) }
+    }
+
     /// Everybody lets go; a while later nothing may be left.
     fn close(&mut self) -> Result<(), Wrong> {
-        for (player, node) in self.players.iter().zip(&self.nodes) {
-            lock(player).is_closing = true;
-            self.network.stack_mut(*node);
+        if self.now() < self.awake_at {
+            self.network.run_until(self.awake_at);
         }
-        let is_idle = self.network.run_until(self.now() + LONGEST_FAREWELL);
+        self.players.iter().for_each(|player| lock(player).is_closing = true);
+        self.touch_all();
+        let is_idle = self.network.run_until(self.now() + self.plan.longest_farewell());
         if let Some(wrong) = find_wrong(&self.players, &self.judge) {
             return Err(wrong);
         }
@@ -161,9 +256,13 @@ impl World {
     }
 
     fn heal(&mut self) {
-        for (link, path) in self.links.iter().zip(&self.plan.paths) {
-            self.network.change_link(*link, path.healed_link());
-        }
+        self.is_healed = true;
+        (0..self.links.len()).for_each(|path| self.renew_link(path));
+    }
+
+    fn renew_link(&mut self, path: usize) {
+        let [there, back] = self.plan.paths[path].links(self.steps[path], self.is_healed);
+        self.network.change_link_asymmetric(self.links[path], there, back);
     }
 
     fn progress(&self) -> u64 {
@@ -171,42 +270,16 @@ impl World {
     }
 }
 
-/// Shows every packet of every host to the checker.
-struct Judge {
-    checker: Checker,
-    /// Nodes below are hosts, the others routers.
-    hosts: u32,
-    wrong: Option<Wrong>,
-    /// The present time, and how many packets have been seen at it.
-    tick: Instant,
-    since_tick: u64,
-}
-
-impl Tap for Judge {
-    fn packet(&mut self, seen: &Seen<'_>) {
-        let host = seen.node.number();
-        self.since_tick = if seen.at == self.tick { self.since_tick + 1 } else { 0 };
-        self.tick = seen.at;
-        // A host that never stops sending would never let go of the thread.
-        assert!(self.since_tick < MAX_AT_ONCE, "host {host} sends without end");
-        if self.wrong.is_some() || host >= self.hosts {
-            return;
-        }
-        match seen.way {
-            Way::In(_) => self.checker.on_arrival(seen.at, seen.bytes),
-            Way::Out(_) => {
-                let result = self.checker.on_packet(seen.at, seen.bytes);
-                self.wrong = result.err().map(|violation| Wrong::Packet { host, violation });
-            }
-        }
-    }
+fn join(network: &mut Network<Recorder>, ends: [NodeId; 2], path: &Path) -> LinkId {
+    let [there, back] = path.links(0, false);
+    network.link_asymmetric(ends[0], ends[1], there, back)
 }
 
 fn find_wrong(players: &[Arc<Mutex<Player>>], judge: &Mutex<Judge>) -> Option<Wrong> {
     lock(judge).wrong.or_else(|| players.iter().find_map(|player| lock(player).wrong))
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -216,7 +289,4 @@ const ROUTER: [IpAddr; 2] = [
 ];
 
 const SLICE: Duration = Duration::from_secs(1);
-/// TIME-WAIT, FIN-WAIT-2, a last minute of back-off, and unfinished handshakes.
-const LONGEST_FAREWELL: Duration = Duration::from_secs(1_000);
 const MAX_STEPS: u64 = 4_000_000;
-const MAX_AT_ONCE: u64 = 1_000_000;
