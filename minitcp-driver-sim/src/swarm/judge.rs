@@ -95,7 +95,10 @@ impl Judge {
                     let other = plan.host_at(peer.ip());
                     other.is_some_and(|other| self.may_give_up(plan, other, (peer, own), now))
                 }
-                CloseReason::Finished | CloseReason::Aborted => false,
+                CloseReason::Finished
+                | CloseReason::Aborted
+                | CloseReason::HostUnreachable
+                | CloseReason::NetUnreachable => false,
             };
         self.forgiven |= u64::from(is_lawful) << talk;
         is_lawful
