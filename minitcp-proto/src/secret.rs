@@ -42,6 +42,7 @@ pub(crate) struct Secrets {
     next_port: u32,
     stream: SipHasher24,
     drawn: u64,
+    groups: (u64, u64),
 }
 
 impl Secrets {
@@ -62,6 +63,7 @@ impl Secrets {
             SipHasher24::new_with_keys(key0, key1)
         };
         let (key0, key1) = derive(0);
+        let (factor, addend) = derive(5);
         Self {
             demux: SipHasher13::new_with_keys(key0, key1),
             isn: keyed(1),
@@ -70,6 +72,7 @@ impl Secrets {
             stream: keyed(3),
             hosts: keyed(4),
             drawn: 0,
+            groups: (factor | 1, addend),
         }
     }
 
@@ -97,6 +100,14 @@ impl Secrets {
             IpAddr::V6(v6) => upper_half(u128::from(v6)),
         };
         low_half(self.hosts.hash(&octets.to_le_bytes()))
+    }
+
+    /// One of 256 groups for a source, by a multiplication (universal hashing): so many share one
+    /// that nobody gains by a collision, but it is on the way of every SYN.
+    #[inline]
+    pub(crate) const fn group(&self, source: u64) -> u8 {
+        let (factor, addend) = self.groups;
+        source.wrapping_mul(factor).wrapping_add(addend).to_be_bytes()[0]
     }
 
     /// Where the next search for an ephemeral port towards `flow.remote` starts (RFC 6056 §3.3.3).
@@ -207,7 +218,7 @@ const fn low_half(hash: u64) -> u32 {
 }
 
 #[allow(clippy::cast_possible_truncation)] // Half is what is asked for.
-const fn upper_half(address: u128) -> u64 {
+pub(crate) const fn upper_half(address: u128) -> u64 {
     (address >> 64) as u64
 }
 

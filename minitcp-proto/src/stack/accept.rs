@@ -67,7 +67,6 @@ impl<O: Observer> Stack<'_, O> {
 
     pub(super) fn deliver_to_half_open(&mut self, index: u32, segment: &Segment<'_>, meta: RxMeta) {
         let Some(half_open) = self.tcp.half_open.at_mut(index) else { return };
-        let to = Addressed::of_half_open(half_open);
         match half_open.on_segment(segment) {
             Outcome::Complete => self.complete_half_open(index, segment, meta),
             Outcome::Answer => {
@@ -93,6 +92,7 @@ impl<O: Observer> Stack<'_, O> {
                 self.tcp.forget_half_open(index, cause, &mut self.schedule, &mut self.cx);
             }
             Outcome::Reset(seq) => {
+                let to = Addressed::of_half_open(half_open);
                 self.cx.drop(Drop::BadAck);
                 self.send_reset(to, Reset { seq, ack: None });
             }
@@ -161,7 +161,7 @@ impl<O: Observer> Stack<'_, O> {
             return self.tcp.forget_half_open(index, cause, &mut self.schedule, &mut self.cx);
         }
         let deadline = half_open.deadline(&self.cx.rto, &self.cx.config, self.cx.now);
-        self.cx.stats.timeouts += 1;
+        self.cx.stats.timeouts += u64::from(half_open.has_left());
         self.schedule.set_timer(Owner::HalfOpen(index), Some(deadline));
         self.schedule.wake(Owner::HalfOpen(index));
     }

@@ -6,12 +6,16 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::secret::{Flow, FlowKey};
 use crate::store::table::Table;
 
-/// The key of a socket that is bound to `local` and `port` and has no remote end. The hash is that
-/// of all sockets bound to `port`, to whatever address. It needs no secret: strangers do not bind.
-/// The factor puts neighbours apart, in all but small tables.
+/// The key of a socket that is bound to `local` and `port` and has no remote end.
 pub(super) const fn bound_key(local: IpAddr, port: u16) -> FlowKey {
     let flow = Flow { local, remote: wildcard(local), local_port: port, remote_port: 0 };
-    FlowKey { flow, hash: (port as u32).wrapping_mul(0x9e37_79b1) }
+    FlowKey { flow, hash: bound_hash(port) }
+}
+
+/// The hash of all sockets bound to `port`, to whatever address. It needs no secret: strangers do
+/// not bind. The factor puts neighbours apart, in all but small tables.
+pub(super) const fn bound_hash(port: u16) -> u32 {
+    (port as u32).wrapping_mul(0x9e37_79b1)
 }
 
 /// The unspecified address of the same IP version.

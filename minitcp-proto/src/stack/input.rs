@@ -25,10 +25,12 @@ impl<O: Observer> Stack<'_, O> {
     pub fn handle_packet(&mut self, now: Instant, packet: &[u8], meta: RxMeta) {
         self.advance_clock(now);
         self.cx.stats.packets_in += 1;
-        match ip::parse(packet) {
-            Ok(packet) => self.dispatch(&packet, meta),
+        // Borrowed where it was made, as the segment in it.
+        let parsed = ip::parse(packet);
+        match &parsed {
+            Ok(packet) => self.dispatch(packet, meta),
             Err(IpError::Problem) => self.handle_problem(packet),
-            Err(error) => self.cx.drop(reason(error)),
+            Err(error) => self.cx.drop(reason(*error)),
         }
     }
 

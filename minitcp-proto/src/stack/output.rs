@@ -5,7 +5,7 @@ use core::num::NonZeroU16;
 use crate::observe::{Direction, Observer, Trace};
 use crate::secret::Flow;
 use crate::stack::Stack;
-use crate::stack::mail::{Addressed, Content, Datagram, IcmpHeader};
+use crate::stack::mail::{Content, Datagram, IcmpHeader};
 use crate::stack::schedule::{EventOwner, Owner, Ready};
 use crate::stack::transit::Route;
 use crate::tcp::outgoing::Outgoing;
@@ -77,7 +77,7 @@ impl Transmit<'_> {
 /// What strangers have asked for.
 enum Answer {
     Reply(Datagram),
-    Handshake(Addressed, Outgoing),
+    Handshake(u32, Outgoing),
 }
 
 impl<O: Observer> Stack<'_, O> {
@@ -154,9 +154,9 @@ impl<O: Observer> Stack<'_, O> {
 
     fn take_from_handshake(&mut self) -> Option<Answer> {
         while let Some(index) = self.schedule.take_handshake() {
-            if let Some((to, outgoing)) = self.ask_half_open(index) {
+            if let Some(outgoing) = self.ask_half_open(index) {
                 self.schedule.on_handshake_sent();
-                return Some(Answer::Handshake(to, outgoing));
+                return Some(Answer::Handshake(index, outgoing));
             }
         }
         None
@@ -166,7 +166,7 @@ impl<O: Observer> Stack<'_, O> {
     fn transmit_answer(&mut self, answer: Answer) -> Option<Transmit<'_>> {
         match answer {
             Answer::Reply(datagram) => self.transmit_datagram(datagram),
-            Answer::Handshake(to, outgoing) => self.transmit_bare(&to, &outgoing),
+            Answer::Handshake(index, outgoing) => self.transmit_bare(index, &outgoing),
         }
     }
 
@@ -188,14 +188,14 @@ impl<O: Observer> Stack<'_, O> {
         outgoing
     }
 
-    fn ask_half_open(&mut self, index: u32) -> Option<(Addressed, Outgoing)> {
+    fn ask_half_open(&mut self, index: u32) -> Option<Outgoing> {
         let half_open = self.tcp.half_open.at_mut(index)?;
-        let to = Addressed::of_half_open(half_open);
+        let flow = half_open.key.flow;
         let is_ack_due = core::mem::take(&mut half_open.ack_due);
         if !half_open.syn_due {
             let outgoing = is_ack_due.then(|| half_open.ack())?;
-            outgoing.count(to.flow, State::SynRcvd, &mut self.cx);
-            return Some((to, outgoing));
+            outgoing.count(flow, State::SynRcvd, &mut self.cx);
+            return Some(outgoing);
         }
         half_open.on_sent(self.cx.now);
         let outgoing = half_open.syn_ack();
@@ -203,8 +203,8 @@ impl<O: Observer> Stack<'_, O> {
         self.schedule.set_timer(Owner::HalfOpen(index), Some(deadline));
         let again = half_open.patience.attempts() > 1;
         self.cx.stats.retransmitted_segments += u64::from(again);
-        outgoing.count(to.flow, State::SynRcvd, &mut self.cx);
-        Some((to, outgoing))
+        outgoing.count(flow, State::SynRcvd, &mut self.cx);
+        Some(outgoing)
     }
 
     fn ask_udp(&mut self, index: u32) -> Option<Datagram> {
@@ -235,10 +235,11 @@ impl<O: Observer> Stack<'_, O> {
         Some(transmit)
     }
 
-    /// A segment without a payload that no connection sends.
-    fn transmit_bare(&mut self, to: &Addressed, outgoing: &Outgoing) -> Option<Transmit<'_>> {
-        let (route, payload): (_, (&[u8], &[u8])) = (Route::stateless(to), (&[], &[]));
-        let transmit = self.transit.segment(&self.cx.config, route, outgoing, payload)?;
+    /// A segment of unfinished handshake `index`.
+    fn transmit_bare(&mut self, index: u32, outgoing: &Outgoing) -> Option<Transmit<'_>> {
+        let half_open = self.tcp.half_open.at(index)?;
+        let route = Route::stateless(&half_open.key.flow, half_open.service);
+        let transmit = self.transit.segment(&self.cx.config, route, outgoing, (&[], &[]))?;
         self.cx.stats.packets_out += 1;
         Some(transmit)
     }
@@ -253,7 +254,7 @@ impl<O: Observer> Stack<'_, O> {
             Content::Udp => self.transit.udp(config, &to, payload),
             Content::Icmp(header) => self.transit.icmp(config, &to, header, payload),
             Content::Tcp(bare) => {
-                let route = Route::stateless(&to);
+                let route = Route::stateless(&to.flow, to.service);
                 self.transit.segment(config, route, &bare.outgoing(), (payload, &[]))
             }
         }?;

@@ -59,7 +59,11 @@ impl TcpTables<'_> {
     }
 
     /// The connection waits no longer, for whatever it did.
+    #[inline]
     pub(super) fn forget_waiting(&mut self, index: u32) {
+        if !self.waiting.is_linked(index) {
+            return;
+        }
         let is_orphan = self.connections.at(index).is_some_and(Tcb::is_orphan);
         let line = if is_orphan { &mut self.orphans } else { &mut self.starved.connections };
         line.remove(&mut self.waiting, index);

@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use crate::secret::{Flow, FlowKey};
-use crate::stack::demux::{bound_key, pick_sharer, wildcard};
+use crate::stack::demux::{bound_hash, bound_key, pick_sharer, wildcard};
 use crate::stack::listener::Listener;
 use crate::stack::memory::TcpMemory;
 use crate::stack::starved::Starved;
@@ -136,6 +136,10 @@ impl<'m> TcpTables<'m> {
     /// version on that port.
     pub(super) fn is_bound(&self, local: SocketAddr) -> bool {
         let (address, port) = (local.ip(), local.port());
+        // Nobody is on the port, as nearly always: whatever is bound to it has this hash.
+        if self.table.find(bound_hash(port), |_| true).is_none() {
+            return false;
+        }
         self.lookup(&bound_key(address, port)).is_some()
             || self.lookup(&bound_key(wildcard(address), port)).is_some()
     }

@@ -35,10 +35,9 @@ pub(super) struct Route<'a> {
 
 impl<'a> Route<'a> {
     /// Of a segment that no connection sends.
-    pub(super) fn stateless(to: &'a Addressed) -> Self {
-        let Addressed { flow, service } = to;
+    pub(super) fn stateless(flow: &'a Flow, service: Service) -> Self {
         let pseudo_header = pseudo_header(flow.local, flow.remote, protocol::TCP);
-        Self { flow, service: *service, pseudo_header }
+        Self { flow, service, pseudo_header }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::tcp::acceptance::{AnswerLimit, Verdict, judge};
 use crate::tcp::context::Context;
 use crate::tcp::isn;
 use crate::tcp::outgoing::{Outgoing, SynOptions};
-use crate::tcp::path::Path;
+use crate::tcp::path::local_mss;
 use crate::tcp::patience::Patience;
 use crate::tcp::receive::receiver::first_window;
 use crate::tcp::receive::window::{affordable, shift_for};
@@ -105,7 +105,7 @@ impl HalfOpen {
         cx: &Context<'_, O>,
     ) -> Self {
         let iss = isn::initial(&cx.secrets, &cx.ended, &key, cx.now);
-        let local_mss = Path::new(key, cx.config.mtu()).local_mss();
+        let local_mss = local_mss(key.flow.local, cx.config.mtu());
         let affordable = affordable(&cx.pool, u32::from(local_mss));
         Self {
             key,
@@ -232,9 +232,7 @@ impl HalfOpen {
     pub(crate) fn deadline(&self, rto: &RtoBounds, config: &Config, now: Instant) -> Instant {
         let end = self.patience.end(config.syn_timeout);
         let repeats = self.patience.attempts().saturating_sub(1);
-        let wait =
-            if self.has_left() { rto.backed_off(rto.initial, repeats.into()) } else { u32::MAX };
-        let next = now.after_micros(wait.into());
+        let next = now.after_micros(rto.backed_off(rto.initial, repeats.into()).into());
         if end > now { next.min(end) } else { now.after_micros(rto.initial.into()) }
     }
 }

@@ -155,7 +155,9 @@ fn synchronized<O: Observer>(
     keepalive::on_received(tcb, cx.now);
     // Sixth, the urgent pointer: the octets are delivered in line, as the sockets option
     // SO_OOBINLINE does (RFC 6093 §6 advises no other use).
-    take_text(tcb, segment, segment_size, cx)?;
+    if !segment.payload.is_empty() {
+        take_text(tcb, segment, segment_size, cx)?;
+    }
     take_fin(tcb, segment, cx);
     Ok(())
 }
@@ -302,19 +304,18 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
         let sample = AckSample { acked, flight, smss, after_timeout: false };
         let was_doubting = tcb.recovery.phase == Phase::Doubting;
         let (recovery, congestion) = (&mut tcb.recovery, &mut tcb.congestion);
-        match recovery.on_new_ack(&tcb.send, &sample, congestion, cx.now) {
-            Progress::Advanced => restart_timer(tcb, cx),
-            Progress::Partial => {}
+        let progress = recovery.on_new_ack(&tcb.send, &sample, congestion, cx.now);
+        match progress {
+            Progress::Advanced | Progress::Partial => {}
             Progress::Spurious => {
                 tcb.rtt.on_spurious_timeout(&cx.rto);
                 cx.stats.spurious_recoveries += 1;
                 cx.note(tcb.flow(), Note::Spurious);
-                restart_timer(tcb, cx);
             }
-            Progress::Recovered => {
-                cx.note(tcb.flow(), Note::Recovered);
-                restart_timer(tcb, cx);
-            }
+            Progress::Recovered => cx.note(tcb.flow(), Note::Recovered),
+        }
+        if tcb.send.flight() > 0 && progress != Progress::Partial {
+            restart_timer(tcb, cx);
         }
         if was_doubting && tcb.recovery.phase != Phase::Asking {
             tcb.rtt.on_doubtful_timeout();

@@ -21,24 +21,24 @@ pub(crate) struct Ended([End; PLACES]);
 struct End {
     hash: u32,
     snd_nxt: SeqNum,
-    at: Instant,
+    /// When it does not matter any more.
+    until: Instant,
 }
 
 impl Ended {
     pub(crate) const NOTHING: Self =
-        Self([End { hash: 0, snd_nxt: SeqNum(0), at: Instant::MAX }; PLACES]);
+        Self([End { hash: 0, snd_nxt: SeqNum(0), until: Instant::ZERO }; PLACES]);
 
     /// The flow with this hash ended `at` that time; `snd_nxt` was the next number.
     #[allow(clippy::indexing_slicing)] // The remainder is less than the length.
-    pub(crate) const fn remember(&mut self, hash: u32, snd_nxt: SeqNum, at: Instant) {
-        self.0[hash as usize % PLACES] = End { hash, snd_nxt, at };
+    pub(crate) fn remember(&mut self, hash: u32, snd_nxt: SeqNum, at: Instant) {
+        self.0[hash as usize % PLACES] = End { hash, snd_nxt, until: at + QUIET };
     }
 
     #[allow(clippy::indexing_slicing)] // As above.
     fn end_of(&self, hash: u32, now: Instant) -> Option<SeqNum> {
         let end = self.0[hash as usize % PLACES];
-        let is_recent = end.at <= now && now.since(end.at) < QUIET;
-        (end.hash == hash && is_recent).then_some(end.snd_nxt)
+        (end.hash == hash && now < end.until).then_some(end.snd_nxt)
     }
 }
 

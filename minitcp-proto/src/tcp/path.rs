@@ -54,8 +54,7 @@ impl Path {
     /// The MSS that we announce: what fits the MTU after headers without options
     /// (RFC 9293 §3.7.1, MUST-67).
     pub(crate) fn local_mss(&self) -> u16 {
-        let headers = ip::header_len(self.key.flow.local) + HEADER_LEN;
-        self.mtu.saturating_sub(u16::try_from(headers).unwrap_or(u16::MAX))
+        local_mss(self.key.flow.local, self.mtu)
     }
 
     /// Eff.snd.MSS (RFC 9293 §3.7.1, MUST-15 and MUST-16). Announcements below 64 octets are
@@ -67,4 +66,9 @@ impl Path {
         };
         announced.unwrap_or(default).max(64).min(self.local_mss())
     }
+}
+/// What is left of `mtu` for octets, without options.
+pub(crate) fn local_mss(local: IpAddr, mtu: u16) -> u16 {
+    let headers = ip::header_len(local) + HEADER_LEN;
+    mtu.saturating_sub(u16::try_from(headers).unwrap_or(u16::MAX))
 }

@@ -1,8 +1,8 @@
 //! Who fills the line of unfinished handshakes? A flood from few places takes from itself first.
 
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::IpAddr;
 
-use crate::secret::{Flow, Secrets};
+use crate::secret::{Secrets, upper_half};
 
 const PLACES: usize = 256;
 
@@ -14,11 +14,10 @@ pub(crate) struct Sources([u32; PLACES]);
 /// The group of `remote`.
 pub(crate) fn place(secrets: &Secrets, remote: IpAddr) -> u8 {
     let source = match remote {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) >> 64 << 64)),
+        IpAddr::V4(v4) => u64::from(u32::from(v4)),
+        IpAddr::V6(v6) => upper_half(u128::from(v6)),
     };
-    let flow = Flow { local: source, remote: source, local_port: 0, remote_port: 0 };
-    secrets.key_of(flow).hash.to_le_bytes()[0]
+    secrets.group(source)
 }
 
 #[allow(clippy::indexing_slicing)] // One counter for each value of an octet.

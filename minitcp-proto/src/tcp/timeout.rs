@@ -51,7 +51,7 @@ fn on_retransmission_timeout<O: Observer>(
     if is_given_up(tcb, is_late, cx) {
         return give_up(tcb, cx);
     }
-    cx.stats.timeouts += 1;
+    cx.stats.timeouts += u64::from(tcb.patience.attempts() > 0);
     if !tcb.state().is_synchronized() {
         tcb.syn_due = true;
         // Sending it arms the timer anew; should nobody fetch it, this one goes on.
@@ -169,9 +169,9 @@ pub(crate) fn restart_timer<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     }
 }
 
-/// Our SYN is to leave: should nobody fetch it, patience ends all the same.
+/// Our SYN is to leave, at once as a rule: should nobody fetch it, patience ends all the same.
 pub(crate) fn arm_connect<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    tcb.timers.arm(Timer::Retransmit, tcb.patience.end(limit(tcb, &cx.config)));
+    arm_within(tcb, Timer::Retransmit, cx.rto.initial, cx);
 }
 
 /// Our SYN has left, perhaps `again`.
@@ -208,8 +208,8 @@ fn arm_within<O: Observer>(tcb: &mut Tcb, timer: Timer, wait_micros: u32, cx: &C
     let is_last = end <= cx.now && tcb.patience.attempts() + 1 >= Patience::least_attempts(limit);
     let wait = if is_last { tcb.rtt.base_micros().min(wait_micros) } else { wait_micros };
     let deadline = cx.now.after_micros(wait.max(1).into());
-    let is_asked = tcb.patience.attempts() > 0;
-    tcb.timers.arm(timer, if is_asked && end > cx.now { deadline.min(end) } else { deadline });
+    let counts = tcb.patience.attempts() > 0 || !tcb.state().is_synchronized();
+    tcb.timers.arm(timer, if counts && end > cx.now { deadline.min(end) } else { deadline });
 }
 
 /// A timer that is served later than this, and than one RTO, tells of a sleep.
