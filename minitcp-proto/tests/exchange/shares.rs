@@ -169,7 +169,7 @@ fn the_first_of_each_kind_is_taken_in_the_smallest_pool() {
 fn the_last_of_the_pool_is_for_connections() {
     let (mut p, ids) = bound(2, &Limits { buffer_bytes: 64 << 10, ..limits() });
     p.listen(4);
-    let mut hold = |p: &mut Peer, port, octets: i64| {
+    let hold = |p: &mut Peer, port, octets: i64| {
         p.remote.set_port(port);
         p.shake(seg().win(64_000).mss(1460));
         (0..octets / 1000).for_each(|n| p.send(seg().seq(1 + 1000 * n).ack(1).text(1000)));
