@@ -128,7 +128,7 @@ pub(super) struct Pile {
     kind: Kind,
     queue: Queue,
     /// Octets of payload.
-    payload: u32,
+    payload: u64,
     /// Octets of the blocks that hold it.
     blocks: usize,
 }
@@ -146,8 +146,13 @@ impl Pile {
     }
 
     /// Octets of payload.
-    pub(super) const fn payload(&self) -> u32 {
+    pub(super) const fn payload(&self) -> u64 {
         self.payload
+    }
+
+    /// So many octets more would not be more than `cap`.
+    pub(super) const fn has_room(&self, len: u32, cap: u32) -> bool {
+        self.payload + len as u64 <= cap as u64
     }
 }
 
@@ -275,7 +280,7 @@ impl Room<'_> {
             return false; // Never: there is a slot.
         };
         self.promised -= u32::from(pile.queue.len() < self.kept_for(pile.kind));
-        pile.payload += len;
+        pile.payload += u64::from(len);
         pile.queue.push_back(&mut self.links, key.index)
     }
 
@@ -284,7 +289,7 @@ impl Room<'_> {
         let datagram = self.slots.remove(index)?;
         self.promised += u32::from(pile.queue.len() < self.kept_for(pile.kind));
         let size = datagram.block.as_ref().map_or(0, Block::size);
-        pile.payload -= datagram.len;
+        pile.payload -= u64::from(datagram.len);
         pile.blocks -= size;
         *self.held_by(pile.kind) -= size;
         Some(datagram)

@@ -18,19 +18,20 @@ pub struct Limits {
     /// Connections, from the completed handshake until closed by the application and the peer.
     /// Beyond: handshakes stay unfinished, active opens fail with `NoSlot`.
     pub connections: usize,
-    /// Unfinished passive handshakes. Beyond: the oldest is forgotten.
+    /// Unfinished passive handshakes, of about a hundred octets. Beyond: the oldest is forgotten.
     pub half_open: usize,
-    /// TIME-WAIT remnants. Beyond: the oldest is forgotten early.
+    /// TIME-WAIT remnants, of 80 octets. Beyond: the oldest is forgotten early.
     pub time_wait: usize,
     /// Listeners. Beyond: `listen` fails with `NoSlot`.
     pub listeners: usize,
     /// UDP sockets, and closed ones whose datagrams have not left. Beyond: `udp_bind` fails with
     /// `NoSlot`.
     pub udp_sockets: usize,
-    /// Datagrams waiting in UDP sockets, and stateless replies waiting to be sent. Half is kept in
-    /// equal parts for sockets and for replies, so that nobody finds all taken; of the rest, each
-    /// takes no more than it leaves. Have eight or more for each UDP socket: below two, nothing is
-    /// kept for sockets. Beyond: dropped and counted, or `WouldBlock` on sending.
+    /// Datagrams waiting in UDP sockets, and stateless replies waiting to be sent. A quarter is
+    /// kept for what sockets receive and an eighth for what they send, as much for each that there
+    /// could be, and an eighth for replies, so that nobody finds all taken; of the rest, each takes
+    /// no more than it leaves. With fewer than two for each UDP socket, none are kept for sockets.
+    /// Beyond: dropped and counted, or `WouldBlock` on sending.
     pub datagrams: usize,
     /// Connections that may hold data ahead of a hole at the same time. Beyond: such data is
     /// dropped and counted, and comes again.

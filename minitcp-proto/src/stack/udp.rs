@@ -116,7 +116,7 @@ impl<O: Observer> Stack<'_, O> {
     fn deliver(&mut self, index: u32, flow: Flow, payload: &[u8], len: u32) {
         let Some(socket) = self.udp.sockets.at_mut(index) else { return };
         let cap = socket.options.receive_buffer;
-        let fits = socket.received.payload().checked_add(len).is_some_and(|total| total <= cap);
+        let fits = socket.received.has_room(len, cap);
         let from = Addressed::unmarked(flow);
         let (queue, pool) = (&mut socket.received, &mut self.cx.pool);
         if !fits || !self.mail.put(queue, pool, from, Content::Udp, payload) {
@@ -244,8 +244,7 @@ impl<O: Observer> Stack<'_, O> {
         let socket = self.udp.sockets.get_mut(id.0).ok_or(UdpError::Stale)?;
         // One always fits, as on Linux, or it would wait for ever.
         let cap = socket.options.send_buffer;
-        let fits = socket.outgoing.is_empty()
-            || socket.outgoing.payload().checked_add(len).is_some_and(|total| total <= cap);
+        let fits = socket.outgoing.is_empty() || socket.outgoing.has_room(len, cap);
         let (queue, pool) = (&mut socket.outgoing, &mut self.cx.pool);
         let to = Addressed { flow, service };
         if !fits || !self.mail.put(queue, pool, to, Content::Udp, payload) {

@@ -153,12 +153,46 @@ fn datagrams_and_answers_leave_memory_to_connections() {
 /// With hardly any memory, one of each kind still finds some.
 #[test]
 fn the_first_of_each_kind_is_taken_in_the_smallest_pool() {
-    let (mut p, ids) = bound(1, &Limits { buffer_bytes: 4096, datagrams: 4, ..limits() });
+    let (mut p, ids) = bound(1, &Limits { buffer_bytes: 3072, datagrams: 4, ..limits() });
     p.feed_raw(&datagram(50, 1000));
     assert!(p.stack.udp_readable(ids[0]));
     assert_eq!(p.stack.udp_send(ids[0], far(9), &[1; 1000]), Ok(()));
     p.feed_raw(&ping(1000));
     p.pump();
     assert_eq!((p.stack.stats().icmp_out, p.stack.stats().datagrams_out), (1, 1));
+    p.take_raw_all();
+}
+
+/// Of what connections have left, the first of each kind may have what it needs. Others may not, of
+/// what is to be sent when a quarter is left, and of what comes in when an eighth is.
+#[test]
+fn the_last_of_the_pool_is_for_connections() {
+    let (mut p, ids) = bound(2, &Limits { buffer_bytes: 64 << 10, ..limits() });
+    p.listen(4);
+    let hold = |p: &mut Peer, port, octets: i64| {
+        p.remote.set_port(port);
+        p.shake(seg().win(64_000).mss(1460));
+        (0..octets / 1000).for_each(|n| p.send(seg().seq(1 + 1000 * n).ack(1).text(1000)));
+        p.run(50);
+        p.take_all();
+        p.stack.usage().buffer_bytes
+    };
+    assert_eq!((hold(&mut p, 5000, 20_000), hold(&mut p, 5001, 10_000)), (32 << 10, 48 << 10));
+    assert_eq!(p.stack.udp_send(ids[0], far(9), b"first"), Ok(()));
+    assert_eq!(p.stack.udp_send(ids[1], far(9), b"second"), Err(UdpError::WouldBlock));
+    p.feed_raw(&datagram(50, 4));
+    p.feed_raw(&datagram(51, 4));
+    assert!(p.stack.udp_readable(ids[0]) && p.stack.udp_readable(ids[1]));
+    p.pump();
+    p.take_raw_all();
+    while p.stack.udp_recv(ids[0], &mut []).is_some() {}
+    while p.stack.udp_recv(ids[1], &mut []).is_some() {}
+    assert_eq!(hold(&mut p, 5002, 5_000), 56 << 10);
+    p.feed_raw(&datagram(50, 4));
+    p.feed_raw(&datagram(51, 4));
+    assert!(p.stack.udp_readable(ids[0]) && !p.stack.udp_readable(ids[1]));
+    (0..3).for_each(|_| p.feed_raw(&ping(4)));
+    assert_eq!(p.dropped(Drop::ReplyQueueFull), 2);
+    p.pump();
     p.take_raw_all();
 }

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use minitcp_proto::wire::ip::protocol;
+use minitcp_proto::wire::tcp::Flags;
 
 use crate::common::{LOCAL, Peer, REMOTE, config, packet, pattern, seg};
 
@@ -148,4 +149,26 @@ fn a_transfer_does_not_keep_a_host_from_answering() {
         p.pump();
         p.take_raw_all();
     }
+}
+
+/// What a handshake owes is given by the connection that takes over, if it has not left before:
+/// never after it, even when it was the turn of those who are ready.
+#[test]
+fn acknowledgments_of_a_handshake_do_not_follow_those_of_its_connection() {
+    let mut p = host();
+    // Ready, but with nothing to send: the congestion window is full.
+    assert!(p.conn().send(&pattern(0, 100_000)).is_ok());
+    p.pump();
+    p.take_all();
+    assert!(p.conn().send(&pattern(0, 1000)).is_ok());
+    p.remote.set_port(5001);
+    p.feed(seg().syn().mss(1460).win(64_000));
+    assert!(p.pump_one());
+    p.expect_syn(Flags::SYN | Flags::ACK);
+    p.feed(seg().seq(100_000).ack(1));
+    p.feed(seg().ack(1).text(1460));
+    p.feed(seg().seq(1461).ack(1).text(1460));
+    p.pump();
+    let acked: Vec<_> = p.take_all().iter().filter_map(|sent| sent.ack).collect();
+    assert_eq!(acked, [2921]);
 }
