@@ -20,6 +20,7 @@ mod memory;
 mod orphans;
 mod path_mtu;
 mod pauses;
+mod review;
 mod sleepers;
 mod slots;
 mod syn_text;
