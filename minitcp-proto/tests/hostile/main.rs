@@ -21,6 +21,8 @@ mod orphans;
 mod path_mtu;
 mod pauses;
 mod review;
+mod review_goodput;
+mod review_random;
 mod sleepers;
 mod slots;
 mod syn_text;

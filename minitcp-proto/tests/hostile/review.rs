@@ -147,6 +147,29 @@ fn a_user_timeout_holds_though_nobody_fetches() {
     assert!(!is_alive(&mut p), "still there at {}", p.now);
 }
 
+/// While nobody fetches, there is nothing to be done: no reason to be woken five times a second,
+/// and on a path of a few microseconds without a pause.
+#[test]
+fn who_waits_to_be_fetched_is_quiet() {
+    let mut p = Peer::new(crate::common::config_with(|c| c.min_rto = millis(0)), &limits());
+    p.listen(4);
+    open(&mut p, 5000);
+    p.write(b"x");
+    p.take_all();
+    p.close();
+    p.take_all();
+    p.now += secs(3600);
+    p.stack.handle_timeout(p.now);
+    let until = p.now + secs(3600);
+    let mut wakes = 0;
+    while let Some(due) = p.stack.poll_timeout().filter(|due| *due <= until && wakes < 1_000_000) {
+        p.now = due;
+        p.stack.handle_timeout(due);
+        wakes += 1;
+    }
+    assert!(wakes < 1000, "{wakes} wakes up to {}", p.now);
+}
+
 // --- the end of time ---
 
 fn ends(act: impl FnOnce() + Send + 'static) -> bool {
@@ -268,6 +291,37 @@ fn a_doubled_syn_costs_nothing() {
     p.id = p.stack.accept(p.listener.unwrap());
     let info = p.info();
     assert!(info.cwnd >= 10 * 1460 && info.rto_micros <= 1_000_000, "{info:?}");
+}
+
+/// SYNs that the peer repeats are no attempts of ours.
+#[test]
+fn repeated_syns_do_not_use_up_the_attempts() {
+    let mut p = Peer::listening(config());
+    half_open(&mut p, 5000);
+    for _ in 0..40 {
+        p.send(seg().syn().mss(1460));
+        p.take_all();
+    }
+    p.now = p.stack.poll_timeout().unwrap() + secs(2);
+    p.stack.handle_timeout(p.now);
+    p.pump();
+    p.take_all();
+    p.send(seg().ack(1));
+    p.take_all();
+    assert!(p.stack.accept(p.listener.unwrap()).is_some(), "forgotten at {}", p.now);
+}
+
+/// As any answer to what may be a stranger's (and as Linux has it): one in half a second.
+#[test]
+fn a_syn_that_is_repeated_at_once_is_not_answered_each_time() {
+    let mut p = Peer::listening(config());
+    half_open(&mut p, 5000);
+    let mut answers = 0;
+    for _ in 0..40 {
+        p.send(seg().syn().mss(1460));
+        answers += p.take_all().len();
+    }
+    assert!(answers <= 2, "{answers} SYN,ACKs at once to one source");
 }
 
 /// Someone's bad ACK, and in the same batch the peer's SYN,ACK: late polling loses nothing.
