@@ -17,6 +17,9 @@ impl Instant {
     /// The latest representable time, used as "never".
     pub const MAX: Self = Self(u64::MAX);
 
+    /// The latest that is not "never".
+    pub(crate) const LAST: Self = Self(u64::MAX - 1);
+
     /// The instant `nanos` nanoseconds after the epoch.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)

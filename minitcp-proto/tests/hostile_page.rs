@@ -20,7 +20,8 @@ fn root() -> PathBuf {
 
 /// What stands between two marks, in the last cell of each row.
 fn named(page: &str, mark: char) -> Vec<&str> {
-    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| resource"));
+    let rows =
+        page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| resource"));
     let cells = rows.filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next());
     cells.flat_map(|cell| cell.split(mark).skip(1).step_by(2)).collect()
 }

@@ -69,6 +69,9 @@ impl<O: Observer> Stack<'_, O> {
         let Some(half_open) = self.tcp.half_open.at_mut(index) else { return };
         match half_open.on_segment(segment) {
             Outcome::Complete => self.complete_half_open(index, segment, meta),
+            Outcome::Answer if half_open.has_left() && !half_open.answers.allow(self.cx.now) => {
+                self.cx.drop(Drop::RateLimited);
+            }
             Outcome::Answer => {
                 half_open.syn_due = true;
                 self.schedule.wake(Owner::HalfOpen(index));
@@ -76,11 +79,11 @@ impl<O: Observer> Stack<'_, O> {
             Outcome::Acknowledge(reason) => {
                 // The number after our SYN means nothing before the SYN itself has left.
                 let may_answer = half_open.has_left();
-                let is_limited = !half_open.answers.allow_for(segment, self.cx.now);
+                if !half_open.answers.allow_for(segment, self.cx.now) {
+                    return self.cx.drop(Drop::RateLimited);
+                }
                 self.cx.drop(reason);
-                if is_limited {
-                    self.cx.drop(Drop::RateLimited);
-                } else if may_answer {
+                if may_answer {
                     half_open.ack_due = true;
                     self.schedule.wake(Owner::HalfOpen(index));
                 }
@@ -155,8 +158,7 @@ impl<O: Observer> Stack<'_, O> {
     /// The SYN,ACK was not answered in time: repeat it or give up.
     pub(super) fn on_half_open_timeout(&mut self, index: u32, due: Instant) {
         let Some(half_open) = self.tcp.half_open.at_mut(index) else { return };
-        let late = self.cx.now.since(due);
-        if !half_open.on_timeout(late, &self.cx.config, self.cx.now) {
+        if !half_open.on_timeout(due, &self.cx.rto, &self.cx.config, self.cx.now) {
             let cause = Cause::ReturnToListen;
             return self.tcp.forget_half_open(index, cause, &mut self.schedule, &mut self.cx);
         }

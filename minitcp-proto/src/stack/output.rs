@@ -197,11 +197,11 @@ impl<O: Observer> Stack<'_, O> {
             outgoing.count(flow, State::SynRcvd, &mut self.cx);
             return Some(outgoing);
         }
+        let again = half_open.has_left();
         half_open.on_sent(self.cx.now);
         let outgoing = half_open.syn_ack();
         let deadline = half_open.deadline(&self.cx.rto, &self.cx.config, self.cx.now);
         self.schedule.set_timer(Owner::HalfOpen(index), Some(deadline));
-        let again = half_open.patience.attempts() > 1;
         self.cx.stats.retransmitted_segments += u64::from(again);
         outgoing.count(flow, State::SynRcvd, &mut self.cx);
         Some(outgoing)

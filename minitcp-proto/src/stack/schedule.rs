@@ -185,7 +185,7 @@ impl<'m> Schedule<'m> {
     }
 
     fn move_timer(&mut self, id: u32, deadline: Option<Instant>) {
-        match deadline {
+        match deadline.filter(|deadline| *deadline != Instant::MAX) {
             Some(deadline) => self.timers.set(id, deadline.as_nanos()),
             None => {
                 self.timers.remove(id);

@@ -91,6 +91,11 @@ impl AnswerLimit {
         !is_early
     }
 
+    /// Something was answered.
+    pub(crate) const fn is_used(&self) -> bool {
+        self.last.is_some()
+    }
+
     /// As [`allow`](Self::allow), for the answer to `segment`, which is outside the window: with
     /// text or FIN it cannot be an answer itself, and is always answered.
     pub(crate) fn allow_for(&mut self, segment: &Segment<'_>, now: Instant) -> bool {

@@ -146,7 +146,7 @@ impl Tcb {
         tcb.active_open = true;
         tcb.syn_due = true;
         tcb.advance(Cause::ActiveOpen, cx);
-        timeout::arm_connect(&mut tcb, cx);
+        timeout::arm_syn(&mut tcb, cx);
         tcb
     }
 
@@ -164,13 +164,13 @@ impl Tcb {
         tcb.receive.on_syn(half_open.irs, half_open.advertised);
         tcb.negotiate(&half_open.heard.options(), half_open.lost_syn(), cx.config.congestion);
         tcb.send.snd_nxt = half_open.iss.plus(1);
-        tcb.patience.on_sent(false, half_open.patience.since());
+        tcb.patience.on_sent(half_open.patience.since());
         if half_open.ack_due {
             tcb.receive.ack.require_now();
         }
         if half_open.lost_syn() {
             tcb.rtt.on_lost_syn();
-        } else if !half_open.is_deferred() {
+        } else if !half_open.is_deferred() && !half_open.has_answered() {
             tcb.rtt.on_first_transmission(tcb.send.snd_nxt, half_open.patience.since());
         }
         tcb
@@ -190,7 +190,7 @@ impl Tcb {
 
     /// Our SYN had to be sent again for want of an answer.
     pub(crate) const fn lost_syn(&self) -> bool {
-        self.patience.attempts() > 1
+        self.patience.has_left() && self.patience.retries() > 0
     }
 
     /// Our MSS option.

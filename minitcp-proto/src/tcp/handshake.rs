@@ -21,7 +21,6 @@ use crate::tcp::receive::receiver::first_window;
 use crate::tcp::receive::window::{affordable, shift_for};
 use crate::tcp::send::rtt::RtoBounds;
 use crate::tcp::sources;
-use crate::tcp::timeout::LATE_MICROS;
 use crate::time::Instant;
 use crate::wire::options::Options;
 use crate::wire::tcp::{Flags, Segment};
@@ -155,14 +154,19 @@ impl HalfOpen {
     /// The SYN,ACK has left at least once. Before, SND.NXT is our ISN, and an ACK beyond it is an
     /// old duplicate.
     pub(crate) const fn has_left(&self) -> bool {
-        self.patience.attempts() > 0
+        self.patience.has_left()
     }
 
-    /// The SYN,ACK leaves. Not for the first time: that rules out an RTT sample (Karn, RFC 6298 §3)
-    /// and a large initial window (RFC 5681 §3.1).
+    /// Something out of place was answered, perhaps with the SYN,ACK again: that rules out an RTT
+    /// sample (Karn, RFC 6298 §3).
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answers.is_used()
+    }
+
+    /// The SYN,ACK leaves.
     pub(crate) const fn on_sent(&mut self, now: Instant) {
         self.syn_due = false;
-        self.patience.on_sent(true, now);
+        self.patience.on_sent(now);
     }
 
     /// The SYN,ACK (RFC 9293 §3.10.7.2): our MSS, and a window scale if the peer sent one.
@@ -212,33 +216,36 @@ impl HalfOpen {
         if self.is_deferred() { self.deferred_until } else { self.patience.since() + period }
     }
 
-    /// The SYN,ACK was lost, as far as we can tell.
+    /// The SYN,ACK was lost, as far as we can tell, since the timer fired: a small initial window
+    /// follows (RFC 5681 §3.1, RFC 6298 §5.7). Who repeats a SYN may only have been doubled.
     pub(crate) fn lost_syn(&self) -> bool {
-        self.patience.attempts() > 1 && !self.is_deferred()
+        self.has_left() && self.patience.retries() > 0 && !self.is_deferred()
     }
 
-    /// The timer fired, `late`: the SYN,ACK goes out again, or `false` when the handshake is over
-    /// (R2 of a SYN, RFC 9293 MUST-23).
-    pub(crate) fn on_timeout(&mut self, late: Duration, config: &Config, now: Instant) -> bool {
-        let is_late = late > config.initial_rto.max(LATE);
-        if is_late {
-            self.patience.forgive(late);
+    /// The timer that was `due` fired: the SYN,ACK goes out again, or `false` when the handshake is
+    /// over (R2 of a SYN, RFC 9293 MUST-23).
+    pub(crate) fn on_timeout(
+        &mut self,
+        due: Instant,
+        rto: &RtoBounds,
+        config: &Config,
+        now: Instant,
+    ) -> bool {
+        let is_late = self.patience.is_late(due, rto.initial, now);
+        if self.patience.is_over(config.syn_timeout, is_late, now) {
+            return false;
         }
+        self.patience.on_asked_again();
         self.syn_due = true;
-        !self.patience.is_over(config.syn_timeout, is_late, now)
+        true
     }
 
     /// When the SYN,ACK is to leave again (RFC 6298 §5).
     pub(crate) fn deadline(&self, rto: &RtoBounds, config: &Config, now: Instant) -> Instant {
-        let end = self.patience.end(config.syn_timeout);
-        let repeats = self.patience.attempts().saturating_sub(1);
-        let next = now.after_micros(rto.backed_off(rto.initial, repeats.into()).into());
-        if end > now { next.min(end) } else { now.after_micros(rto.initial.into()) }
+        let wait = rto.backed_off(rto.initial, self.patience.retries().into());
+        self.patience.next(config.syn_timeout, wait, rto.initial, now)
     }
 }
-
-/// A timer that is served later than this, and than one RTO, tells of a sleep.
-const LATE: Duration = Duration::from_micros(LATE_MICROS as u64);
 
 #[cfg(test)]
 mod tests {
@@ -273,7 +280,7 @@ mod tests {
 
     fn sent_once() -> Patience {
         let mut patience = Patience::new(Instant::ZERO);
-        patience.on_sent(false, Instant::ZERO);
+        patience.on_sent(Instant::ZERO);
         patience
     }
 

@@ -56,7 +56,7 @@ fn on_too_big<O: Observer>(tcb: &mut Tcb, mtu: u32, cx: &mut Context<'_, O>) {
     }
     tcb.send.smss = smss;
     if tcb.state().is_synchronized() && tcb.send.snd_wnd > 0 {
-        tcb.recovery.on_too_big(&tcb.send);
+        tcb.recovery.send_all_again(&tcb.send);
         tcb.rtt.on_retransmission();
         timeout::restart_timer(tcb, cx);
     }

@@ -136,7 +136,6 @@ fn on_challenged_syn<O: Observer>(
     cx: &mut Context<'_, O>,
 ) -> Result<(), Stop> {
     if !tcb.syn_due && tcb.answers.allow(cx.now) {
-        tcb.send.snd_nxt = tcb.send.iss;
         tcb.rtt.on_retransmission();
         tcb.syn_due = true;
     }

@@ -5,6 +5,7 @@ use crate::observe::{Note, Observer};
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::input::Reset;
+use crate::tcp::patience::Patience;
 use crate::tcp::settings::Switches;
 use crate::tcp::state::State;
 use crate::tcp::timers::Timer;
@@ -24,6 +25,9 @@ pub(crate) fn on_received(tcb: &mut Tcb, now: Instant) {
 fn on_answer(tcb: &mut Tcb) {
     tcb.settings.probes = 0;
     tcb.settings.switches.remove(Switches::PROBE_DUE);
+    if tcb.send.flight() == 0 {
+        tcb.patience = Patience::new(tcb.last_received);
+    }
     arm(tcb, tcb.last_received);
 }
 
@@ -50,8 +54,10 @@ pub(crate) fn on_timeout<O: Observer>(
     is_late: bool,
     cx: &mut Context<'_, O>,
 ) -> Option<Reset> {
+    let forgives = is_late && tcb.patience.forgives();
     if waits_for_fin(tcb) {
-        if is_late {
+        if forgives {
+            tcb.patience.on_asked_again();
             // The FIN may have come while this host slept, and wait in the device.
             tcb.timers.arm(Timer::Liveness, cx.now.after_micros(tcb.rtt.base_micros().into()));
         } else {
@@ -72,12 +78,13 @@ pub(crate) fn on_timeout<O: Observer>(
         arm(tcb, tcb.last_received);
         return None;
     }
-    if tcb.settings.gives_up(silence) && !is_late {
+    if tcb.settings.gives_up(silence) && !forgives {
         cx.note(tcb.flow(), Note::GaveUp);
         let reset = Reset { seq: tcb.send.bare_seq(), ack: Some(tcb.receive.rcv_nxt) };
         tcb.end(CloseReason::TimedOut, cx);
         return Some(reset);
     }
+    tcb.patience.on_asked_again();
     tcb.settings.probes = tcb.settings.probes.saturating_add(1);
     tcb.settings.switches.insert(Switches::PROBE_DUE);
     tcb.timers.arm(Timer::Liveness, cx.now + tcb.settings.keep_interval());

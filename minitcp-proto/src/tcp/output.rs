@@ -92,8 +92,9 @@ fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
         tcb.rtt.on_first_transmission(tcb.send.snd_nxt, cx.now);
     }
     tcb.last_sent = cx.now;
-    timeout::on_syn_sent(tcb, again, cx);
-    cx.stats.retransmitted_segments += u64::from(tcb.lost_syn());
+    tcb.patience.on_sent(cx.now);
+    timeout::arm_syn(tcb, cx);
+    cx.stats.retransmitted_segments += u64::from(again);
     let scale = if answering {
         // RFC 7323 §2.2: only if the peer's SYN had the option; else negotiation left no shift on
         // either side. Where both are zero, the option says nothing.
@@ -316,6 +317,6 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
     if tcb.settings.switches.contains(Switches::LOW_WATER) {
         wake_writer(tcb); // Fewer octets are unsent now.
     }
-    tcb.patience.on_sent(sent_before || text.kind == Kind::Probe, cx.now);
+    tcb.patience.on_sent(cx.now);
     timeout::on_text_sent(tcb, cx);
 }

@@ -10,7 +10,6 @@ use crate::tcp::context::Context;
 use crate::tcp::input::Reset;
 use crate::tcp::keepalive;
 use crate::tcp::output::send_wait;
-use crate::tcp::patience::Patience;
 use crate::tcp::send::wait::{SendWait, Wait};
 use crate::tcp::settings::Switches;
 use crate::tcp::state::State;
@@ -18,7 +17,8 @@ use crate::tcp::timers::Timer;
 
 /// Serves every timer of `tcb` that is due; perhaps the peer is to be sent a reset.
 pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset> {
-    let is_late = forgive_sleep(tcb, cx);
+    let due = tcb.timers.earliest()?;
+    let is_late = tcb.patience.is_late(due, tcb.rtt.base_micros(), cx.now);
     let mut reset = None;
     while let Some(timer) = tcb.timers.expire(cx.now) {
         match timer {
@@ -31,18 +31,6 @@ pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) ->
     reset
 }
 
-/// Whether a timer is served so late that this host must have slept, or its embedder: what the peer
-/// answered meanwhile may wait in the device, so it is asked once more before it is given up, and
-/// the time does not count.
-fn forgive_sleep<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) -> bool {
-    let Some(due) = tcb.timers.earliest() else { return false };
-    let is_late = cx.now.micros_since(due) > tcb.rtt.base_micros().max(LATE_MICROS);
-    if is_late {
-        tcb.patience.forgive(cx.now.since(due));
-    }
-    is_late
-}
-
 fn on_retransmission_timeout<O: Observer>(
     tcb: &mut Tcb,
     is_late: bool,
@@ -51,11 +39,11 @@ fn on_retransmission_timeout<O: Observer>(
     if is_given_up(tcb, is_late, cx) {
         return give_up(tcb, cx);
     }
-    cx.stats.timeouts += u64::from(tcb.patience.attempts() > 0);
+    cx.stats.timeouts += u64::from(tcb.patience.has_left());
+    tcb.patience.on_asked_again();
     if !tcb.state().is_synchronized() {
         tcb.syn_due = true;
-        // Sending it arms the timer anew; should nobody fetch it, this one goes on.
-        arm_within(tcb, Timer::Retransmit, cx.rto.initial, cx);
+        arm_syn(tcb, cx);
         return None;
     }
     tcb.recovery.on_timeout(&tcb.send, &mut tcb.congestion, cx.now);
@@ -78,6 +66,7 @@ fn on_persist_timeout<O: Observer>(
     }
     tcb.wait.on_timeout();
     if probes {
+        tcb.patience.on_asked_again();
         arm_probe(tcb, cx);
     }
     None
@@ -121,7 +110,7 @@ fn follow_reason<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
         SendWait::ShutWindow => {
             // The retransmission timer's business is the persist timer's now.
             tcb.timers.disarm(Timer::Retransmit);
-            if tcb.patience.attempts() == 0 {
+            if !tcb.patience.has_left() {
                 tcb.patience.on_heard(false, cx.now); // What waits has not waited for long.
             }
             arm_probe(tcb, cx);
@@ -169,16 +158,10 @@ pub(crate) fn restart_timer<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     }
 }
 
-/// Our SYN is to leave, at once as a rule: should nobody fetch it, patience ends all the same.
-pub(crate) fn arm_connect<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    arm_within(tcb, Timer::Retransmit, cx.rto.initial, cx);
-}
-
-/// Our SYN has left, perhaps `again`.
-pub(crate) fn on_syn_sent<O: Observer>(tcb: &mut Tcb, again: bool, cx: &Context<'_, O>) {
-    tcb.patience.on_sent(again, cx.now);
-    let retries = tcb.patience.attempts().saturating_sub(1);
-    let wait = cx.rto.backed_off(cx.rto.initial, retries.into());
+/// Our SYN is to leave, or has left: it goes again after this, and should nobody fetch it, patience
+/// ends all the same.
+pub(crate) fn arm_syn<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
+    let wait = cx.rto.backed_off(cx.rto.initial, tcb.patience.retries().into());
     arm_within(tcb, Timer::Retransmit, wait, cx);
 }
 
@@ -200,17 +183,9 @@ fn limit(tcb: &Tcb, config: &Config) -> Duration {
     if tcb.is_orphan() { limit.min(config.orphan_timeout) } else { limit }
 }
 
-/// Arms `timer` after `wait_micros`, but not later than when patience ends; where it has ended
-/// already, what is asked now has one RTO to be answered.
+/// Arms `timer` after `wait_micros`, within what patience allows.
 fn arm_within<O: Observer>(tcb: &mut Tcb, timer: Timer, wait_micros: u32, cx: &Context<'_, O>) {
     let limit = limit(tcb, &cx.config);
-    let end = tcb.patience.end(limit);
-    let is_last = end <= cx.now && tcb.patience.attempts() + 1 >= Patience::least_attempts(limit);
-    let wait = if is_last { tcb.rtt.base_micros().min(wait_micros) } else { wait_micros };
-    let deadline = cx.now.after_micros(wait.max(1).into());
-    let counts = tcb.patience.attempts() > 0 || !tcb.state().is_synchronized();
-    tcb.timers.arm(timer, if counts && end > cx.now { deadline.min(end) } else { deadline });
+    let next = tcb.patience.next(limit, wait_micros, tcb.rtt.base_micros(), cx.now);
+    tcb.timers.arm(timer, next);
 }
-
-/// A timer that is served later than this, and than one RTO, tells of a sleep.
-pub(crate) const LATE_MICROS: u32 = 100_000;

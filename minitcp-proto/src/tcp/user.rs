@@ -9,6 +9,7 @@ use crate::tcp::input::Reset;
 use crate::tcp::send::sender::Fin;
 use crate::tcp::state::{Cause, State};
 use crate::tcp::timers::Timer;
+use crate::time::Instant;
 
 /// SEND (RFC 9293 §3.10.2): takes as many octets as there is room for.
 pub(crate) fn send<O: Observer>(
@@ -118,7 +119,7 @@ pub(crate) fn close<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Opti
     if !tcb.receive.buffer.is_empty() {
         return abort(tcb, cx);
     }
-    tcb.orphan_since = cx.now;
+    tcb.orphan_since = cx.now.min(Instant::LAST);
     // From now on the peer has so long, whatever it was granted before.
     tcb.patience.on_heard(tcb.send.flight() > 0, cx.now);
     tcb.receive.forget_early(&mut cx.pool, &mut cx.assemblies);
@@ -147,7 +148,7 @@ pub(crate) fn abort<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Opti
         | State::LastAck
         | State::TimeWait => None,
     };
-    tcb.orphan_since = cx.now;
+    tcb.orphan_since = cx.now.min(Instant::LAST);
     tcb.end(CloseReason::Aborted, cx);
     tcb.receive.buffer.release(&mut cx.pool);
     reset

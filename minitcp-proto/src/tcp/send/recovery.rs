@@ -155,6 +155,7 @@ impl Recovery {
     ) -> Progress {
         self.dup_acks = 0;
         self.timeouts = 0;
+        let is_sent_once = sender.snd_una.after(self.lost_next);
         self.lost_next = self.lost_next.latest(sender.snd_una);
         self.lost_end = self.lost_end.latest(sender.snd_una);
         let done = sender.snd_una.at_or_after(self.recover);
@@ -178,7 +179,10 @@ impl Recovery {
                 self.finish()
             }
             Phase::Doubting => self.ask(sender, sample, congestion, now),
-            Phase::Asking => self.undo(sender, congestion),
+            // RFC 5682 §2.1, step 3b. What was sent again proves nothing, acknowledged in two
+            // pieces or more.
+            Phase::Asking if is_sent_once => self.undo(sender, congestion),
+            Phase::Asking => Progress::Advanced,
             Phase::AfterTimeout | Phase::Open => {
                 if done && sender.snd_una.after(self.recover) {
                     // Keep up, or it would lie ahead again after 2³¹ octets without a loss.
@@ -199,7 +203,8 @@ impl Recovery {
     }
 
     /// RFC 5682 §2.1, step 2b: let two new segments out instead of what was in flight. Where there
-    /// are none, nothing can be learned.
+    /// is none that leaves for certain (no tail that Nagle, a cork or silly-window avoidance could
+    /// hold back), nothing can be learned.
     fn ask(
         &mut self,
         sender: &Sender,
@@ -207,13 +212,13 @@ impl Recovery {
         congestion: &mut AnyController,
         now: Instant,
     ) -> Progress {
-        if sender.unsent() == 0 || sender.usable_window() == 0 {
+        if sender.unsent().min(sender.usable_window()) < u32::from(sender.smss) {
             congestion.on_ack(&AckSample { after_timeout: true, ..*sample }, now);
             self.go_back(sender);
             return Progress::Advanced;
         }
         self.phase = Phase::Asking;
-        (self.lost_next, self.lost_end) = (sender.snd_una, sender.snd_una);
+        self.lost_end = self.lost_next; // What was sent again ends here.
         let allowed = sender.flight().saturating_add(2 * u32::from(sender.smss));
         self.inflation = allowed.saturating_sub(congestion.cwnd());
         Progress::Advanced
@@ -223,8 +228,6 @@ impl Recovery {
     /// already.
     fn go_back(&mut self, sender: &Sender) {
         let from = self.lost_next.latest(sender.snd_una);
-        self.phase = Phase::AfterTimeout;
-        self.before = Before::NOTHING;
         self.send_all_again(sender);
         self.lost_next = from;
     }
@@ -265,27 +268,21 @@ impl Recovery {
             self.mark_head_lost(sender);
         } else {
             self.phase = Phase::AfterTimeout;
-            self.before = Before::NOTHING;
             self.send_all_again(sender);
         }
     }
 
-    /// Everything in flight is to be sent again, though nothing says that the path lost it: a
-    /// shut window has opened, or a probe is due.
+    /// Everything in flight is to be sent again, perhaps though nothing says that the path lost it:
+    /// a shut window has opened, or what is in flight does not fit the path. That ends any doubt.
     pub(crate) const fn send_all_again(&mut self, sender: &Sender) {
+        if !matches!(self.phase, Phase::Open) {
+            self.phase = Phase::AfterTimeout;
+            self.before = Before::NOTHING;
+        }
         self.dup_acks = 0;
         self.inflation = 0;
         self.lost_next = sender.snd_una;
         self.lost_end = sender.snd_nxt;
-    }
-
-    /// What is in flight does not fit the path, which is no sign of congestion: all goes again.
-    pub(crate) fn on_too_big(&mut self, sender: &Sender) {
-        if matches!(self.phase, Phase::Doubting | Phase::Asking) {
-            self.phase = Phase::AfterTimeout;
-            self.before = Before::NOTHING;
-        }
-        self.send_all_again(sender);
     }
 
     fn mark_head_lost(&mut self, sender: &Sender) {
