@@ -317,6 +317,5 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
     if tcb.settings.switches.contains(Switches::LOW_WATER) {
         wake_writer(tcb); // Fewer octets are unsent now.
     }
-    tcb.patience.on_sent(cx.now);
     timeout::on_text_sent(tcb, cx);
 }

@@ -46,6 +46,10 @@ fn on_retransmission_timeout<O: Observer>(
         arm_syn(tcb, cx);
         return None;
     }
+    if tcb.send.flight() == 0 {
+        follow_reason(tcb, cx); // Nobody has fetched it yet.
+        return None;
+    }
     tcb.recovery.on_timeout(&tcb.send, &mut tcb.congestion, cx.now);
     tcb.rtt.on_timeout();
     let rto_micros = tcb.rtt.rto_micros(&cx.rto);
@@ -101,9 +105,15 @@ pub(crate) fn follow<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
 #[cold]
 fn follow_reason<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     let reason = send_wait(tcb, cx);
-    if reason == tcb.wait.reason {
-        return;
+    if reason != tcb.wait.reason {
+        change_reason(tcb, reason, cx);
     }
+    if tcb.is_orphan() && tcb.send.flight() == 0 && tcb.send.has_unsent() {
+        arm_last(tcb, cx);
+    }
+}
+
+fn change_reason<O: Observer>(tcb: &mut Tcb, reason: SendWait, cx: &mut Context<'_, O>) {
     let before = core::mem::replace(&mut tcb.wait, Wait::new(reason));
     match reason {
         SendWait::Nothing => tcb.timers.disarm(Timer::Persist),
@@ -142,7 +152,9 @@ fn arm_probe<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
 /// Text has left that the peer has to acknowledge (RFC 6298 §5.1).
 #[inline]
 pub(crate) fn on_text_sent<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
-    if tcb.send.snd_wnd > 0 && !tcb.timers.is_armed(Timer::Retransmit) {
+    let is_first = !tcb.patience.has_left();
+    tcb.patience.on_sent(cx.now);
+    if tcb.send.snd_wnd > 0 && (is_first || !tcb.timers.is_armed(Timer::Retransmit)) {
         restart_timer(tcb, cx);
     }
     if tcb.wait.reason != SendWait::Nothing {
@@ -163,6 +175,15 @@ pub(crate) fn restart_timer<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
 pub(crate) fn arm_syn<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     let wait = cx.rto.backed_off(cx.rto.initial, tcb.patience.retries().into());
     arm_within(tcb, Timer::Retransmit, wait, cx);
+}
+
+/// What an application has left behind is to leave: should nobody fetch it, patience ends all the
+/// same.
+pub(crate) fn arm_last<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
+    if tcb.wait.reason != SendWait::ShutWindow && !tcb.timers.is_armed(Timer::Retransmit) {
+        let rto = cx.rto.backed_off(tcb.rtt.base_micros(), tcb.patience.retries().into());
+        arm_within(tcb, Timer::Retransmit, rto, cx);
+    }
 }
 
 /// R2 of this connection (RFC 9293 §3.8.3): what the application chose holds for the handshake

@@ -8,6 +8,7 @@ use crate::tcp::context::Context;
 use crate::tcp::input::Reset;
 use crate::tcp::send::sender::Fin;
 use crate::tcp::state::{Cause, State};
+use crate::tcp::timeout;
 use crate::tcp::timers::Timer;
 use crate::time::Instant;
 
@@ -126,6 +127,8 @@ pub(crate) fn close<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Opti
     shutdown(tcb, cx);
     if tcb.state() == State::FinWait2 {
         tcb.timers.arm(Timer::Liveness, cx.now + cx.config.fin_wait_2_timeout);
+    } else if tcb.send.has_unsent() {
+        timeout::arm_last(tcb, cx);
     }
     None
 }
