@@ -76,7 +76,7 @@ drops! {
     AcceptDeferred = "handshake waits for data",
     /// No slot for another connection or handshake.
     NoSlot = "no connection slot left",
-    /// The oldest unfinished handshake gave way to a newer one.
+    /// An unfinished handshake gave way to a newer one.
     HalfOpenEvicted = "unfinished handshake evicted",
     /// The oldest TIME-WAIT remnant gave way to a newer one.
     TimeWaitEvicted = "TIME-WAIT evicted",
@@ -149,7 +149,7 @@ pub struct Stats {
     pub datagrams_in: u64,
     /// UDP datagrams sent.
     pub datagrams_out: u64,
-    /// ICMP errors received and passed on to a socket.
+    /// ICMP errors received and passed on to a socket, or heeded by a connection.
     pub icmp_errors_in: u64,
     /// ICMP messages sent.
     pub icmp_out: u64,

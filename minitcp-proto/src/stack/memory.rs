@@ -16,9 +16,11 @@ use crate::tcp::{Assembly, HalfOpen, Remnant, Tcb};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections, from the completed handshake until closed by the application and the peer.
-    /// Beyond: handshakes stay unfinished, active opens fail with `NoSlot`.
+    /// Beyond: one that the application has closed gives way; if there is none, handshakes stay
+    /// unfinished, and active opens fail with `NoSlot`.
     pub connections: usize,
-    /// Unfinished passive handshakes, of about a hundred octets. Beyond: the oldest is forgotten.
+    /// Unfinished passive handshakes, of about a hundred octets. Beyond: one is forgotten, from
+    /// where far more come than a fair share if some at random show one, else the oldest.
     pub half_open: usize,
     /// TIME-WAIT remnants, of 80 octets. Beyond: the oldest is forgotten early.
     pub time_wait: usize,
@@ -33,8 +35,8 @@ pub struct Limits {
     /// no more than it leaves. With fewer than two for each UDP socket, none are kept for sockets.
     /// Beyond: dropped and counted, or `WouldBlock` on sending.
     pub datagrams: usize,
-    /// Connections that may hold data ahead of a hole at the same time. Beyond: such data is
-    /// dropped and counted, and comes again.
+    /// Connections that may hold data ahead of a hole at the same time. Beyond: the one that got on
+    /// least recently gives its own up, counted, and it comes again.
     pub assemblies: usize,
     /// Octets for all send and receive buffers together, lent in blocks of a power of two of at
     /// least 1 KiB. While less than half is free, smaller windows are offered; less than a quarter,

@@ -212,7 +212,7 @@ fn on_reset<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     tcb.end(if is_refusal { CloseReason::Refused } else { CloseReason::Reset }, cx);
 }
 
-/// RFC 5961 §7: at most so many challenges in a second for each connection.
+/// RFC 5961 §7: a limit for the challenges of each connection.
 fn challenge<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     if tcb.answers.allow(cx.now) {
         cx.stats.challenge_acks += 1;
