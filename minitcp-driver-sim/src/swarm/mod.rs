@@ -19,7 +19,9 @@
 //! }
 //! ```
 
+mod client;
 mod draw;
+mod host;
 mod judge;
 mod nap;
 mod path;

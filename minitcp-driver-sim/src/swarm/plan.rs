@@ -3,11 +3,10 @@
 use core::fmt;
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv6Addr};
-
-use minitcp_proto::{Config, Limits, Offload};
+use std::net::IpAddr;
 
 use crate::swarm::draw::Draw;
+use crate::swarm::host::{self, Host, MANY, PATIENT};
 use crate::swarm::nap::Nap;
 use crate::swarm::path::Path;
 use crate::swarm::reduction::{Reduction, Without};
@@ -30,15 +29,6 @@ pub(super) struct Plan {
     /// A connection may break through no fault of its own: some host gives up early, or forgets
     /// handshakes under pressure.
     pub(super) is_lenient: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Host {
-    pub(super) config: Config,
-    pub(super) limits: Limits,
-    pub(super) backlog: u32,
-    /// The device waits so long, and merges what has arrived by then.
-    pub(super) merge_after: Option<Duration>,
 }
 
 /// Something that happens at some time, whatever anybody does.
@@ -140,7 +130,7 @@ impl Plan {
 
     /// The address of a host: all in one network if there is no router.
     pub(super) fn address(&self, host: usize) -> IpAddr {
-        address(host, self.ipv6)
+        host::address(host, self.ipv6)
     }
 
     /// The index of the host with this address.
@@ -202,114 +192,6 @@ impl Plan {
     }
 }
 
-impl Host {
-    fn least_buffer(&self) -> u32 {
-        self.config.receive_buffer.min(self.config.send_buffer)
-    }
-
-    /// A host that takes part in so many talks of its `own`.
-    fn draw(
-        seed: u64,
-        (index, talks): (usize, &[&Talk]),
-        (ipv6, is_calm): (bool, bool),
-        without: Without,
-    ) -> Self {
-        let number = u64::try_from(index).unwrap_or(0);
-        let draw = &mut Draw::new(seed, 100 + number);
-        let mut config = Config::new(address(index, ipv6), if ipv6 { 64 } else { 24 });
-        config.user_timeout = PATIENT;
-        config.syn_timeout = PATIENT;
-        let own = talks.len();
-        let limits = Limits {
-            // Each may linger until the last of its talk has begun.
-            connections: talks.iter().map(|talk| talk.connections()).sum::<usize>() + 4,
-            half_open: MANY,
-            time_wait: 64,
-            listeners: own,
-            udp_sockets: own,
-            datagrams: 64,
-            assemblies: own + 4,
-            buffer_bytes: 8 << 20,
-        };
-        let mut host = Self { config, limits, backlog: 8, merge_after: None };
-        if !without.contains(Without::OPTIONS) {
-            host.draw_config(draw);
-            if !is_calm {
-                host.draw_limits(draw, own);
-            }
-        }
-        if !without.contains(Without::OFFLOAD) {
-            host.draw_offload(&mut Draw::new(seed, 200 + number));
-        }
-        host
-    }
-
-    fn draw_offload(&mut self, draw: &mut Draw) {
-        if draw.percent(40) {
-            let some = [Offload::CHECKSUM, Offload::SEGMENTATION, Offload::all()];
-            self.config.offload = draw.one_of(some);
-        }
-        if draw.percent(40) {
-            let wait = draw.duration(Duration::from_micros(1), Duration::from_millis(1));
-            self.merge_after = Some(if draw.percent(20) { Duration::ZERO } else { wait });
-        }
-    }
-
-    fn draw_config(&mut self, draw: &mut Draw) {
-        let config = &mut self.config;
-        if draw.percent(40) {
-            let least = if config.addresses().any(|own| own.is_ipv6()) { 1_280 } else { 576 };
-            let most = draw.one_of([1_500, 1_500, 9_000, 65_535]);
-            config.mtu = u16::try_from(draw.between(least, most)).unwrap_or(u16::MAX);
-        }
-        if draw.percent(60) {
-            config.receive_buffer = draw.u32(1, 1 << 20);
-        }
-        if draw.percent(60) {
-            config.send_buffer = draw.u32(1, 1 << 20);
-        }
-        if draw.percent(30) {
-            config.delayed_ack =
-                draw.duration(Duration::from_millis(1), Duration::from_millis(500));
-        }
-        if draw.percent(20) {
-            config.min_rto = draw.duration(Duration::from_millis(10), Duration::from_secs(1));
-        }
-        if draw.percent(20) {
-            config.initial_rto = draw.duration(Duration::from_millis(100), Duration::from_secs(3));
-        }
-        if draw.percent(5) {
-            config.user_timeout = draw.duration(Duration::from_secs(100), Duration::from_secs(300));
-            config.syn_timeout = draw.duration(Duration::from_secs(1), Duration::from_secs(180));
-        }
-        config.msl = draw.one_of([1, 5, 30, 30]) * Duration::from_secs(1);
-    }
-
-    fn draw_limits(&mut self, draw: &mut Draw, own: usize) {
-        let limits = &mut self.limits;
-        let few = |draw: &mut Draw| draw.index(4);
-        limits.connections = own + few(draw);
-        limits.assemblies = own + few(draw);
-        if draw.percent(10) {
-            limits.assemblies = few(draw);
-        }
-        if draw.percent(5) {
-            limits.half_open = 1 + few(draw);
-        }
-        if draw.percent(20) {
-            limits.time_wait = few(draw);
-        }
-        if draw.percent(20) {
-            limits.datagrams = 4 + few(draw);
-        }
-        if draw.percent(30) {
-            let bytes = draw.u32(1 << 15, 1 << 20);
-            limits.buffer_bytes = usize::try_from(bytes).unwrap_or(1 << 20);
-        }
-        self.backlog = draw.u32(1, 8);
-    }
-}
-
 fn draw_naps(seed: u64, hosts: usize, paths: &[Path], without: Without) -> Vec<Nap> {
     let draw = &mut Draw::new(seed, 30);
     if !draw.percent(12) || without.contains(Without::NAPS) {
@@ -319,44 +201,13 @@ fn draw_naps(seed: u64, hosts: usize, paths: &[Path], without: Without) -> Vec<N
     Nap::draw(draw, hosts, longest.unwrap_or_default())
 }
 
-fn address(host: usize, ipv6: bool) -> IpAddr {
-    let last = u8::try_from(host + 1).unwrap_or(u8::MAX);
-    match ipv6 {
-        true => Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last.into()).into(),
-        false => [10, 0, 0, last].into(),
-    }
-}
-
 /// Several lines, without the last line break.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let version = if self.ipv6 { "IPv6" } else { "IPv4" };
         write!(f, "seed {}, {version}, faults end after {:?}", self.seed, self.heal_after)?;
         for (number, host) in self.hosts.iter().enumerate() {
-            let Host { config, limits, backlog, merge_after } = host;
-            write!(
-                f,
-                "\nhost {number}: MTU {}, receive buffer {}, send buffer {}, delayed ACK {:?}, \
-                 RTO from {:?} (first {:?}), gives up after {:?} (SYN {:?}), MSL {:?}, \
-                 backlog {backlog}, {limits:?}",
-                config.mtu,
-                config.receive_buffer,
-                config.send_buffer,
-                config.delayed_ack,
-                config.min_rto,
-                config.initial_rto,
-                config.user_timeout,
-                config.syn_timeout,
-                config.msl,
-            )?;
-            if !config.offload.is_empty() {
-                let has = |kind| if config.offload.contains(kind) { "" } else { "no " };
-                let (sums, cuts) = (has(Offload::CHECKSUM), has(Offload::SEGMENTATION));
-                write!(f, ", device with {sums}checksums, {cuts}cutting")?;
-            }
-            if let Some(wait) = merge_after {
-                write!(f, ", merges after {wait:?}")?;
-            }
+            write!(f, "\nhost {number}: {host}")?;
         }
         for (number, path) in self.paths.iter().enumerate() {
             write!(f, "\nlink {number}: {path}")?;
@@ -373,8 +224,6 @@ impl fmt::Display for Plan {
 
 /// Bounds the packets of a run: with the smallest buffers, each octet is one.
 const MAX_WINDOWS: u64 = 500;
-/// More unfinished handshakes than any plan has.
-const MANY: usize = 128;
 /// Two timers at their longest, one after the other: a retransmission and a window probe, each
 /// backed off to a minute; and the round trips around them.
 const TWO_TIMERS: Duration = Duration::from_secs(130);
@@ -386,5 +235,3 @@ const LONGEST_FIN_WAIT: Duration = Duration::from_secs(7_200);
 const SMALL_TIMERS: Duration = Duration::from_secs(3);
 /// After so many timeouts, an RTO of 200 ms is longer than any path gets, and stays so.
 const DOUBLINGS: u64 = 5;
-/// Longer than any run lasts.
-const PATIENT: Duration = Duration::from_secs(1 << 20);

@@ -5,13 +5,14 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use minitcp_proto::{ConnectError, ConnectionId, Instant, ListenerId, SocketId, UdpError, UdpId};
+use minitcp_proto::{ConnectError, ConnectionId, Instant, ListenerId, SocketId, UdpId};
 
+use crate::swarm::client::Client;
 use crate::swarm::judge::{Break, Judge, Waiting};
 use crate::swarm::pattern::Stream;
 use crate::swarm::plan::Plan;
 use crate::swarm::side::{Life, Side};
-use crate::swarm::talk::{Content, Udp};
+use crate::swarm::talk::Content;
 use crate::swarm::world::lock;
 use crate::swarm::{Host, Wrong};
 
@@ -31,17 +32,6 @@ pub(super) struct Player {
     /// Changes whenever anything moves on.
     pub(super) progress: u64,
     pub(super) connections: u64,
-}
-
-#[derive(Debug)]
-struct Client {
-    talk: usize,
-    /// Connections or datagrams still to begin.
-    left: u32,
-    /// Its present connection.
-    id: Option<ConnectionId>,
-    udp: Option<UdpId>,
-    next_try: Instant,
 }
 
 #[derive(Debug)]
@@ -355,45 +345,6 @@ impl Player {
             }
         }
         while stack.poll_event().is_some() {}
-    }
-}
-
-impl Client {
-    fn wants_connection(&self, now: Instant) -> bool {
-        self.left > 0 && self.id.is_none() && self.next_try <= now
-    }
-
-    fn send_datagrams(
-        &mut self,
-        stack: &mut Host,
-        now: Instant,
-        remote: SocketAddr,
-        udp: &Udp,
-    ) -> Result<(), Wrong> {
-        let any = if remote.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
-        while self.left > 0 && self.next_try <= now {
-            let id = match self.udp {
-                Some(id) => id,
-                None => {
-                    let bound = stack.udp_bind(SocketAddr::new(any, 0));
-                    let id = bound.map_err(|_| Wrong::Broken("no UDP socket"))?;
-                    *self.udp.insert(id)
-                }
-            };
-            let mut datagram = self.left.to_le_bytes().to_vec();
-            let content = Stream::new(self.talk, 0, true);
-            datagram.extend_from_slice(content.octets(u64::from(self.left), udp.size - 4));
-            match stack.udp_send(id, remote, &datagram) {
-                Ok(()) => {
-                    self.left -= 1;
-                    self.next_try = now + udp.pause;
-                }
-                Err(UdpError::WouldBlock) => return Ok(()), // Readiness will follow.
-                Err(UdpError::TooBig) => self.left = 0,     // A small MTU.
-                Err(_) => return Err(Wrong::Broken("datagram refused")),
-            }
-        }
-        Ok(())
     }
 }
 
