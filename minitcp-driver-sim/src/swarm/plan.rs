@@ -1,16 +1,20 @@
 //! What happens in a run? Everything, drawn from the seed before it begins.
 
 use core::fmt;
+use core::ops::Range;
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
-use minitcp_proto::{Config, Limits, Offload};
+use minitcp_proto::Instant;
 
 use crate::swarm::draw::Draw;
+use crate::swarm::guest::Welcome;
+use crate::swarm::host::{self, Host, MANY, PATIENT, PLENTY};
 use crate::swarm::nap::Nap;
 use crate::swarm::path::Path;
 use crate::swarm::reduction::{Reduction, Without};
+use crate::swarm::strangers::{Crowd, Stranger};
 use crate::swarm::talk::{LONG, Talk};
 
 /// A topology, its faults, the settings of its hosts and what their programs say.
@@ -23,6 +27,7 @@ pub(super) struct Plan {
     pub(super) paths: Vec<Path>,
     pub(super) talks: Vec<Talk>,
     naps: Vec<Nap>,
+    pub(super) strangers: Vec<Stranger>,
     /// There are no faults at all, and plenty of memory: nothing may take long.
     is_calm: bool,
     /// When the faults of all links end.
@@ -30,15 +35,6 @@ pub(super) struct Plan {
     /// A connection may break through no fault of its own: some host gives up early, or forgets
     /// handshakes under pressure.
     pub(super) is_lenient: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Host {
-    pub(super) config: Config,
-    pub(super) limits: Limits,
-    pub(super) backlog: u32,
-    /// The device waits so long, and merges what has arrived by then.
-    pub(super) merge_after: Option<Duration>,
 }
 
 /// Something that happens at some time, whatever anybody does.
@@ -83,11 +79,13 @@ impl Plan {
             .map(|number| Talk::draw(seed, number, host_count, reduction))
             .collect();
         let naps = draw_naps(seed, host_count, &paths, without);
+        let crowd = Crowd::draw(seed, host_count, without);
         let has_steps = paths.iter().any(|path| !path.steps.is_empty());
-        if (has_steps || !naps.is_empty()) && reduction.has_talk(LONG) {
-            talks.push(Talk::draw_long(seed, host_count, reduction));
+        let is_disturbed = has_steps || !naps.is_empty() || !crowd.is_empty();
+        if is_disturbed && reduction.has_talk(LONG) {
+            talks.push(Talk::draw_long(seed, host_count, !crowd.is_empty(), reduction));
         }
-        let hosts: Vec<Host> = (0..host_count)
+        let mut hosts: Vec<Host> = (0..host_count)
             .map(|index| {
                 let own: Vec<&Talk> =
                     talks.iter().filter(|t| t.client == index || t.server == index).collect();
@@ -98,16 +96,44 @@ impl Plan {
             let buffers = [talk.client, talk.server].map(|host| hosts[host].least_buffer());
             talk.limit(MAX_WINDOWS * u64::from(buffers[0].min(buffers[1])));
         }
+        let strangers = crowd.gather(seed, &mut hosts);
         let gives_up = |host: &Host| host.config.user_timeout < PATIENT;
         let is_lenient = hosts.iter().any(|host| gives_up(host) || host.limits.half_open < MANY);
-        let mut plan =
-            Self { seed, ipv6, hosts, paths, talks, naps, is_calm, heal_after, is_lenient };
+        let mut plan = Self {
+            seed,
+            ipv6,
+            hosts,
+            paths,
+            talks,
+            naps,
+            strangers,
+            is_calm,
+            heal_after,
+            is_lenient,
+        };
+        plan.is_lenient |= plan.may_forget_handshakes();
         plan.draw_patience();
-        if is_lenient || !plan.naps.is_empty() {
+        if !plan.naps.is_empty() {
+            plan.talks.iter_mut().for_each(Talk::trust);
+        }
+        if plan.is_lenient || !plan.naps.is_empty() {
             // Who gives a handshake up does not say so: the port could be used again too soon.
             plan.talks.iter_mut().for_each(Talk::use_any_port);
         }
         plan
+    }
+
+    /// A flood of SYNs may leave no room for a genuine handshake: for as long as that takes, a
+    /// second try included, more of them come than a host remembers.
+    fn may_forget_handshakes(&self) -> bool {
+        let round_trips: Duration = self.paths.iter().map(Path::longest_round_trip).sum();
+        let handshake = Duration::from_secs(3) + 3 * round_trips;
+        let victims = self.strangers.iter().filter(|stranger| stranger.syns() > 0);
+        victims.into_iter().any(|flood| {
+            let room = u128::try_from(self.hosts[flood.victim].limits.half_open).unwrap_or(0);
+            let meanwhile = u128::from(flood.syns()) * handshake.as_millis() / 1_000;
+            !self.is_calm || meanwhile >= room
+        })
     }
 
     /// Lets hosts that sleep give up as hosts do, and none forget a peer that sleeps.
@@ -140,7 +166,7 @@ impl Plan {
 
     /// The address of a host: all in one network if there is no router.
     pub(super) fn address(&self, host: usize) -> IpAddr {
-        address(host, self.ipv6)
+        host::address(host, self.ipv6)
     }
 
     /// The index of the host with this address.
@@ -169,6 +195,9 @@ impl Plan {
     /// The least RTO of a host that gives up within the run; `None` if it does not.
     pub(super) fn gives_up(&self, host: usize) -> Option<Duration> {
         let config = &self.hosts[host].config;
+        if self.naps.is_empty() {
+            return None; // The handshakes of strangers are given up, and no others.
+        }
         let gives_up = config.user_timeout.min(config.syn_timeout) < PATIENT;
         gives_up.then(|| config.min_rto.min(config.initial_rto))
     }
@@ -176,7 +205,46 @@ impl Plan {
     /// When everybody has let go, everything has been given back after so long.
     pub(super) fn longest_farewell(&self) -> Duration {
         let fin_wait = if self.naps.is_empty() { Duration::ZERO } else { LONGEST_FIN_WAIT };
-        LONGEST_FAREWELL + fin_wait
+        let farewells = self.strangers.iter().map(|stranger| stranger.welcome.gives_up_after);
+        let strangers = farewells.max().map_or(Duration::ZERO, |last| last + STRANGERS_FAREWELL);
+        LONGEST_FAREWELL + fin_wait + strangers
+    }
+
+    /// When all strangers have done what they came for.
+    pub(super) fn strangers_leave(&self) -> Instant {
+        let ends = self.strangers.iter().map(|stranger| stranger.works().end);
+        ends.max().unwrap_or(Instant::ZERO)
+    }
+
+    /// The number of a host that is flooded with SYNs, and when.
+    pub(super) fn flooded(&self) -> Option<(u32, Range<Instant>)> {
+        let flood = self.strangers.iter().find(|stranger| stranger.syns() > 0)?;
+        Some((u32::try_from(flood.victim).unwrap_or(0), flood.works()))
+    }
+
+    /// Strangers may knock at this host.
+    pub(super) fn is_besieged(&self, host: usize) -> bool {
+        self.strangers.iter().any(|stranger| stranger.victim == host)
+    }
+
+    /// How the stranger with this address is received; `None` for a host.
+    pub(super) fn welcome(&self, address: IpAddr) -> Option<Welcome> {
+        let is_it = |stranger: &&Stranger| stranger.address(self.ipv6) == address;
+        self.strangers.iter().find(is_it).map(|stranger| stranger.welcome)
+    }
+
+    /// Datagrams reach the program of this host one by one, and there is memory for them.
+    pub(super) fn reads_each_datagram(&self, host: usize) -> bool {
+        let Host { limits, merge_after, .. } = &self.hosts[host];
+        let sleeps = self.naps.iter().any(|nap| nap.host == host);
+        merge_after.is_none() && !sleeps && limits.buffer_bytes >= PLENTY
+    }
+
+    /// The ports on which a host listens for the talks.
+    pub(super) fn listening(&self, host: usize) -> Vec<u16> {
+        let talks = self.talks.iter().enumerate();
+        let served = talks.filter(|(_, talk)| talk.server == host && talk.connections() > 0);
+        served.map(|(talk, _)| self.port(talk)).collect()
     }
 
     /// The longest time without progress that needs no explanation, while no program waits of its
@@ -195,118 +263,11 @@ impl Plan {
         // An acknowledgment that is delayed for longer than the RTO's margin is taken for lost.
         let slowest_ack = self.hosts.iter().map(|host| host.config.delayed_ack).max()?;
         let least_margin = self.hosts.iter().map(|host| host.config.min_rto).min()?;
-        let can_tell = self.is_calm && self.naps.is_empty() && slowest_ack * 5 / 4 <= least_margin;
+        let is_undisturbed = self.naps.is_empty() && self.strangers.is_empty();
+        let can_tell = self.is_calm && is_undisturbed && slowest_ack * 5 / 4 <= least_margin;
         let at_once = ends.min(2 * u64::try_from(self.talks.len()).unwrap_or(0));
         let steps = u64::try_from(steps).unwrap_or(0);
         can_tell.then(|| DOUBLINGS * steps * at_once)
-    }
-}
-
-impl Host {
-    fn least_buffer(&self) -> u32 {
-        self.config.receive_buffer.min(self.config.send_buffer)
-    }
-
-    /// A host that takes part in so many talks of its `own`.
-    fn draw(
-        seed: u64,
-        (index, talks): (usize, &[&Talk]),
-        (ipv6, is_calm): (bool, bool),
-        without: Without,
-    ) -> Self {
-        let number = u64::try_from(index).unwrap_or(0);
-        let draw = &mut Draw::new(seed, 100 + number);
-        let mut config = Config::new(address(index, ipv6), if ipv6 { 64 } else { 24 });
-        config.user_timeout = PATIENT;
-        config.syn_timeout = PATIENT;
-        let own = talks.len();
-        let limits = Limits {
-            // Each may linger until the last of its talk has begun.
-            connections: talks.iter().map(|talk| talk.connections()).sum::<usize>() + 4,
-            half_open: MANY,
-            time_wait: 64,
-            listeners: own,
-            udp_sockets: own,
-            datagrams: 64,
-            assemblies: own + 4,
-            buffer_bytes: 8 << 20,
-        };
-        let mut host = Self { config, limits, backlog: 8, merge_after: None };
-        if !without.contains(Without::OPTIONS) {
-            host.draw_config(draw);
-            if !is_calm {
-                host.draw_limits(draw, own);
-            }
-        }
-        if !without.contains(Without::OFFLOAD) {
-            host.draw_offload(&mut Draw::new(seed, 200 + number));
-        }
-        host
-    }
-
-    fn draw_offload(&mut self, draw: &mut Draw) {
-        if draw.percent(40) {
-            let some = [Offload::CHECKSUM, Offload::SEGMENTATION, Offload::all()];
-            self.config.offload = draw.one_of(some);
-        }
-        if draw.percent(40) {
-            let wait = draw.duration(Duration::from_micros(1), Duration::from_millis(1));
-            self.merge_after = Some(if draw.percent(20) { Duration::ZERO } else { wait });
-        }
-    }
-
-    fn draw_config(&mut self, draw: &mut Draw) {
-        let config = &mut self.config;
-        if draw.percent(40) {
-            let least = if config.addresses().any(|own| own.is_ipv6()) { 1_280 } else { 576 };
-            let most = draw.one_of([1_500, 1_500, 9_000, 65_535]);
-            config.mtu = u16::try_from(draw.between(least, most)).unwrap_or(u16::MAX);
-        }
-        if draw.percent(60) {
-            config.receive_buffer = draw.u32(1, 1 << 20);
-        }
-        if draw.percent(60) {
-            config.send_buffer = draw.u32(1, 1 << 20);
-        }
-        if draw.percent(30) {
-            config.delayed_ack =
-                draw.duration(Duration::from_millis(1), Duration::from_millis(500));
-        }
-        if draw.percent(20) {
-            config.min_rto = draw.duration(Duration::from_millis(10), Duration::from_secs(1));
-        }
-        if draw.percent(20) {
-            config.initial_rto = draw.duration(Duration::from_millis(100), Duration::from_secs(3));
-        }
-        if draw.percent(5) {
-            config.user_timeout = draw.duration(Duration::from_secs(100), Duration::from_secs(300));
-            config.syn_timeout = draw.duration(Duration::from_secs(1), Duration::from_secs(180));
-        }
-        config.msl = draw.one_of([1, 5, 30, 30]) * Duration::from_secs(1);
-    }
-
-    fn draw_limits(&mut self, draw: &mut Draw, own: usize) {
-        let limits = &mut self.limits;
-        let few = |draw: &mut Draw| draw.index(4);
-        limits.connections = own + few(draw);
-        limits.assemblies = own + few(draw);
-        if draw.percent(10) {
-            limits.assemblies = few(draw);
-        }
-        if draw.percent(5) {
-            limits.half_open = 1 + few(draw);
-        }
-        if draw.percent(20) {
-            limits.time_wait = few(draw);
-        }
-        if draw.percent(20) {
-            limits.datagrams = 4 + few(draw);
-        }
-        if draw.percent(30) {
-            let bytes = draw.u32(1 << 15, 1 << 20);
-            limits.buffer_bytes = usize::try_from(bytes).unwrap_or(1 << 20);
-        }
-        self.backlog = draw.u32(1, 8);
     }
 }
 
@@ -319,44 +280,13 @@ fn draw_naps(seed: u64, hosts: usize, paths: &[Path], without: Without) -> Vec<N
     Nap::draw(draw, hosts, longest.unwrap_or_default())
 }
 
-fn address(host: usize, ipv6: bool) -> IpAddr {
-    let last = u8::try_from(host + 1).unwrap_or(u8::MAX);
-    match ipv6 {
-        true => Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last.into()).into(),
-        false => [10, 0, 0, last].into(),
-    }
-}
-
 /// Several lines, without the last line break.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let version = if self.ipv6 { "IPv6" } else { "IPv4" };
         write!(f, "seed {}, {version}, faults end after {:?}", self.seed, self.heal_after)?;
         for (number, host) in self.hosts.iter().enumerate() {
-            let Host { config, limits, backlog, merge_after } = host;
-            write!(
-                f,
-                "\nhost {number}: MTU {}, receive buffer {}, send buffer {}, delayed ACK {:?}, \
-                 RTO from {:?} (first {:?}), gives up after {:?} (SYN {:?}), MSL {:?}, \
-                 backlog {backlog}, {limits:?}",
-                config.mtu,
-                config.receive_buffer,
-                config.send_buffer,
-                config.delayed_ack,
-                config.min_rto,
-                config.initial_rto,
-                config.user_timeout,
-                config.syn_timeout,
-                config.msl,
-            )?;
-            if !config.offload.is_empty() {
-                let has = |kind| if config.offload.contains(kind) { "" } else { "no " };
-                let (sums, cuts) = (has(Offload::CHECKSUM), has(Offload::SEGMENTATION));
-                write!(f, ", device with {sums}checksums, {cuts}cutting")?;
-            }
-            if let Some(wait) = merge_after {
-                write!(f, ", merges after {wait:?}")?;
-            }
+            write!(f, "\nhost {number}: {host}")?;
         }
         for (number, path) in self.paths.iter().enumerate() {
             write!(f, "\nlink {number}: {path}")?;
@@ -367,24 +297,26 @@ impl fmt::Display for Plan {
         for nap in &self.naps {
             write!(f, "\n{nap}")?;
         }
+        for stranger in &self.strangers {
+            write!(f, "\n{stranger}")?;
+        }
         Ok(())
     }
 }
 
 /// Bounds the packets of a run: with the smallest buffers, each octet is one.
 const MAX_WINDOWS: u64 = 500;
-/// More unfinished handshakes than any plan has.
-const MANY: usize = 128;
 /// Two timers at their longest, one after the other: a retransmission and a window probe, each
 /// backed off to a minute; and the round trips around them.
 const TWO_TIMERS: Duration = Duration::from_secs(130);
 /// TIME-WAIT, FIN-WAIT-2, a last minute of back-off, and unfinished handshakes.
 const LONGEST_FAREWELL: Duration = Duration::from_secs(1_000);
+/// What the connections of strangers may take longer, behind their user timeouts: twenty minutes
+/// in all are enough for anybody.
+const STRANGERS_FAREWELL: Duration = Duration::from_secs(200);
 /// Longer than any nap: who has closed waits for a peer that sleeps.
 const LONGEST_FIN_WAIT: Duration = Duration::from_secs(7_200);
 /// A delayed acknowledgment, and the longest wait for a window worth sending into.
 const SMALL_TIMERS: Duration = Duration::from_secs(3);
 /// After so many timeouts, an RTO of 200 ms is longer than any path gets, and stays so.
 const DOUBLINGS: u64 = 5;
-/// Longer than any run lasts.
-const PATIENT: Duration = Duration::from_secs(1 << 20);
