@@ -222,7 +222,7 @@ impl TcpTables<'_> {
     ) {
         let Some(half_open) = self.half_open.at(index) else { return };
         let FlowKey { flow, hash } = half_open.key;
-        cx.ended.remember(hash, half_open.iss.plus(1), cx.now);
+        cx.ended.remember_handshake(hash, half_open.iss.plus(1), cx.now);
         self.detach(hash, Endpoint::HalfOpen(index));
         self.discard_half_open(index, schedule);
         if let Some(to) = State::SynRcvd.next(cause) {
