@@ -11,6 +11,7 @@ use crate::stack::mail::Addressed;
 use crate::stack::schedule::{EventOwner, Owner, Schedule};
 use crate::stack::tcp_tables::{Endpoint, TcpTables};
 use crate::stats::Drop;
+use crate::store::pressure::Want;
 use crate::store::slab::Key;
 use crate::tcp::context::Context;
 use crate::tcp::handshake::Outcome;
@@ -50,7 +51,7 @@ impl<O: Observer> Stack<'_, O> {
         let pool = &self.cx.pool;
         if self.tcp.listeners.get(listener).is_none_or(Listener::is_full) {
             Some(Drop::BacklogFull)
-        } else if pool.free_bytes() < pool.capacity_bytes() / 16 {
+        } else if !pool.has_spare(Want::Newcomer, 0) {
             // Who is in is served first. Sending leaves a quarter of the pool alone, so only octets
             // that nobody has read can stand in the way.
             Some(Drop::NoMemory)
