@@ -120,7 +120,7 @@ impl<O: Observer> Stack<'_, O> {
             return self.cx.drop(Drop::BacklogFull);
         }
         if self.tcp.connections.is_full() {
-            self.evict_oldest_orphan();
+            self.evict_idle_orphan();
         }
         let (Some(half_open), Some(opener)) =
             (self.tcp.half_open.at(index), self.tcp.listeners.get(listener))
