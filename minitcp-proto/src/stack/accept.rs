@@ -11,6 +11,7 @@ use crate::stack::mail::Addressed;
 use crate::stack::schedule::{EventOwner, Owner, Schedule};
 use crate::stack::tcp_tables::{Endpoint, TcpTables};
 use crate::stats::Drop;
+use crate::store::pressure::Want;
 use crate::store::slab::Key;
 use crate::tcp::context::Context;
 use crate::tcp::handshake::Outcome;
@@ -50,7 +51,7 @@ impl<O: Observer> Stack<'_, O> {
         let pool = &self.cx.pool;
         if self.tcp.listeners.get(listener).is_none_or(Listener::is_full) {
             Some(Drop::BacklogFull)
-        } else if pool.free_bytes() < pool.capacity_bytes() / 16 {
+        } else if !pool.has_spare(Want::Newcomer, 0) {
             // Who is in is served first. Sending leaves a quarter of the pool alone, so only octets
             // that nobody has read can stand in the way.
             Some(Drop::NoMemory)
@@ -122,7 +123,7 @@ impl<O: Observer> Stack<'_, O> {
             return self.cx.drop(Drop::BacklogFull);
         }
         if self.tcp.connections.is_full() {
-            self.evict_oldest_orphan();
+            self.evict_idle_orphan();
         }
         let (Some(half_open), Some(opener)) =
             (self.tcp.half_open.at(index), self.tcp.listeners.get(listener))
@@ -224,7 +225,7 @@ impl TcpTables<'_> {
     ) {
         let Some(half_open) = self.half_open.at(index) else { return };
         let FlowKey { flow, hash } = half_open.key;
-        cx.ended.remember(hash, half_open.iss.plus(1), cx.now);
+        cx.ended.remember_handshake(hash, half_open.iss.plus(1), cx.now);
         self.detach(hash, Endpoint::HalfOpen(index));
         self.discard_half_open(index, schedule);
         if let Some(to) = State::SynRcvd.next(cause) {

@@ -15,7 +15,8 @@ use crate::options::Service;
 use crate::secret::Flow;
 use crate::seq::SeqNum;
 use crate::store::lent::Lent;
-use crate::store::pool::{Block, MIN_BLOCK, Pool};
+use crate::store::pool::{Block, Pool, block_size};
+use crate::store::pressure::Want;
 use crate::store::queue::{Link, Links, Queue};
 use crate::store::slab::{Slab, Slot};
 use crate::tcp::outgoing::Outgoing;
@@ -113,11 +114,10 @@ impl Kind {
         }
     }
 
-    /// Octets of the pool that it leaves alone.
-    const fn spared(self, capacity: usize) -> usize {
+    const fn want(self) -> Want {
         match self {
-            Self::Received | Self::Reply => capacity / 8,
-            Self::Outgoing => capacity / 4,
+            Self::Received | Self::Reply => Want::Unpromised,
+            Self::Outgoing => Want::Sending,
         }
     }
 }
@@ -313,7 +313,7 @@ impl Room<'_> {
         let (kind, capacity) = (pile.kind, pool.capacity_bytes());
         let held = self.held.get(kind as usize).copied().unwrap_or_default();
         let left = kind.budget(capacity).checked_sub(held + size);
-        let is_spared = pool.free_bytes() >= size + kind.spared(capacity);
+        let is_spared = pool.has_spare(kind.want(), size);
         let is_fair = pile.blocks == 0 || left.is_some_and(|left| pile.blocks + size <= left);
         held == 0 || (is_spared && is_fair)
     }
@@ -337,11 +337,6 @@ fn shares(slots: u32, udp_sockets: u32) -> ([u32; KINDS], u32) {
     let kept = [for_each(slots / 4), for_each(slots / 8), replies];
     let [received, outgoing, _] = kept;
     (kept, udp_sockets * (received + outgoing) + replies)
-}
-
-/// What the pool gives for so many octets.
-fn block_size(len: usize) -> usize {
-    len.max(MIN_BLOCK).checked_next_power_of_two().unwrap_or(usize::MAX / 2)
 }
 
 #[cfg(test)]

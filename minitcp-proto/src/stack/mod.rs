@@ -44,6 +44,7 @@ use crate::store::line::Line;
 use crate::store::pool::Pool;
 use crate::tcp::context::Context;
 use crate::tcp::isn::Ended;
+use crate::tcp::receive::assembler::Assemblies;
 use crate::tcp::send::rtt::RtoBounds;
 use crate::time::Instant;
 use limits::AnswerLimits;
@@ -103,8 +104,8 @@ impl<'m, O: Observer> Stack<'m, O> {
                 secrets: Secrets::new(&seed),
                 ended: Ended::NOTHING,
                 pool: Pool::new(memory.bytes, memory.blocks),
-                assemblies: Line::new(memory.assemblies, memory.assembly_links),
-                early_refused: false,
+                assemblies: Assemblies::new(Line::new(memory.assemblies, memory.assembly_links)),
+                short: 0,
                 observer,
             },
             tcp,
@@ -180,7 +181,7 @@ impl<'m, O: Observer> Stack<'m, O> {
             listeners: self.tcp.listeners.len(),
             udp_sockets: self.udp.sockets.len(),
             datagrams: self.mail.len(),
-            assemblies: self.cx.assemblies.len(),
+            assemblies: self.cx.assemblies.line.len(),
             buffer_bytes: self.cx.pool.capacity_bytes() - self.cx.pool.free_bytes(),
             timers: self.schedule.timers(),
         }

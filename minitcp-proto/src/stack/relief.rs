@@ -1,96 +1,160 @@
 //! Who gives way when memory or slots run short? First what came ahead of holes, which was never
-//! promised a place; then connections that their applications have closed, the oldest first.
+//! promised a place; then connections that their applications have closed, the oldest first. And
+//! only for somebody who needs what they hold: see [`Want`].
 
 use core::time::Duration;
 
 use crate::observe::Observer;
 use crate::stack::Stack;
 use crate::stats::Drop;
-use crate::tcp::Tcb;
+use crate::store::pressure::Want;
+use crate::tcp::input::{take_fin, take_text};
+use crate::tcp::receive::assembler::Need;
+use crate::tcp::{State, Tcb};
+use crate::wire::tcp::Segment;
 
-/// A closed connection whose peer has acknowledged nothing for so long gives way to whoever needs
-/// its memory; and any that is as old as [`OLD`].
-const IDLE: Duration = Duration::from_secs(1);
+/// A closed connection gives way whose peer was asked so often in vain, or owes nothing and was
+/// silent for so long; and any that is as old as [`OLD`].
+const IDLE_ATTEMPTS: u8 = 3;
+const IDLE: Duration = Duration::from_secs(5);
 const OLD: Duration = Duration::from_secs(60);
-/// No connection.
-const NOBODY: u32 = u32::MAX;
 /// So many of the oldest are looked at each time.
 const LOOKED_AT: usize = 16;
 
 impl<O: Observer> Stack<'_, O> {
     /// Something came ahead of a hole of connection `index`, and `slot` remembers it. One slot
-    /// stays free for whoever comes next.
+    /// stays free for whoever comes next: the one that advanced longest ago gives it up.
     pub(super) fn on_early(&mut self, index: u32, slot: u32) {
-        if let Some(assembly) = self.cx.assemblies.at_mut(slot) {
+        let line = &mut self.cx.assemblies.line;
+        if let Some(assembly) = line.at_mut(slot) {
             assembly.owner = index;
         }
-        if self.cx.assemblies.is_full() && self.cx.assemblies.capacity() > 1 {
-            self.give_up_early(index);
+        if line.is_full() && line.capacity() > 1 {
+            let oldest = line.in_order().map(|(_, assembly)| assembly.owner);
+            let oldest = { oldest }.find(|owner| *owner != index);
+            self.give_up_early(oldest);
         }
     }
 
-    /// Less than half of the pool is free: somebody gives way, one at each event.
+    /// Less than half of the pool is free. Where that is too little for somebody, somebody gives
+    /// way, one at each event.
     #[cold]
     pub(super) fn relieve(&mut self) {
-        let pool = &self.cx.pool;
-        let is_needed = pool.free_bytes() <= pool.capacity_bytes() / 4 || self.tcp.is_starved();
-        if !self.give_up_early(NOBODY) && is_needed {
-            self.evict_idle_orphan();
+        let (pool, is_starved) = (&self.cx.pool, self.tcp.is_starved());
+        let is_short = !pool.has_spare(Want::Unpromised, 0);
+        if is_short || (is_starved && self.cx.assemblies.hold_much(pool)) {
+            let victim = self.early_of_others(None).next().map(|(owner, ..)| owner);
+            if self.give_up_early(victim) {
+                return;
+            }
+        }
+        if is_starved || self.cx.pool.spare(Want::Sending) == 0 {
+            self.evict_orphan(self.idle_orphan(holds_memory));
         }
     }
 
-    /// The connection whose data ahead of a hole has advanced longest ago gives it up, unless that
-    /// is `whose`.
-    pub(super) fn give_up_early(&mut self, whose: u32) -> bool {
-        let assemblies = &mut self.cx.assemblies;
-        if let Some(first) = assemblies.front()
-            && assemblies.at(first).is_some_and(|assembly| assembly.owner == whose)
-        {
-            assemblies.move_back(first);
+    /// The text of `segment` found no memory. It is taken once more if others give up enough:
+    /// octets in order may ask several for it, octets ahead of a hole one.
+    #[cold]
+    pub(super) fn make_room(&mut self, index: u32, segment: &Segment<'_>, segment_size: u32) {
+        let Some(tcb) = self.tcp.connections.at(index) else { return };
+        let is_promised = segment.text_seq().at_or_before(tcb.receive.rcv_nxt);
+        for _ in 0..if is_promised { LOOKED_AT } else { 1 } {
+            let extent = core::mem::take(&mut self.cx.short);
+            let Some(tcb) = self.tcp.connections.at(index) else { return };
+            let need = tcb.receive.need(extent, &self.cx.assemblies);
+            let victim = self.who_gives_way(index, need, is_promised);
+            if !self.give_up_early(victim) {
+                break;
+            }
+            if self.take_again(index, segment, segment_size) {
+                return;
+            }
         }
-        let Some(slot) = assemblies.front() else { return false };
-        let owner = assemblies.at(slot).map(|assembly| assembly.owner);
-        let owner = owner.filter(|owner| *owner != whose);
+        self.cx.short = 0;
+        self.cx.drop(if is_promised { Drop::NoBuffer } else { Drop::NotAmple });
+    }
+
+    /// The seventh and the eighth step once more (RFC 9293 §3.10.7.4); `false` if that is in vain.
+    fn take_again(&mut self, index: u32, segment: &Segment<'_>, segment_size: u32) -> bool {
+        let Some(tcb) = self.tcp.connections.at_mut(index) else { return true };
+        let taken = take_text(tcb, segment, segment_size, &mut self.cx).is_ok();
+        if self.cx.short > 0 {
+            return false;
+        }
+        if let Some(slot) = tcb.receive.assembler.slot() {
+            self.on_early(index, slot);
+        } else if taken && tcb.state() != State::SynRcvd {
+            take_fin(tcb, segment, &mut self.cx);
+        }
+        true
+    }
+
+    /// Whose data ahead of a hole gives way for what connection `index` needs: whoever advanced
+    /// longest ago, if that helps. Where the need is of the same kind, it must be of one who would
+    /// then have grown by no more.
+    fn who_gives_way(&self, index: u32, need: Need, is_promised: bool) -> Option<u32> {
+        let (pool, assemblies) = (&self.cx.pool, &self.cx.assemblies);
+        let mut others = self.early_of_others(Some(index));
+        let found = if is_promised {
+            let freed: usize = self.early_of_others(Some(index)).map(|(.., freed)| freed).sum();
+            let helps = pool.has_spare(Want::Promised, need.size.saturating_sub(freed));
+            others.next().filter(|_| helps)
+        } else {
+            others.find(|&(_, grown, freed)| {
+                need.grown <= grown && assemblies.may_grow(pool, need, grown, freed)
+            })
+        };
+        found.map(|(owner, ..)| owner)
+    }
+
+    /// The first in line whose data ahead of a hole holds memory, but for connection `index`: who
+    /// it is, by how much its block grew for them, and what would be free without them.
+    fn early_of_others(&self, index: Option<u32>) -> impl Iterator<Item = (u32, usize, usize)> {
+        let line = self.cx.assemblies.line.in_order().take(LOOKED_AT);
+        let others = line.filter(move |(_, assembly)| Some(assembly.owner) != index);
+        others.filter_map(|(_, assembly)| {
+            let tcb = self.tcp.connections.at(assembly.owner)?;
+            let freed = tcb.receive.buffer.excess();
+            (freed > 0).then_some((assembly.owner, assembly.grown(), freed))
+        })
+    }
+
+    /// Connection `owner` gives up what came ahead of a hole.
+    fn give_up_early(&mut self, owner: Option<u32>) -> bool {
         let Some(tcb) = owner.and_then(|owner| self.tcp.connections.at_mut(owner)) else {
             return false;
         };
-        if tcb.receive.assembler.slot() != Some(slot) {
-            debug_assert!(false, "an assembly of another connection");
-            return false;
-        }
         tcb.receive.forget_early(&mut self.cx.pool, &mut self.cx.assemblies);
         self.cx.drop(Drop::EarlyGivenUp);
         true
     }
 
-    /// Makes room for another connection, if there is one that nobody holds.
-    pub(super) fn evict_oldest_orphan(&mut self) {
-        let oldest = self.tcp.orphans.front();
-        if let Some(index) = self.idle_orphan().or(oldest) {
-            self.evict_orphan(index);
-        }
+    /// Makes room for another connection, if one that nobody holds does not get on.
+    pub(super) fn evict_idle_orphan(&mut self) {
+        self.evict_orphan(self.idle_orphan(|_| true));
     }
 
-    fn evict_idle_orphan(&mut self) {
-        if let Some(index) = self.idle_orphan() {
-            self.evict_orphan(index);
-        }
-    }
-
-    /// The oldest connection without an application whose peer does not get on.
-    fn idle_orphan(&self) -> Option<u32> {
+    /// The oldest connection without an application whose peer does not get on, of those that are
+    /// `wanted`.
+    fn idle_orphan(&self, wanted: impl Fn(&Tcb) -> bool) -> Option<u32> {
         let now = self.cx.now;
-        let is_idle = |index: &u32| {
-            self.tcp.connections.at(*index).is_some_and(|tcb| {
-                now.since(tcb.patience.since()) >= IDLE || now.since(tcb.orphan_since) >= OLD
-            })
+        let is_idle = |tcb: &Tcb| {
+            let attempts = tcb.patience.attempts();
+            let is_silent = attempts == 0 && now.since(tcb.patience.since()) >= IDLE;
+            attempts >= IDLE_ATTEMPTS || is_silent || now.since(tcb.orphan_since) >= OLD
         };
-        self.tcp.orphans.iter(&self.tcp.waiting).take(LOOKED_AT).find(is_idle)
+        let mut oldest = self.tcp.orphans.iter(&self.tcp.waiting).take(LOOKED_AT);
+        oldest.find(|index| {
+            self.tcp.connections.at(*index).is_some_and(|tcb| wanted(tcb) && is_idle(tcb))
+        })
     }
 
-    fn evict_orphan(&mut self, index: u32) {
-        self.cx.drop(Drop::OrphanEvicted);
-        self.abort_without_relief(index);
+    fn evict_orphan(&mut self, index: Option<u32>) {
+        if let Some(index) = index {
+            self.cx.drop(Drop::OrphanEvicted);
+            self.abort_without_relief(index);
+        }
     }
 
     /// The application has closed its handle: whatever is left of the connection stands in line.
@@ -100,4 +164,9 @@ impl<O: Observer> Stack<'_, O> {
             self.tcp.orphans.push_back(&mut self.tcp.waiting, index);
         }
     }
+}
+
+/// It has a block of the pool.
+fn holds_memory(tcb: &Tcb) -> bool {
+    tcb.send.buffer.capacity() > 0 || tcb.receive.buffer.capacity() > 0
 }

@@ -77,8 +77,8 @@ impl<O: Observer> Stack<'_, O> {
         } else if let Some(slot) = tcb.receive.assembler.slot() {
             self.on_early(index, slot);
         }
-        if core::mem::take(&mut self.cx.early_refused) {
-            self.give_up_early(index);
+        if self.cx.short > 0 {
+            self.make_room(index, segment, segment_size);
         }
         self.settle(index);
     }

@@ -1,7 +1,7 @@
 //! How does a connection hold bytes only while there are any? In a ring on a block that a pool
 //! lends it.
 
-use super::pool::MIN_BLOCK;
+use super::pool::block_size;
 use super::{Block, Pool, Ring, count};
 
 /// A stream of bytes that grows at the end and shrinks at the front.
@@ -143,25 +143,39 @@ impl Buffer {
         self.ring.consume(self.storage_len(), n);
     }
 
-    /// Moves to the smallest block that has room for the bytes held, if the pool has one that is
-    /// smaller than the present one; without bytes, gives that back. What was written beyond the
-    /// bytes held is lost.
+    /// The bytes of the pool that [`shrink`](Self::shrink) would give back.
+    pub fn excess(&self) -> usize {
+        self.storage_len().saturating_sub(self.needed())
+    }
+
+    /// The size of the smallest block that has room for the bytes held.
+    fn needed(&self) -> usize {
+        if self.is_empty() { 0 } else { block_size(self.len() as usize) }
+    }
+
+    /// Moves to the smallest block that has room for the bytes held; without bytes, gives the
+    /// block back. What was written beyond the bytes held is lost. A pool without such a block
+    /// takes back what is too much of the present one.
     pub fn shrink(&mut self, pool: &mut Pool<'_>) {
         if self.is_empty() {
             return self.release(pool);
         }
-        let wanted = self.len() as usize;
-        if wanted.next_power_of_two().max(MIN_BLOCK) >= self.storage_len() {
+        if self.excess() == 0 {
             return;
         }
-        let Some(smaller) = pool.allocate(wanted) else { return };
-        let Some(old) = self.block.replace(smaller) else { return };
-        let Some(smaller) = &self.block else { return };
-        let start = self.ring.index(old.size(), 0);
-        let first = wanted.min(old.size() - start);
-        pool.copy(&old, start, first, smaller, 0);
-        pool.copy(&old, 0, wanted - first, smaller, first);
-        pool.release(old);
+        let Some(old) = self.block.take() else { return };
+        let (wanted, start) = (self.len() as usize, self.ring.index(old.size(), 0));
+        // Another block first: what stays in the middle of a larger one keeps that from merging.
+        self.block = Some(if let Some(smaller) = pool.allocate(wanted) {
+            let first = wanted.min(old.size() - start);
+            pool.copy(&old, start, first, &smaller, 0);
+            pool.copy(&old, 0, wanted - first, &smaller, first);
+            pool.release(old);
+            smaller
+        } else {
+            pool.bytes_mut(&old).rotate_left(start);
+            pool.cut_down(old, wanted)
+        });
         self.ring = self.ring.linearised();
     }
 
@@ -205,6 +219,7 @@ impl Buffer {
 #[cfg(test)]
 mod tests {
     use super::super::BlockMeta;
+    use super::super::pool::MIN_BLOCK;
     use super::*;
     use crate::store::Lent;
     use proptest::prelude::*;
@@ -331,6 +346,28 @@ mod tests {
         buffer.consume(5);
         assert_eq!(buffer.append(&mut pool, &[2; 5000]), 5);
         assert_eq!(held(&buffer, &pool), [[1; 2043].as_slice(), &[2; 5]].concat());
+    }
+
+    /// Nothing need be free for it, wherever in the block the bytes lie.
+    #[test]
+    fn a_pool_that_is_wholly_used_takes_back_what_is_too_much() {
+        for start in [0, 1, 1000, 4000, 4095] {
+            let (mut pool, mut buffer) = (pool(4), Buffer::EMPTY);
+            assert_eq!(buffer.append(&mut pool, &[0; 4095]), 4095);
+            buffer.consume(start);
+            assert_eq!(buffer.append(&mut pool, b"abc").min(1), 1);
+            buffer.consume(buffer.len() - 1);
+            let last = held(&buffer, &pool);
+            assert_eq!((pool.free_bytes(), buffer.excess()), (0, 3 * MIN_BLOCK));
+            buffer.shrink(&mut pool);
+            assert_eq!((pool.free_bytes(), buffer.excess()), (3 * MIN_BLOCK, 0));
+            assert_eq!(held(&buffer, &pool), last);
+            let half = pool.allocate(2 * MIN_BLOCK);
+            assert!(half.is_some_and(|half| (pool.release(half), true).1));
+            assert!(buffer.reserve(&mut pool, 2 * UNIT), "it can grow again");
+            buffer.release(&mut pool);
+            assert!(pool.allocate(4 * MIN_BLOCK).is_some(), "all merges");
+        }
     }
 
     #[derive(Clone, Debug)]

@@ -40,6 +40,11 @@ impl<'m, T> Line<'m, T> {
         self.order.front()
     }
 
+    /// All values with their slots, the one that has stood in line longest first.
+    pub fn in_order(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.order.iter(&self.links).filter_map(|index| Some((index, self.at(index)?)))
+    }
+
     /// Makes the value in slot `index` the last in line; false if there is none.
     #[inline]
     pub fn move_back(&mut self, index: u32) -> bool {
@@ -100,6 +105,10 @@ mod tests {
         let [a, b, c] = ['a', 'b', 'c'].map(|value| line.push(value).unwrap().index);
         assert_eq!((line.push('d'), line.is_full(), line.front()), (Err('d'), true, Some(a)));
         assert!(line.move_back(a));
+        assert_eq!(
+            line.in_order().collect::<std::vec::Vec<_>>(),
+            [(b, &'b'), (c, &'c'), (a, &'a')]
+        );
         assert_eq!((line.remove(b), line.remove(b)), (Some('b'), None));
         assert!(!line.move_back(b));
         assert_eq!((line.front(), line.len()), (Some(c), 2));

@@ -7,6 +7,7 @@ pub mod heap;
 pub mod lent;
 pub mod line;
 pub mod pool;
+pub mod pressure;
 pub mod queue;
 pub mod ranges;
 pub mod ring;

@@ -7,6 +7,7 @@
 use core::num::NonZeroU32;
 use core::ops::Range;
 
+use super::pressure::Want;
 use super::{Lent, NONE};
 
 /// The smallest block, in bytes.
@@ -146,6 +147,20 @@ impl<'m> Pool<'m> {
         }
     }
 
+    /// Keeps the first `min_bytes` bytes of `block`, or somewhat more, and takes back the rest:
+    /// for this, nothing need be free.
+    pub fn cut_down(&mut self, block: Block, min_bytes: usize) -> Block {
+        let (unit, present) = (block.unit(), block.order());
+        let Some(order) = order_for(min_bytes).filter(|&order| order < present) else {
+            return block;
+        };
+        for half in order..present {
+            self.free_units += 1 << half;
+            self.merge(unit + (1 << half), half);
+        }
+        Block::new(unit, order)
+    }
+
     /// The bytes of `block`.
     #[inline]
     pub fn bytes(&self, block: &Block) -> &[u8] {
@@ -199,6 +214,18 @@ impl<'m> Pool<'m> {
     #[inline]
     pub const fn is_ample(&self) -> bool {
         self.free_units >= self.units / 2
+    }
+
+    /// What is free of the part of the pool that is there for `want`.
+    #[inline]
+    pub const fn spare(&self, want: Want) -> usize {
+        self.free_bytes().saturating_sub(want.leaves(self.capacity_bytes()))
+    }
+
+    /// `bytes` more leave to others what `want` has to leave them.
+    #[inline]
+    pub const fn has_spare(&self, want: Want, bytes: usize) -> bool {
+        self.free_bytes() >= bytes.saturating_add(want.leaves(self.capacity_bytes()))
     }
 
     /// The bytes of all blocks, free or not.
@@ -280,6 +307,11 @@ impl<'m> Pool<'m> {
             self.available &= !(1 << free_order);
         }
     }
+}
+
+/// The size of the block that a pool gives for so many bytes.
+pub fn block_size(len: usize) -> usize {
+    len.max(MIN_BLOCK).checked_next_power_of_two().unwrap_or(usize::MAX / 2)
 }
 
 /// The smallest order of at least `min_bytes`, if any is so large.

@@ -74,22 +74,6 @@ impl Queue {
         true
     }
 
-    /// Makes `id` the first. Does nothing and returns false if it is in a queue, or out of range.
-    #[inline]
-    pub fn push_front(&mut self, links: &mut Links<'_>, id: u32) -> bool {
-        let Some(link) = links.unlinked(id) else { return false };
-        if self.len == 0 {
-            *link = Link { prev: id, next: id };
-            self.tail = id;
-        } else {
-            *link = Link { prev: id, next: self.head };
-            links.link(self.head).prev = id;
-        }
-        self.head = id;
-        self.len += 1;
-        true
-    }
-
     /// Takes the first out.
     #[inline]
     pub fn pop_front(&mut self, links: &mut Links<'_>) -> Option<u32> {
@@ -170,8 +154,8 @@ mod tests {
         let mut links = Links::new(Lent::allocate(2, Link::UNLINKED));
         let (mut a, mut b) = (Queue::EMPTY, Queue::EMPTY);
         assert!(a.push_back(&mut links, 1));
-        assert!(!a.push_back(&mut links, 1) && !a.push_front(&mut links, 1));
-        assert!(!b.push_back(&mut links, 1) && !b.push_front(&mut links, 1));
+        assert!(!a.push_back(&mut links, 1));
+        assert!(!b.push_back(&mut links, 1));
         assert_eq!((a.len(), b.len()), (1, 0));
         assert!(a.remove(&mut links, 1) && !a.remove(&mut links, 1));
         assert!(b.push_back(&mut links, 1));
@@ -182,7 +166,7 @@ mod tests {
         let mut links = Links::new(Lent::allocate(2, Link::UNLINKED));
         let mut queue = Queue::EMPTY;
         for id in [2, NONE - 1, NONE] {
-            assert!(!queue.push_back(&mut links, id) && !queue.push_front(&mut links, id));
+            assert!(!queue.push_back(&mut links, id));
             assert!(!queue.remove(&mut links, id) && !links.is_linked(id));
         }
         assert!(queue.is_empty() && queue.push_back(&mut links, 1));
@@ -197,15 +181,13 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Back(usize, u32),
-        Front(usize, u32),
         Pop(usize),
         Remove(u32),
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            3 => (0..2usize, 0..IDS + 1).prop_map(|(queue, id)| Step::Back(queue, id)),
-            2 => (0..2usize, 0..IDS + 1).prop_map(|(queue, id)| Step::Front(queue, id)),
+            5 => (0..2usize, 0..IDS + 1).prop_map(|(queue, id)| Step::Back(queue, id)),
             1 => (0..2usize).prop_map(Step::Pop),
             2 => (0..IDS).prop_map(Step::Remove),
         ]
@@ -224,13 +206,6 @@ mod tests {
                         let fresh = fresh(id);
                         prop_assert_eq!(queues[which].push_back(&mut links, id), fresh);
                         models[which].extend(fresh.then_some(id));
-                    }
-                    Step::Front(which, id) => {
-                        let fresh = fresh(id);
-                        prop_assert_eq!(queues[which].push_front(&mut links, id), fresh);
-                        if fresh {
-                            models[which].push_front(id);
-                        }
                     }
                     Step::Pop(which) => {
                         let popped = queues[which].pop_front(&mut links);

@@ -62,12 +62,6 @@ impl<const N: usize> RangeSet<N> {
         }
     }
 
-    /// All of `start..end` is there; so it is if that is empty.
-    #[inline]
-    pub fn covers(&self, start: u32, end: u32) -> bool {
-        start >= end || self.ranges.iter().any(|range| range.0 <= start && end <= range.1)
-    }
-
     /// The end of the last range, or 0.
     #[inline]
     pub fn end(&self) -> u32 {
@@ -90,12 +84,6 @@ impl<const N: usize> RangeSet<N> {
     #[inline]
     pub fn len(&self) -> usize {
         self.ranges.len()
-    }
-
-    /// Removes all ranges.
-    #[inline]
-    pub fn clear(&mut self) {
-        self.ranges.clear();
     }
 
     /// Removes `count` ranges from position `at` on.
@@ -176,7 +164,6 @@ mod tests {
         Insert(u32, u32),
         TakePrefix,
         Shift(u32),
-        Clear,
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -184,7 +171,6 @@ mod tests {
             20 => (0u32..90, 0u32..12).prop_map(|(start, len)| Step::Insert(start, start + len)),
             2 => Just(Step::TakePrefix),
             3 => (0u32..20).prop_map(Step::Shift),
-            1 => Just(Step::Clear),
         ]
     }
 
@@ -229,20 +215,10 @@ mod tests {
                         set.shift(n);
                         model.0 >>= n;
                     }
-                    Step::Clear => {
-                        set.clear();
-                        model.0 = 0;
-                    }
                 }
                 prop_assert_eq!(list(&set), model.ranges());
                 prop_assert_eq!(set.end(), 128 - model.0.leading_zeros());
                 prop_assert_eq!(set.is_empty(), model.0 == 0);
-                for start in 0..40 {
-                    for end in [start, start + 1, start + 5] {
-                        let span = Bitmap::span(start, end);
-                        prop_assert_eq!(set.covers(start, end), model.0 & span == span);
-                    }
-                }
             }
         }
     }

@@ -4,10 +4,9 @@ use crate::config::Config;
 use crate::observe::{Note, Observer, Trace};
 use crate::secret::{Flow, Secrets};
 use crate::stats::{Drop, Stats};
-use crate::store::line::Line;
 use crate::store::pool::Pool;
 use crate::tcp::isn::Ended;
-use crate::tcp::receive::assembler::Assembly;
+use crate::tcp::receive::assembler::Assemblies;
 use crate::tcp::send::rtt::RtoBounds;
 use crate::time::Instant;
 
@@ -24,9 +23,9 @@ pub(crate) struct Context<'m, O> {
     /// Where connections ended.
     pub(crate) ended: Ended,
     pub(crate) pool: Pool<'m>,
-    pub(crate) assemblies: Line<'m, Assembly>,
-    /// Data ahead of a hole found no memory to spare: others may have some.
-    pub(crate) early_refused: bool,
+    pub(crate) assemblies: Assemblies<'m>,
+    /// The text of the segment found no memory to hold so many octets: others may have some.
+    pub(crate) short: u32,
     pub(crate) observer: O,
 }
 

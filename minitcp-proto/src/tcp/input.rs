@@ -353,7 +353,7 @@ fn opened(tcb: &mut Tcb, lost_syn: bool, now: Instant) {
 }
 
 /// Seventh step: the text.
-fn take_text<O: Observer>(
+pub(crate) fn take_text<O: Observer>(
     tcb: &mut Tcb,
     segment: &Segment<'_>,
     segment_size: u32,
@@ -388,7 +388,10 @@ fn take_text<O: Observer>(
         Accepted::Duplicate => tcb.receive.ack.require_now(),
         Accepted::Refused(reason) => {
             cx.drop(reason);
-            cx.early_refused = reason == Drop::NotAmple;
+            tcb.receive.ack.require_now();
+        }
+        Accepted::Short(extent) => {
+            cx.short = extent; // For the stack, which knows who could give way.
             tcb.receive.ack.require_now();
         }
     }
@@ -418,7 +421,7 @@ fn note_fin(tcb: &mut Tcb, segment: &Segment<'_>) {
 }
 
 /// Eighth step: the FIN, once everything before it is here (RFC 9293 §3.10.7.4).
-fn take_fin<O: Observer>(tcb: &mut Tcb, segment: &Segment<'_>, cx: &mut Context<'_, O>) {
+pub(crate) fn take_fin<O: Observer>(tcb: &mut Tcb, segment: &Segment<'_>, cx: &mut Context<'_, O>) {
     if !tcb.state().may_receive() {
         return;
     }

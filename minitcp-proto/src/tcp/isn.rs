@@ -9,6 +9,8 @@ use crate::time::Instant;
 const PLACES: usize = 64;
 /// Old segments are gone after so long: twice the MSL of RFC 9293 §3.4.2.
 const QUIET: Duration = Duration::from_secs(240);
+/// M has advanced by more than one number after so long.
+const GRAIN: Duration = Duration::from_millis(1);
 
 /// Where connections that have left no remnant behind ended, as far as it is remembered: M is no
 /// faster than 250,000 octets a second, and many a connection is, so that the next incarnation of
@@ -35,6 +37,17 @@ impl Ended {
         self.0[hash as usize % PLACES] = End { hash, snd_nxt, until: at + QUIET };
     }
 
+    /// A handshake was forgotten before it led to anything: `snd_nxt` lies one beyond its ISN, and
+    /// so does M very soon. It takes no place that another flow still needs, so that a flood of
+    /// SYNs wipes nothing out.
+    #[allow(clippy::indexing_slicing)] // As above.
+    pub(crate) fn remember_handshake(&mut self, hash: u32, snd_nxt: SeqNum, at: Instant) {
+        let place = &mut self.0[hash as usize % PLACES];
+        if place.hash == hash || at >= place.until {
+            *place = End { hash, snd_nxt, until: place.until.max(at + GRAIN) };
+        }
+    }
+
     #[allow(clippy::indexing_slicing)] // As above.
     fn end_of(&self, hash: u32, now: Instant) -> Option<SeqNum> {
         let end = self.0[hash as usize % PLACES];
@@ -44,13 +57,15 @@ impl Ended {
 
 /// The ISN of a new incarnation of `key` at `now`. M advances every 4 µs (MUST-8) and wraps after
 /// about 4.77 hours; F is a keyed hash (MUST-9). If the last incarnation is remembered, the new one
-/// begins beyond its numbers.
+/// begins beyond its numbers. An old number counts as one to get beyond if it is at most 2³¹ ahead;
+/// further ahead it is behind, as serial numbers go: octets that the last incarnation sent 2³¹ and
+/// more before it ended are long gone.
 pub(crate) fn initial(secrets: &Secrets, ended: &Ended, key: &FlowKey, now: Instant) -> SeqNum {
     let ticks = now.as_nanos() / 4_000 % (1 << 32);
     let clock = u32::try_from(ticks).unwrap_or(0);
     let iss = SeqNum(secrets.isn_hash(&key.flow).wrapping_add(clock));
     match ended.end_of(key.hash, now) {
-        Some(old) if !iss.after(old) => old.plus(BEYOND),
+        Some(old) if iss.at_or_before(old) => old.plus(BEYOND),
         _ => iss,
     }
 }
@@ -79,6 +94,26 @@ mod tests {
         assert_eq!(at(3_000_000).since(at(2_000_000)), 250_000);
         let other = secrets.key_of(flow(5001));
         assert_ne!(initial(&secrets, &Ended::NOTHING, &other, Instant::ZERO), at(0));
+    }
+
+    #[test]
+    fn forgotten_handshakes_are_beyond_the_grain_of_the_clock_and_wipe_nothing_out() {
+        let secrets = Secrets::new(&Seed::from_u64(1));
+        let (key, start) = (secrets.key_of(flow(5000)), Instant::from_secs(1));
+        let mut ended = Ended::NOTHING;
+        let first = initial(&secrets, &ended, &key, start);
+        ended.remember_handshake(key.hash, first.plus(1), start);
+        let second = initial(&secrets, &ended, &key, start);
+        assert!(second.after(first.plus(1)));
+        ended.remember(key.hash, second.plus(50_000_000), start);
+        for hash in 0..1000 {
+            ended.remember_handshake(hash, SeqNum(hash), Instant::from_secs(2));
+        }
+        let third = initial(&secrets, &ended, &key, Instant::from_secs(3));
+        assert!(third.after(second.plus(50_000_000)));
+        // What a handshake began beyond is not forgotten with the handshake.
+        ended.remember_handshake(key.hash, third.plus(1), Instant::from_secs(3));
+        assert!(initial(&secrets, &ended, &key, Instant::from_secs(4)).after(third));
     }
 
     #[test]

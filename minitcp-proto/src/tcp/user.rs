@@ -3,6 +3,7 @@
 use crate::error::{CloseReason, RecvError, SendError};
 use crate::observe::Observer;
 use crate::store::pool::Pool;
+use crate::store::pressure::Want;
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::input::Reset;
@@ -29,13 +30,11 @@ pub(crate) fn send<O: Observer>(
     Ok(count)
 }
 
-/// How many octets a send may add without taking the last quarter of the pool, which is kept for
-/// received data: if all hosts filled theirs with what they have to send, none could receive, and
-/// no acknowledgment would ever free anything.
+/// How many octets a send may add without taking what it has to leave to received data.
 fn affordable(tcb: &Tcb, wanted: usize, pool: &Pool<'_>) -> usize {
     let held = usize::try_from(tcb.send.buffer.len()).unwrap_or(usize::MAX);
     let in_place = usize::try_from(tcb.send.buffer.capacity()).unwrap_or(usize::MAX);
-    let spare = pool.free_bytes().saturating_sub(pool.capacity_bytes() / 4);
+    let spare = pool.spare(Want::Sending);
     let mut extent = held.saturating_add(wanted);
     // Blocks are powers of two, and the old one goes back only after the new one is taken.
     while extent > in_place && extent.checked_next_power_of_two().is_none_or(|size| size > spare) {

@@ -287,3 +287,69 @@ fn giving_up_octets_ahead_withdraws_nothing() {
     }
     assert_eq!(acked, 12_001, "all in order was taken");
 }
+
+/// There is no block for octets in order, as there are octets ahead of a hole behind one that
+/// nobody has read: they give way, and what was promised is taken at once, not when it comes again.
+#[test]
+fn what_was_promised_takes_the_memory_of_octets_ahead_at_once() {
+    let mut p = Peer::new(config(), &Limits { buffer_bytes: 64 << 10, ..limits() });
+    p.listen(16);
+    let attacker = open(&mut p, 5000); // While large windows are offered.
+    for port in 4000..4005 {
+        open(&mut p, port);
+        for start in (1..8000).step_by(1000) {
+            p.send(seg().seq(start).ack(1).text(1000));
+            p.run(50);
+            p.take_raw_all();
+        }
+    }
+    let honest = talk(&p);
+    assert_eq!(p.stack.usage().buffer_bytes, 40 << 10);
+    turn_to(&mut p, &attacker);
+    p.send(seg().seq(10_000).ack(1).data(b"ahead"));
+    p.send(seg().ack(1).data(b"x"));
+    p.take_raw_all();
+    assert_eq!((p.stack.usage().buffer_bytes, p.dropped(Drop::EarlyGivenUp)), (56 << 10, 0));
+    // 16 KiB are needed, and 8 are free.
+    turn_to(&mut p, &honest);
+    p.send(seg().seq(8001).fin().ack(1).text(1000));
+    let acked = p.take_all().iter().filter_map(|got| got.ack).max();
+    assert_eq!(acked, Some(9002), "with its FIN: {:?}", p.stack.usage());
+    assert_eq!((p.dropped(Drop::EarlyGivenUp), p.dropped(Drop::NoBuffer)), (1, 0));
+    p.expect_data(pattern(1, 9000));
+    p.expect_eof();
+}
+
+/// Strangers fill what there is for octets ahead of holes: one who reassembles now and holds less
+/// takes from them, at once; one who would hold more does not.
+#[test]
+fn who_holds_less_ahead_of_holes_takes_from_who_holds_more() {
+    for (extent, kept) in [(3000, true), (60_000, false)] {
+        let mut p = Peer::new(config(), &LARGER);
+        p.listen(32);
+        for port in 5000..5016 {
+            open(&mut p, port);
+            p.send(seg().seq(8000).ack(1).data(b"x"));
+            p.take_raw_all();
+        }
+        let (held, given_up) = (p.stack.usage().buffer_bytes, p.dropped(Drop::EarlyGivenUp));
+        assert_eq!((held, given_up), (128 << 10, 0));
+        open(&mut p, 9000);
+        p.send(seg().seq(extent).ack(1).data(b"y"));
+        p.take_raw_all();
+        assert_eq!(p.dropped(Drop::EarlyGivenUp) == 1, kept, "{extent}");
+        assert_eq!(p.dropped(Drop::NotAmple) == 0, kept, "{extent}");
+    }
+}
+
+/// A quarter of the pool is 128 KiB.
+const LARGER: Limits = Limits {
+    connections: 32,
+    half_open: 16,
+    time_wait: 16,
+    listeners: 4,
+    udp_sockets: 4,
+    datagrams: 64,
+    assemblies: 32,
+    buffer_bytes: 512 << 10,
+};

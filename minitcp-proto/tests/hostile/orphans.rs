@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use minitcp_proto::wire::tcp::Flags;
-use minitcp_proto::{CloseReason, Limits};
+use minitcp_proto::{CloseReason, ConnectError, Drop, Limits};
 
 use crate::common::{Peer, Seg, config, limits, pattern, seg};
-use crate::support::{answering, expect_all, open, secs, set, turn_to};
+use crate::support::{answering, expect_all, half_open, open, secs, set, turn_to};
 
 /// The peer acknowledges nothing new, and shuts its window.
 fn shut(_: &Seg) -> Option<Seg> {
@@ -173,6 +173,8 @@ fn orphans_do_not_keep_newcomers_out() {
             p.run(10);
             p.take_raw_all();
         }
+        p.run(20_000);
+        p.take_raw_all();
         p.remote.set_port(9000);
         p.send(seg().syn().mss(1460));
         let syn = p.take_packets().pop().unwrap_or_else(|| panic!("{name}: not heard"));
@@ -194,6 +196,8 @@ fn orphans_do_not_keep_the_host_from_calling() {
             p.run(10);
             p.take_raw_all();
         }
+        p.run(20_000);
+        p.take_raw_all();
         let called = p.stack.connect(p.now, "10.0.0.9:80".parse().unwrap(), None);
         assert!(called.is_ok(), "{name}: {called:?}");
         p.pump();
@@ -214,6 +218,8 @@ fn the_oldest_orphan_goes_first() {
         p.run(10);
         p.take_raw_all();
     }
+    p.run(20_000);
+    p.take_raw_all();
     let called = p.stack.connect(p.now, "10.0.0.9:80".parse().unwrap(), None);
     assert!(called.is_ok(), "{called:?}");
     p.pump();
@@ -225,6 +231,42 @@ fn the_oldest_orphan_goes_first() {
         let answer = p.take_all().pop().expect("an answer");
         assert_eq!(answer.flags.contains(Flags::RST), at == 2, "{at}: {answer:?}");
     }
+}
+
+/// What was just closed still delivers: nobody who calls, or whom the host calls, cuts it off. The
+/// handshake waits, and its SYN,ACK is repeated.
+#[test]
+fn an_orphan_that_gets_on_does_not_give_way() {
+    let mut p = Peer::new(config(), &Limits { connections: 2, ..limits() });
+    p.listen(8);
+    let talks = [5000, 5001].map(|port| {
+        let talk = open(&mut p, port);
+        p.write_text(1, 5000);
+        p.close();
+        p.take_raw_all();
+        talk
+    });
+    let callers = [6000, 6001, 6002].map(|port| {
+        let caller = half_open(&mut p, port);
+        p.send(seg().ack(1));
+        p.take_raw_all();
+        caller
+    });
+    let called = p.stack.connect(p.now, "10.0.0.9:80".parse().unwrap(), None);
+    assert_eq!(called, Err(ConnectError::NoSlot));
+    assert_eq!(p.dropped(Drop::OrphanEvicted), 0);
+    for talk in &talks {
+        turn_to(&mut p, talk);
+        p.send(seg().ack(5002));
+        p.send(seg().seq(1).fin().ack(5002));
+        p.take_raw_all();
+    }
+    assert_eq!(p.stack.usage().connections, 0, "both have ended as they should");
+    // One who called answers the SYN,ACK that comes again.
+    turn_to(&mut p, &callers[1]);
+    p.send(seg().ack(1));
+    p.take_raw_all();
+    assert!(p.stack.accept(p.listener.unwrap()).is_some());
 }
 
 /// Connections that applications hold are never taken for it.

@@ -2,6 +2,8 @@
 //! lie in the receive buffer; this remembers only the ranges, as offsets from `rcv_nxt`.
 
 use crate::store::line::Line;
+use crate::store::pool::Pool;
+use crate::store::pressure::Want;
 use crate::store::ranges::RangeSet;
 
 /// Separate ranges that can be remembered for one connection. What would need one more is
@@ -15,10 +17,57 @@ pub(crate) struct Assembly {
     ranges: RangeSet<MAX_RANGES>,
     /// The slot of the connection; [`Assembly::UNOWNED`] until the stack has said.
     pub(crate) owner: u32,
+    /// Octets by which the block of the connection grew for it.
+    grown: usize,
 }
 
 impl Assembly {
     pub(crate) const UNOWNED: u32 = u32::MAX;
+}
+
+/// All assemblies, the one that advanced longest ago first, and what of the pool they hold.
+#[derive(Debug)]
+pub(crate) struct Assemblies<'m> {
+    pub(crate) line: Line<'m, Assembly>,
+    /// The sum of what blocks grew.
+    grown: usize,
+}
+
+impl<'m> Assemblies<'m> {
+    pub(crate) const fn new(line: Line<'m, Assembly>) -> Self {
+        Self { line, grown: 0 }
+    }
+
+    /// More than an eighth of the pool: what is more than that goes when senders need it.
+    pub(crate) const fn hold_much(&self, pool: &Pool<'_>) -> bool {
+        self.grown > pool.capacity_bytes() / 8
+    }
+
+    /// A block may grow by `growth` to `size` octets, after others have given up `grown` of these,
+    /// and `freed` octets in all. None of it was promised a place: all together may grow by a
+    /// quarter of the pool, and the whole new block must be free while the old one is still held.
+    pub(crate) fn may_grow(&self, pool: &Pool<'_>, need: Need, grown: usize, freed: usize) -> bool {
+        let others = self.grown.saturating_sub(grown);
+        let is_fair = others.saturating_add(need.growth) <= pool.capacity_bytes() / 4;
+        is_fair && pool.has_spare(Want::Unpromised, need.size.saturating_sub(freed))
+    }
+}
+
+/// What a connection needs to keep what came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// The block.
+    pub(crate) size: usize,
+    /// By so much it is larger than the present one.
+    pub(crate) growth: usize,
+    /// And by so much it would have grown for what came ahead of holes, in all.
+    pub(crate) grown: usize,
+}
+
+impl Assembly {
+    pub(crate) const fn grown(&self) -> usize {
+        self.grown
+    }
 }
 
 /// A place in the line of assemblies, the one that advanced longest ago first; held while something
@@ -40,44 +89,59 @@ impl Assembler {
     }
 
     /// Octets beyond `rcv_nxt` that are held.
-    pub(crate) fn octets(&self, line: &Line<'_, Assembly>) -> u32 {
-        let assembly = self.0.and_then(|index| line.at(index));
+    pub(crate) fn octets(&self, all: &Assemblies<'_>) -> u32 {
+        let assembly = self.0.and_then(|index| all.line.at(index));
         assembly.map_or(0, |assembly| assembly.ranges.iter().map(|(start, end)| end - start).sum())
     }
 
-    /// Remembers `start .. end`; `false` if there is no memory for another range.
-    pub(crate) fn insert(&mut self, line: &mut Line<'_, Assembly>, start: u32, end: u32) -> bool {
+    /// Octets by which the block has grown for it.
+    pub(crate) fn grown(&self, all: &Assemblies<'_>) -> usize {
+        self.0.and_then(|index| all.line.at(index)).map_or(0, Assembly::grown)
+    }
+
+    /// Remembers `start .. end`, for which the block grew by `growth` octets; `false` if there is
+    /// no memory for another range.
+    pub(crate) fn insert(
+        &mut self,
+        all: &mut Assemblies<'_>,
+        start: u32,
+        end: u32,
+        growth: usize,
+    ) -> bool {
         if self.0.is_none() {
-            let assembly = Assembly { ranges: RangeSet::new(), owner: Assembly::UNOWNED };
-            self.0 = line.push(assembly).ok().map(|key| key.index);
+            let owner = Assembly::UNOWNED;
+            let assembly = Assembly { ranges: RangeSet::new(), owner, grown: 0 };
+            self.0 = all.line.push(assembly).ok().map(|key| key.index);
         }
-        let Some(assembly) = self.0.and_then(|index| line.at_mut(index)) else { return false };
+        let Some(assembly) = self.0.and_then(|index| all.line.at_mut(index)) else { return false };
+        assembly.grown += growth;
+        all.grown += growth;
         let kept = assembly.ranges.insert(start, end).is_ok();
         if assembly.ranges.is_empty() {
-            self.release(line);
+            self.release(all);
         }
         kept
     }
 
     /// `rcv_nxt` moved on by `octets`; returns by how many more it may move, because they had
     /// arrived before.
-    pub(crate) fn advance(&mut self, line: &mut Line<'_, Assembly>, octets: u32) -> u32 {
+    pub(crate) fn advance(&mut self, all: &mut Assemblies<'_>, octets: u32) -> u32 {
         let Some(index) = self.0 else { return 0 };
-        let Some(assembly) = line.at_mut(index) else { return 0 };
+        let Some(assembly) = all.line.at_mut(index) else { return 0 };
         assembly.ranges.shift(octets);
         let joined = assembly.ranges.take_prefix();
         if assembly.ranges.is_empty() {
-            self.release(line);
+            self.release(all);
         } else {
-            line.move_back(index);
+            all.line.move_back(index);
         }
         joined
     }
 
     /// Forgets everything.
-    pub(crate) fn release(&mut self, line: &mut Line<'_, Assembly>) {
-        if let Some(index) = self.0.take() {
-            line.remove(index);
+    pub(crate) fn release(&mut self, all: &mut Assemblies<'_>) {
+        if let Some(assembly) = self.0.take().and_then(|index| all.line.remove(index)) {
+            all.grown = all.grown.saturating_sub(assembly.grown);
         }
     }
 }

@@ -9,10 +9,9 @@
 use crate::seq::SeqNum;
 use crate::stats::Drop;
 use crate::store::buffer::Buffer;
-use crate::store::line::Line;
-use crate::store::pool::Pool;
+use crate::store::pool::{Pool, block_size};
 use crate::tcp::receive::ack_policy::AckPolicy;
-use crate::tcp::receive::assembler::{Assembler, Assembly};
+use crate::tcp::receive::assembler::{Assembler, Assemblies, Need};
 use crate::tcp::receive::window::{Advertised, affordable, reserve_for_rounding};
 
 /// What became of the text of a segment.
@@ -31,17 +30,13 @@ pub(crate) enum Accepted {
     Duplicate,
     /// It could not be kept.
     Refused(Drop),
+    /// It could be kept if others gave way: so many octets, from the first unread one on, find no
+    /// memory. See [`Receiver::need`].
+    Short(u32),
 }
 
 /// So far ahead, in octets, anything may come; beyond, a sixteenth of all up to there must have.
 const EARLY_EXTENT: u32 = 64 << 10;
-
-/// What comes ahead of a hole was not promised a place. It may have the block that is held; a
-/// larger one, for `extent` octets, only while memory is more than ample.
-fn has_to_spare(pool: &Pool<'_>, extent: u32) -> bool {
-    let needed = usize::try_from(extent).map_or(usize::MAX, usize::next_power_of_two);
-    pool.free_bytes() >= needed.saturating_add(pool.capacity_bytes() / 8 * 5)
-}
 
 /// The window of a SYN, which is never scaled.
 pub(crate) fn first_window(cap: u32, affordable: u32) -> u32 {
@@ -132,7 +127,7 @@ impl Receiver {
         seq: SeqNum,
         payload: &[u8],
         pool: &mut Pool<'_>,
-        assemblies: &mut Line<'_, Assembly>,
+        assemblies: &mut Assemblies<'_>,
     ) -> Accepted {
         if let Some(octets) = self.fits_next(seq, payload) {
             return self.append(payload, octets, pool);
@@ -172,7 +167,7 @@ impl Receiver {
     #[inline]
     fn append(&mut self, payload: &[u8], octets: u32, pool: &mut Pool<'_>) -> Accepted {
         if !self.buffer.append_all(pool, payload) {
-            return Accepted::Refused(Drop::NoBuffer);
+            return Accepted::Short(self.buffer.len() + octets);
         }
         self.rcv_nxt = self.rcv_nxt.plus(octets);
         Accepted::InOrder { octets, filled: false }
@@ -184,22 +179,26 @@ impl Receiver {
         payload: &[u8],
         octets: u32,
         pool: &mut Pool<'_>,
-        assemblies: &mut Line<'_, Assembly>,
+        assemblies: &mut Assemblies<'_>,
     ) -> Accepted {
         let extent = self.buffer.len() + start + octets;
-        if start > 0 && extent > self.buffer.capacity() {
+        let before = self.buffer.capacity();
+        if start > 0 && extent > before {
             if self.is_sparse(extent, assemblies) {
                 return Accepted::Refused(Drop::FarAhead);
             }
-            if !has_to_spare(pool, extent) {
-                return Accepted::Refused(Drop::NotAmple);
+            if !assemblies.may_grow(pool, self.need(extent, assemblies), 0, 0) {
+                return Accepted::Short(extent);
             }
         }
         if !self.buffer.reserve(pool, extent) {
-            return Accepted::Refused(Drop::NoBuffer);
+            return Accepted::Short(extent);
         }
-        if start > 0 && !self.assembler.insert(assemblies, start, start + octets) {
-            self.release_if_unused(pool);
+        let growth = usize::try_from(self.buffer.capacity() - before).unwrap_or(0);
+        if start > 0 && !self.assembler.insert(assemblies, start, start + octets, growth) {
+            if self.assembler.is_empty() {
+                self.buffer.shrink(pool);
+            }
             return Accepted::Refused(Drop::TooManyHoles);
         }
         if !self.buffer.write_at(pool, self.buffer.len() + start, payload) {
@@ -219,9 +218,18 @@ impl Receiver {
         Accepted::InOrder { octets, filled: true }
     }
 
+    /// What it takes to hold `extent` octets from the first unread one on.
+    pub(crate) fn need(&self, extent: u32, assemblies: &Assemblies<'_>) -> Need {
+        let [extent, held] =
+            [extent, self.buffer.capacity()].map(|octets| usize::try_from(octets).unwrap_or(0));
+        let size = block_size(extent);
+        let growth = size.saturating_sub(held);
+        Need { size, growth, grown: growth + self.assembler.grown(assemblies) }
+    }
+
     /// Of all up to `extent`, so little would be there that it is not worth its block: a peer must
     /// not make one octet cost a window.
-    fn is_sparse(&self, extent: u32, assemblies: &Line<'_, Assembly>) -> bool {
+    fn is_sparse(&self, extent: u32, assemblies: &Assemblies<'_>) -> bool {
         extent > EARLY_EXTENT && self.assembler.octets(assemblies) < extent / 16
     }
 
@@ -254,7 +262,7 @@ impl Receiver {
     pub(crate) fn take_fin(
         &mut self,
         pool: &mut Pool<'_>,
-        assemblies: &mut Line<'_, Assembly>,
+        assemblies: &mut Assemblies<'_>,
     ) -> bool {
         let reached = self.fin_at == Some(self.rcv_nxt);
         if reached {
@@ -266,11 +274,7 @@ impl Receiver {
 
     /// Gives up what came ahead of a hole, and the memory for it: it was never acknowledged, so it
     /// comes again.
-    pub(crate) fn forget_early(
-        &mut self,
-        pool: &mut Pool<'_>,
-        assemblies: &mut Line<'_, Assembly>,
-    ) {
+    pub(crate) fn forget_early(&mut self, pool: &mut Pool<'_>, assemblies: &mut Assemblies<'_>) {
         if !self.assembler.is_empty() {
             self.assembler.release(assemblies);
             self.buffer.shrink(pool);
