@@ -36,6 +36,9 @@ pub enum Violation {
     AckOfUnreceived,
     /// New data was not acknowledged within half a second (RFC 9293 MUST-40).
     LateAck,
+    /// What had come before, or a keep-alive probe, was not answered (RFC 9293 §3.10.7.4, first
+    /// step), and neither was the next of its kind.
+    Unanswered,
     /// Data, or another FIN, beyond the FIN.
     BeyondFin,
     /// Neither ACK nor SYN nor RST (RFC 9293 R9293-47).
@@ -59,6 +62,7 @@ impl fmt::Display for Violation {
             Self::AckOfUnsent => "acknowledges what was never sent",
             Self::AckOfUnreceived => "acknowledges what has not arrived",
             Self::LateAck => "acknowledgment later than half a second",
+            Self::Unanswered => "left two segments without an answer",
             Self::BeyondFin => "data beyond the FIN",
             Self::NoAck => "no ACK",
             Self::BeyondMss => "segment beyond the peer's MSS",
@@ -92,26 +96,22 @@ impl Checker {
     /// The first law that the packet breaks.
     pub fn on_packet(&mut self, now: Instant, packet: &[u8]) -> Result<(), Violation> {
         let packet = ip::parse(packet).map_err(|_| Violation::Malformed)?;
-        match packet.protocol {
-            protocol::TCP => {
-                check_sum(&packet, packet.payload)?;
-                let segment = Segment::parse(packet.payload).map_err(|_| Violation::Malformed)?;
-                if segment.options.malformed {
-                    return Err(Violation::Malformed);
-                }
-                let (own, peer) = self.halves(&packet, &segment);
-                let is_syn = segment.flags.contains(Flags::SYN);
-                let repeats_syn = is_syn && own.iss == Some(segment.seq);
-                let result = on_sent(own, peer, now, &segment);
-                self.repeated_syns += u64::from(repeats_syn);
-                result
-            }
-            protocol::UDP => {
-                let datagram = udp::parse(packet.payload).map_err(|_| Violation::Malformed)?;
-                if datagram.checksum_present { check_sum(&packet, datagram.octets) } else { Ok(()) }
-            }
-            _ => Ok(()),
-        }
+        let Some(segment) = parse(&packet)? else { return Ok(()) };
+        let (own, peer) = self.halves(&packet, &segment);
+        let is_syn = segment.flags.contains(Flags::SYN);
+        let repeats_syn = is_syn && own.iss == Some(segment.seq);
+        let result = on_sent(own, peer, now, &segment);
+        self.repeated_syns += u64::from(repeats_syn);
+        result
+    }
+
+    /// Looks at a packet by itself, whatever connection it is of.
+    ///
+    /// # Errors
+    /// If it cannot be parsed, or its checksum does not hold.
+    pub fn check_form(packet: &[u8]) -> Result<(), Violation> {
+        let packet = ip::parse(packet).map_err(|_| Violation::Malformed)?;
+        parse(&packet).map(|_| ())
     }
 
     /// Looks at a packet in the moment in which it reaches its destination, in whatever shape.
@@ -130,8 +130,9 @@ impl Checker {
     pub fn on_sleep(&mut self, address: IpAddr, until: Instant) {
         for ((low, high), halves) in &mut self.flows {
             for (end, half) in [low, high].into_iter().zip(halves) {
-                if end.ip() == address && half.owes_ack_since.is_some() {
-                    half.owes_ack_since = Some(until);
+                if end.ip() == address {
+                    half.owes_ack_since = half.owes_ack_since.map(|_| until);
+                    half.owes_answer_since = half.owes_answer_since.map(|_| until);
                 }
             }
         }
@@ -148,6 +149,26 @@ impl Checker {
         let dst = SocketAddr::new(packet.dst, segment.dst_port);
         let [low, high] = self.flows.entry((src.min(dst), src.max(dst))).or_default();
         if src < dst { (low, high) } else { (high, low) }
+    }
+}
+
+/// A segment; `None` if it is something else that is well-formed.
+fn parse<'p>(packet: &IpPacket<'p>) -> Result<Option<Segment<'p>>, Violation> {
+    match packet.protocol {
+        protocol::TCP => {
+            check_sum(packet, packet.payload)?;
+            let segment = Segment::parse(packet.payload).map_err(|_| Violation::Malformed)?;
+            let is_whole = !segment.options.malformed;
+            is_whole.then_some(Some(segment)).ok_or(Violation::Malformed)
+        }
+        protocol::UDP => {
+            let datagram = udp::parse(packet.payload).map_err(|_| Violation::Malformed)?;
+            if datagram.checksum_present {
+                check_sum(packet, datagram.octets)?;
+            }
+            Ok(None)
+        }
+        _ => Ok(None),
     }
 }
 
@@ -176,6 +197,12 @@ struct Half {
     arrived: Option<Arrived>,
     /// New data arrived then, and was not acknowledged yet.
     owes_ack_since: Option<Instant>,
+    /// What is to be answered at once arrived then, and was not answered yet.
+    owes_answer_since: Option<Instant>,
+    /// It came again, later than any limit of answers explains.
+    is_mute: bool,
+    /// When it last sent anything.
+    last_sent: Instant,
 }
 
 fn on_sent(
@@ -184,6 +211,9 @@ fn on_sent(
     now: Instant,
     segment: &Segment<'_>,
 ) -> Result<(), Violation> {
+    own.owes_answer_since = None;
+    own.last_sent = now;
+    let is_mute = core::mem::take(&mut own.is_mute);
     let late = own.owes_ack_since.take().is_some_and(|since| now.since(since) > MAX_ACK_DELAY);
     if segment.flags.contains(Flags::RST) {
         own.reset = true; // Resets answer strangers too: their numbers prove nothing.
@@ -191,6 +221,9 @@ fn on_sent(
     }
     if late && !own.reset {
         return Err(Violation::LateAck);
+    }
+    if is_mute && !own.reset {
+        return Err(Violation::Unanswered);
     }
     if segment.flags.contains(Flags::SYN) {
         own.open(peer, segment)?;
@@ -305,8 +338,11 @@ impl Half {
             return Err(Violation::AckWentBack);
         }
         self.ack = Some(segment.ack);
-        let scaled = self.scale.is_some() && peer.scale.is_some();
         let is_syn = segment.flags.contains(Flags::SYN);
+        if is_syn && self.right_edge.is_some() {
+            return Ok(()); // Sent again: what was offered since may be more than it can say.
+        }
+        let scaled = self.scale.is_some() && peer.scale.is_some();
         let shift = if scaled && !is_syn { self.scale.unwrap_or(0).min(14) } else { 0 };
         let edge = segment.ack.plus(u32::from(segment.window) << shift);
         if self.right_edge.is_some_and(|old| edge.before(old)) {
@@ -334,10 +370,27 @@ impl Half {
         };
         // What is older than this incarnation means nothing to it.
         let is_own = segment.seq.after(irs) && segment.end().at_or_before(sender.snd_max);
+        let is_old = is_own && segment.seq_len() > 0 && segment.end().at_or_before(arrived.next);
+        let is_empty = segment.seq_len() == 0;
+        let is_keepalive = is_empty && self.ack.is_some_and(|ack| segment.seq == ack.minus(1));
         let is_new = is_own && arrived.add(segment.seq, segment.end());
         // Before, a host may have no room for the connection yet.
         if is_new && self.is_synchronized && self.owes_ack_since.is_none() && !self.reset {
             self.owes_ack_since = Some(now);
+        }
+        if (is_old || is_keepalive) && self.is_synchronized && !self.reset {
+            self.owe_answer(now);
+        }
+    }
+
+    /// One answer in half a second is enough, whatever comes; but none for twice as long is not.
+    fn owe_answer(&mut self, now: Instant) {
+        match self.owes_answer_since {
+            Some(since) => self.is_mute |= now.since(since) >= 2 * MAX_ACK_DELAY,
+            None if now.since(self.last_sent) >= MAX_ACK_DELAY => {
+                self.owes_answer_since = Some(now);
+            }
+            None => {}
         }
     }
 }
@@ -563,6 +616,59 @@ mod tests {
             }
             let ack = packet(1, &segment(1001, ack, A, &[]));
             assert_eq!(checker.on_packet(now, &ack), expected);
+        }
+    }
+
+    /// Host 1 has taken some of the hundred octets that it offered to take, and then host 2 sends
+    /// more: when, where it begins, how much, and whether it is answered.
+    type Silence<'a> = (u32, &'a [(u64, u32, usize, bool)], Result<(), Violation>);
+
+    #[test]
+    fn what_had_come_before_is_answered() {
+        let mute = Err(Violation::Unanswered);
+        let cases: &[Silence<'_>] = &[
+            (10, &[(1_000, 0, 10, true), (2_000, 0, 10, true)], Ok(())),
+            (10, &[(1_000, 0, 10, false)], Ok(())),
+            (10, &[(1_000, 0, 10, false), (1_999, 0, 10, false)], Ok(())),
+            (10, &[(1_000, 0, 10, false), (2_000, 5, 5, false)], mute),
+            // One answer in half a second is enough.
+            (10, &[(1_000, 0, 9, true), (1_499, 0, 9, false), (2_499, 0, 9, false)], Ok(())),
+            (10, &[(1_000, 0, 9, true), (1_500, 0, 9, false), (2_500, 0, 9, false)], mute),
+            // A keep-alive, and an acknowledgment, which asks for nothing.
+            (10, &[(1_000, 9, 0, false), (2_000, 9, 0, false)], mute),
+            (10, &[(1_000, 10, 0, false), (2_000, 10, 0, false)], Ok(())),
+            // Nothing else is any different when the window is shut.
+            (100, &[(1_000, 99, 0, false), (2_000, 60, 40, false)], mute),
+        ];
+        for (number, (taken, packets, expected)) in cases.iter().enumerate() {
+            let mut checker = open();
+            let octets = [7; 100];
+            let window = u16::try_from(100 - taken).unwrap();
+            // An octet of its own shows that it has more than a handshake.
+            let octet = segment(1001, 5001 + taken, A, &[7]);
+            let octet = packet(1, &Segment { window, ..octet });
+            let answer = segment(1002, 5001 + taken, A, &[]);
+            let answer = packet(1, &Segment { window, ..answer });
+            let mut send = |at: u64, bytes: &[u8]| {
+                let result = checker.on_packet(Instant::from_millis(at), bytes);
+                checker.on_arrival(Instant::from_millis(at), bytes);
+                result
+            };
+            for at in (0..*taken).step_by(50) {
+                let len = (taken - at).min(50) as usize;
+                let first = segment(5001 + at, 1001, A, &octets[..len]);
+                assert_eq!(send(0, &packet(2, &first)), Ok(()));
+            }
+            assert_eq!(send(0, &octet), Ok(()));
+            assert_eq!(send(0, &packet(2, &segment(5001 + taken, 1002, A, &[]))), Ok(()));
+            for (at, offset, len, is_answered) in *packets {
+                let more = segment(5001 + offset, 1002, A, &octets[..*len]);
+                assert_eq!(send(*at, &packet(2, &more)), Ok(()));
+                if *is_answered {
+                    assert_eq!(send(*at, &answer), Ok(()));
+                }
+            }
+            assert_eq!(send(10_000, &answer), *expected, "case {number}");
         }
     }
 
