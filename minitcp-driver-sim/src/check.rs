@@ -371,7 +371,8 @@ impl Half {
         // What is older than this incarnation means nothing to it.
         let is_own = segment.seq.after(irs) && segment.end().at_or_before(sender.snd_max);
         let is_old = is_own && segment.seq_len() > 0 && segment.end().at_or_before(arrived.next);
-        let is_keepalive = segment.seq == arrived.next.minus(1) && segment.seq_len() == 0;
+        let is_empty = segment.seq_len() == 0;
+        let is_keepalive = is_empty && self.ack.is_some_and(|ack| segment.seq == ack.minus(1));
         let is_new = is_own && arrived.add(segment.seq, segment.end());
         // Before, a host may have no room for the connection yet.
         if is_new && self.is_synchronized && self.owes_ack_since.is_none() && !self.reset {

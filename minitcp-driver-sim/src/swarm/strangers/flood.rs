@@ -108,21 +108,22 @@ impl Flooding {
         let kind = self.flood.kinds[self.draw.index(self.flood.kinds.len())];
         let ends = (self.source(), self.ends.1);
         let listened = self.ports[self.draw.index(self.ports.len())];
-        let any = u16::try_from(self.draw.between(1, 65_535)).unwrap_or(1);
-        let port = if self.draw.percent(50) { listened } else { any };
+        // Between what talks are bound to and what hosts choose themselves.
+        let stray = u16::try_from(self.draw.between(3_000, 40_000)).unwrap_or(3_000);
+        let port = if self.draw.percent(50) { listened } else { stray };
         let packet = match kind {
             Kind::Syn => self.segment(ends, listened, Flags::SYN),
-            Kind::StraySyn => self.segment(ends, any, Flags::SYN),
+            Kind::StraySyn => self.segment(ends, stray, Flags::SYN),
             Kind::Ack => self.segment(ends, port, Flags::ACK),
             Kind::Reset => self.segment(ends, port, Flags::RST),
             Kind::Ping => {
                 let [.., a, b, c, d] = self.draw.between(0, u64::MAX - 1).to_be_bytes();
                 self.forge.ping(ends, [a, b, c, d], &[0; 56])
             }
-            Kind::Udp => self.forge.udp(ends, (any, any), b"stray"),
+            Kind::Udp => self.forge.udp(ends, (stray, stray), b"stray"),
             Kind::UnreadUdp => {
                 let len = if self.draw.percent(70) { 0 } else { self.draw.index(100) };
-                self.forge.udp(ends, (any, UNREAD_PORT), &[0; 100][..len])
+                self.forge.udp(ends, (stray, UNREAD_PORT), &[0; 100][..len])
             }
             Kind::Garbage => self.garbage(ends),
         };

@@ -188,7 +188,8 @@ impl Gang {
                 }
                 0
             }
-            Trick::Shrinking => {
+            // Who only takes what is left takes it soon.
+            Trick::Shrinking if !self.is_over.load(Ordering::Relaxed) => {
                 peer.deeds += 1;
                 if is_next {
                     let len = segment.seq_len().div_ceil(2);
