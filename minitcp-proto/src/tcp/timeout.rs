@@ -177,9 +177,21 @@ pub(crate) fn arm_syn<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     arm_within(tcb, Timer::Retransmit, wait, cx);
 }
 
-/// What an application has left behind is to leave: should nobody fetch it, patience ends all the
-/// same.
-pub(crate) fn arm_last<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
+/// The application has gone, and what it has left behind is to leave at once: should nobody fetch
+/// it, patience ends all the same. (Where it is fetched, an earlier deadline follows, which is
+/// cheaper than a later one.)
+pub(crate) fn arm_end<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
+    if tcb.wait.reason != SendWait::ShutWindow && !tcb.timers.is_armed(Timer::Retransmit) {
+        let end = tcb.patience.end(limit(tcb, &cx.config));
+        if end <= cx.now {
+            return arm_last(tcb, cx); // No patience at all.
+        }
+        tcb.timers.arm(Timer::Retransmit, end);
+    }
+}
+
+/// As [`arm_end`], once patience has begun to run out.
+fn arm_last<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     if tcb.wait.reason != SendWait::ShutWindow && !tcb.timers.is_armed(Timer::Retransmit) {
         let rto = cx.rto.backed_off(tcb.rtt.base_micros(), tcb.patience.retries().into());
         arm_within(tcb, Timer::Retransmit, rto, cx);
