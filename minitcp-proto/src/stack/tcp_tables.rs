@@ -167,7 +167,7 @@ impl<'m> TcpTables<'m> {
         Endpoint::unpack(found).listener()
     }
 
-    #[inline]
+    #[inline(never)] // All that it needs would be fetched before the table is looked at.
     fn has_key(&self, endpoint: Endpoint, key: &FlowKey) -> bool {
         let flow = match endpoint {
             Endpoint::Connection(index) => self.connections.at(index).map(|c| &c.path.key.flow),
