@@ -139,7 +139,7 @@ impl<'m> Heap<'m> {
     #[inline]
     fn sift_down(&mut self, mut hole: u32, entry: Entry) {
         let (entries, positions) = (&mut self.entries[..self.len as usize], &mut *self.positions);
-        loop {
+        while first_child(hole) < self.len {
             let children = (first_child(hole)..self.len).take(ARITY);
             let least = children.map(|child| (entries[child as usize], child)).min();
             let Some((below, child)) = least.filter(|&(below, _)| below < entry) else { break };
