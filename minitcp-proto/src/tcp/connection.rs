@@ -146,7 +146,7 @@ impl Tcb {
         tcb.active_open = true;
         tcb.syn_due = true;
         tcb.advance(Cause::ActiveOpen, cx);
-        timeout::arm_syn(&mut tcb, cx);
+        timeout::arm_end(&mut tcb, cx);
         tcb
     }
 
