@@ -3,7 +3,7 @@
 //! Four children to a node: a deadline moves up more often than down, and the depth is half that
 //! of a binary heap.
 
-use super::{Lent, NONE, count};
+use super::{Lent, NONE};
 
 /// One id and its deadline, in whatever unit the caller counts. Ordered by deadline, then by id.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,12 +36,11 @@ impl<'m> Heap<'m> {
     /// Gives `id` this deadline in place of any other. An id out of range is ignored.
     #[inline]
     pub fn set(&mut self, id: u32, deadline: u64) {
-        if id >= self.ids() {
+        let Some(&position) = self.positions.get(id as usize) else {
             debug_assert!(false, "id {id} is out of range");
             return;
-        }
+        };
         let entry = Entry { deadline, id };
-        let position = self.positions[id as usize];
         if position == ABSENT {
             self.len += 1;
             self.sift_up(self.len - 1, entry);
@@ -108,11 +107,6 @@ impl<'m> Heap<'m> {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
-    }
-
-    #[inline]
-    fn ids(&self) -> u32 {
-        count(self.entries.len().min(self.positions.len()))
     }
 
     #[inline]
