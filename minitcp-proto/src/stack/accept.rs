@@ -130,7 +130,8 @@ impl<O: Observer> Stack<'_, O> {
         else {
             return;
         };
-        let mut tcb = Tcb::from_handshake(half_open, &opener.options.tcp, &self.cx);
+        let mut tcb =
+            Tcb::from_handshake(half_open, &opener.options.tcp, &opener.settings, &self.cx);
         tcb.listener = Some(listener);
         tcb.settings.switches.set(Switches::REUSE_PORT, opener.binding.options.reuse_port);
         let Ok(slot) = self.tcp.connections.insert(tcb) else {

@@ -51,6 +51,14 @@ impl Binding {
         self.key == *key || (self.is_dual() && bound_key(any_v4, self.port()) == *key)
     }
 
+    /// What comes for this address and port, from wherever, is for this socket.
+    #[inline]
+    pub(super) fn is_at(&self, address: IpAddr, port: u16) -> bool {
+        let is_there = self.key.flow.local == address
+            || (address == IpAddr::V4(Ipv4Addr::UNSPECIFIED) && self.is_dual());
+        self.port() == port && is_there
+    }
+
     /// The two ends of datagrams from a socket bound so to `to`.
     pub(super) fn flow_towards(
         &self,

@@ -125,24 +125,20 @@ impl<O: Observer> Stack<'_, O> {
             Some(_) => return Err(ConnectError::NotOurs),
             None => config.source_for(remote.ip()).ok_or(ConnectError::NotOurs)?,
         };
-        let flow = |local_port| Flow {
-            local: address,
-            remote: remote.ip(),
-            local_port,
-            remote_port: remote.port(),
-        };
-        let key_of = |stack: &Self, port| stack.cx.secrets.key_of(flow(port));
+        let mut flow = Flow::new(address, remote.ip(), 0, remote.port());
         if let Some(port) = local.map(|local| local.port()).filter(|port| *port != 0) {
             // MUST-42: a listener on the port is no obstacle to a chosen four-tuple.
-            let key = key_of(self, port);
+            flow.local_port = port;
+            let key = self.cx.secrets.key_of(flow);
             return if self.tcp.lookup(&key).is_none() {
                 Ok(key)
             } else {
                 Err(ConnectError::InUse)
             };
         }
-        for port in ephemeral_ports(&mut self.cx, &Flow { local: wildcard(address), ..flow(0) }) {
-            let key = key_of(self, port);
+        for port in ephemeral_ports(&mut self.cx, &Flow { local: wildcard(address), ..flow }) {
+            flow.local_port = port;
+            let key = self.cx.secrets.key_of(flow);
             let is_bound = self.tcp.is_bound(SocketAddr::new(address, port));
             if !is_bound && self.tcp.lookup(&key).is_none() {
                 return Ok(key);

@@ -96,8 +96,9 @@ impl<O: Observer> Connection<'_, '_, O> {
         self.report(|id, _| Call::Close { id });
         self.stack.tcp.forget_waiting(self.index);
         let Some(tcb) = self.stack.tcp.connections.at_mut(self.index) else { return };
-        let (to, attached) = (Addressed::of_connection(tcb), tcb.attached);
-        if let Some(reset) = user::close(tcb, &mut self.stack.cx).filter(|_| attached) {
+        let reset = user::close(tcb, &mut self.stack.cx);
+        if let Some(reset) = reset.filter(|_| tcb.attached) {
+            let to = Addressed::of_connection(tcb);
             self.stack.send_reset(to, reset);
         }
         self.stack.place(self.index);

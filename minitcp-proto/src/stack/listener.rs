@@ -13,6 +13,7 @@ use crate::stack::event::{ConnectionId, ListenerId};
 use crate::stack::schedule::EventOwner;
 use crate::stack::tcp_tables::Endpoint;
 use crate::store::queue::Queue;
+use crate::tcp::settings::Settings;
 use crate::tcp::{Cause, State};
 
 /// A port that accepts connections, or will.
@@ -24,6 +25,8 @@ pub(super) struct Listener {
     pub(super) accept_queue: Queue,
     /// In their ranges.
     pub(super) options: ListenOptions,
+    /// The same, as connections have them.
+    pub(super) settings: Settings,
 }
 
 impl Listener {
@@ -106,7 +109,8 @@ impl<O: Observer> Stack<'_, O> {
 
     fn reserve(&mut self, binding: Binding) -> Result<ListenerId, BindError> {
         let options = self.cx.config.listen_options();
-        let listener = Listener { binding, room: 0, accept_queue: Queue::EMPTY, options };
+        let settings = Settings::new(&options.tcp);
+        let listener = Listener { binding, room: 0, accept_queue: Queue::EMPTY, options, settings };
         let key = self.tcp.listeners.insert(listener).map_err(|_| BindError::NoSlot)?;
         self.tcp.attach(binding.key.hash, Endpoint::Listener(key.index));
         Ok(ListenerId(key))
@@ -164,7 +168,9 @@ impl<O: Observer> Stack<'_, O> {
 
     fn apply_listener_options(&mut self, listener: ListenerId, options: &ListenOptions) -> bool {
         let Some(listener) = self.tcp.listeners.get_mut(listener.0) else { return false };
-        listener.options = ListenOptions { tcp: options.tcp.nearest(), ..*options };
+        let tcp = options.tcp.nearest();
+        listener.settings = Settings::new(&tcp);
+        listener.options = ListenOptions { tcp, ..*options };
         true
     }
 

@@ -205,11 +205,13 @@ fn flow_of(packet: &IpPacket<'_>, segment: &Segment<'_>) -> Flow {
 }
 
 /// RFC 9293 MUST-3.
+#[inline]
 fn corrupted(packet: &IpPacket<'_>, meta: RxMeta) -> Option<Drop> {
     let is_intact = meta.checksum_verified || has_valid_checksum(packet);
     (!is_intact).then_some(Drop::TcpChecksum)
 }
 
+#[inline(never)]
 fn has_valid_checksum(packet: &IpPacket<'_>) -> bool {
     let mut sum = pseudo_header(packet.src, packet.dst, protocol::TCP);
     sum.add_u32(u32::try_from(packet.payload.len()).unwrap_or(u32::MAX));

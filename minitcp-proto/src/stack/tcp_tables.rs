@@ -148,25 +148,26 @@ impl<'m> TcpTables<'m> {
     /// on all (RFC 9293 §3.9.1.1, R9293-50). Sockets that only reserve the port do not count.
     pub(super) fn find_listener(&self, key: &FlowKey) -> Option<u32> {
         let Flow { local, local_port, .. } = key.flow;
-        self.pick_listener(&bound_key(local, local_port), key.hash)
-            .or_else(|| self.pick_listener(&bound_key(wildcard(local), local_port), key.hash))
+        self.pick_listener(local, local_port, key.hash)
+            .or_else(|| self.pick_listener(wildcard(local), local_port, key.hash))
     }
 
-    fn pick_listener(&self, bound: &FlowKey, chooser: u32) -> Option<u32> {
+    fn pick_listener(&self, address: IpAddr, port: u16, chooser: u32) -> Option<u32> {
+        let hash = bound_hash(port);
         let listener_of = |value| self.listeners.at(Endpoint::unpack(value).listener()?);
         let is_match = |value| {
             listener_of(value).is_some_and(|listener: &Listener| {
-                listener.is_listening() && listener.binding.has_key(bound)
+                listener.is_listening() && listener.binding.is_at(address, port)
             })
         };
-        let mut found = self.table.find(bound.hash, is_match)?;
+        let mut found = self.table.find(hash, is_match)?;
         if listener_of(found).is_some_and(|listener| listener.binding.options.reuse_port) {
-            found = pick_sharer(&self.table, bound.hash, chooser, is_match)?;
+            found = pick_sharer(&self.table, hash, chooser, is_match)?;
         }
         Endpoint::unpack(found).listener()
     }
 
-    #[inline]
+    #[inline(never)] // All that it needs would be fetched before the table is looked at.
     fn has_key(&self, endpoint: Endpoint, key: &FlowKey) -> bool {
         let flow = match endpoint {
             Endpoint::Connection(index) => self.connections.at(index).map(|c| &c.path.key.flow),

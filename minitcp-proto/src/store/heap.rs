@@ -3,7 +3,7 @@
 //! Four children to a node: a deadline moves up more often than down, and the depth is half that
 //! of a binary heap.
 
-use super::{Lent, NONE, count};
+use super::{Lent, NONE};
 
 /// One id and its deadline, in whatever unit the caller counts. Ordered by deadline, then by id.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,12 +36,11 @@ impl<'m> Heap<'m> {
     /// Gives `id` this deadline in place of any other. An id out of range is ignored.
     #[inline]
     pub fn set(&mut self, id: u32, deadline: u64) {
-        if id >= self.ids() {
+        let Some(&position) = self.positions.get(id as usize) else {
             debug_assert!(false, "id {id} is out of range");
             return;
-        }
+        };
         let entry = Entry { deadline, id };
-        let position = self.positions[id as usize];
         if position == ABSENT {
             self.len += 1;
             self.sift_up(self.len - 1, entry);
@@ -111,11 +110,6 @@ impl<'m> Heap<'m> {
     }
 
     #[inline]
-    fn ids(&self) -> u32 {
-        count(self.entries.len().min(self.positions.len()))
-    }
-
-    #[inline]
     fn position(&self, id: u32) -> Option<u32> {
         self.positions.get(id as usize).copied().filter(|&position| position != ABSENT)
     }
@@ -139,7 +133,7 @@ impl<'m> Heap<'m> {
     #[inline]
     fn sift_down(&mut self, mut hole: u32, entry: Entry) {
         let (entries, positions) = (&mut self.entries[..self.len as usize], &mut *self.positions);
-        loop {
+        while first_child(hole) < self.len {
             let children = (first_child(hole)..self.len).take(ARITY);
             let least = children.map(|child| (entries[child as usize], child)).min();
             let Some((below, child)) = least.filter(|&(below, _)| below < entry) else { break };

@@ -101,10 +101,10 @@ impl Tcb {
         iss: SeqNum,
         state: State,
         options: &TcpOptions,
+        settings: Settings,
         cx: &Context<'_, O>,
     ) -> Self {
         let (config, now) = (&cx.config, cx.now);
-        let settings = Settings::new(options);
         let smss = settings.clamp_mss(path.send_mss(None));
         let rcv_wscale = shift_for(options.receive_buffer);
         let affordable = affordable(&cx.pool, u32::from(smss));
@@ -142,11 +142,11 @@ impl Tcb {
         options: &TcpOptions,
         cx: &mut Context<'_, O>,
     ) -> Self {
-        let mut tcb = Self::new(path, iss, State::Closed, options, cx);
+        let mut tcb = Self::new(path, iss, State::Closed, options, Settings::new(options), cx);
         tcb.active_open = true;
         tcb.syn_due = true;
         tcb.advance(Cause::ActiveOpen, cx);
-        timeout::arm_syn(&mut tcb, cx);
+        timeout::arm_end(&mut tcb, cx);
         tcb
     }
 
@@ -156,10 +156,11 @@ impl Tcb {
     pub(crate) fn from_handshake<O: Observer>(
         half_open: &HalfOpen,
         options: &TcpOptions,
+        settings: &Settings,
         cx: &Context<'_, O>,
     ) -> Self {
         let path = Path::new(half_open.key, cx.config.mtu());
-        let mut tcb = Self::new(path, half_open.iss, State::SynRcvd, options, cx);
+        let mut tcb = Self::new(path, half_open.iss, State::SynRcvd, options, settings.clone(), cx);
         tcb.receive.window.rcv_wscale = half_open.rcv_wscale;
         tcb.receive.on_syn(half_open.irs, half_open.advertised);
         tcb.negotiate(&half_open.heard.options(), half_open.lost_syn(), cx.config.congestion);

@@ -241,6 +241,7 @@ impl HalfOpen {
     }
 
     /// When the SYN,ACK is to leave again (RFC 6298 §5).
+    #[inline(always)] // Of one that is new, most of it is known.
     pub(crate) fn deadline(&self, rto: &RtoBounds, config: &Config, now: Instant) -> Instant {
         let wait = rto.backed_off(rto.initial, self.patience.retries().into());
         self.patience.next(config.syn_timeout, wait, rto.initial, now)

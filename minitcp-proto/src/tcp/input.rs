@@ -420,8 +420,16 @@ fn note_fin(tcb: &mut Tcb, segment: &Segment<'_>) {
     }
 }
 
-/// Eighth step: the FIN, once everything before it is here (RFC 9293 §3.10.7.4).
+/// Eighth step: the FIN (RFC 9293 §3.10.7.4). As nearly always, there is none.
+#[inline]
 pub(crate) fn take_fin<O: Observer>(tcb: &mut Tcb, segment: &Segment<'_>, cx: &mut Context<'_, O>) {
+    if segment.flags.contains(Flags::FIN) || tcb.receive.fin_at.is_some() {
+        take_known_fin(tcb, segment, cx);
+    }
+}
+
+/// Steps over the FIN once everything before it is here.
+fn take_known_fin<O: Observer>(tcb: &mut Tcb, segment: &Segment<'_>, cx: &mut Context<'_, O>) {
     if !tcb.state().may_receive() {
         return;
     }

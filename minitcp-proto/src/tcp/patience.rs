@@ -112,6 +112,7 @@ impl Patience {
 
     /// When to ask again: after `wait_micros`, but not later than when patience ends; where it has
     /// ended already, what is asked now has one RTO to be answered.
+    #[inline]
     pub(crate) fn next(
         self,
         limit: Duration,

@@ -127,7 +127,7 @@ pub(crate) fn close<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Opti
     if tcb.state() == State::FinWait2 {
         tcb.timers.arm(Timer::Liveness, cx.now + cx.config.fin_wait_2_timeout);
     } else if tcb.send.has_unsent() {
-        timeout::arm_last(tcb, cx);
+        timeout::arm_end(tcb, cx);
     }
     None
 }
