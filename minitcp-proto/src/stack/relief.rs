@@ -13,10 +13,10 @@ use crate::tcp::receive::assembler::Need;
 use crate::tcp::{State, Tcb};
 use crate::wire::tcp::Segment;
 
-/// A closed connection gives way whose peer was asked so often in vain, or owes nothing and was
-/// silent for so long; and any that is as old as [`OLD`].
-const IDLE_ATTEMPTS: u8 = 3;
-const IDLE: Duration = Duration::from_secs(5);
+/// A closed connection gives way whose peer has been silent for so long, and owes nothing or was
+/// asked so often in vain; and any that is as old as [`OLD`].
+const IDLE_ATTEMPTS: u8 = 6;
+const IDLE: Duration = Duration::from_secs(10);
 const OLD: Duration = Duration::from_secs(60);
 /// So many of the oldest are looked at each time.
 const LOOKED_AT: usize = 16;
@@ -141,8 +141,9 @@ impl<O: Observer> Stack<'_, O> {
         let now = self.cx.now;
         let is_idle = |tcb: &Tcb| {
             let attempts = tcb.patience.attempts();
-            let is_silent = attempts == 0 && now.since(tcb.patience.since()) >= IDLE;
-            attempts >= IDLE_ATTEMPTS || is_silent || now.since(tcb.orphan_since) >= OLD
+            let is_asked = attempts == 0 || attempts >= IDLE_ATTEMPTS;
+            let is_silent = is_asked && now.since(tcb.patience.since()) >= IDLE;
+            is_silent || now.since(tcb.orphan_since) >= OLD
         };
         let mut oldest = self.tcp.orphans.iter(&self.tcp.waiting).take(LOOKED_AT);
         oldest.find(|index| {
