@@ -77,7 +77,8 @@ impl<O: Observer> Stack<'_, O> {
         } else if let Some(slot) = tcb.receive.assembler.slot() {
             self.on_early(index, slot);
         }
-        if core::mem::take(&mut self.cx.early_refused) {
+        if self.cx.early_refused {
+            self.cx.early_refused = false;
             self.give_up_early(index);
         }
         self.settle(index);
