@@ -137,10 +137,12 @@ impl<O: Observer> Stack<'_, O> {
             };
         }
         for port in ephemeral_ports(&mut self.cx, &Flow { local: wildcard(address), ..flow }) {
+            if self.tcp.is_bound(address, port) {
+                continue;
+            }
             flow.local_port = port;
             let key = self.cx.secrets.key_of(flow);
-            let is_bound = self.tcp.is_bound(SocketAddr::new(address, port));
-            if !is_bound && self.tcp.lookup(&key).is_none() {
+            if self.tcp.lookup(&key).is_none() {
                 return Ok(key);
             }
         }

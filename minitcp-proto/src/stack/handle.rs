@@ -94,7 +94,10 @@ impl<O: Observer> Connection<'_, '_, O> {
     /// received octets were not read, the peer gets a reset (RFC 9293 SHLD-3).
     pub fn close(mut self) {
         self.report(|id, _| Call::Close { id });
-        self.stack.tcp.forget_waiting(self.index);
+        // Rarely, it waits for memory.
+        if self.stack.tcp.waiting.is_linked(self.index) {
+            self.stack.tcp.forget_waiting(self.index);
+        }
         let Some(tcb) = self.stack.tcp.connections.at_mut(self.index) else { return };
         let reset = user::close(tcb, &mut self.stack.cx);
         if let Some(reset) = reset.filter(|_| tcb.attached) {

@@ -1,6 +1,6 @@
 //! All that TCP has: endpoints of four kinds, and the table that leads to them.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 
 use crate::secret::{Flow, FlowKey};
 use crate::stack::demux::{bound_hash, bound_key, pick_sharer, wildcard};
@@ -134,8 +134,7 @@ impl<'m> TcpTables<'m> {
 
     /// Whether a listener or a reservation has this address and port, or all addresses of that
     /// version on that port.
-    pub(super) fn is_bound(&self, local: SocketAddr) -> bool {
-        let (address, port) = (local.ip(), local.port());
+    pub(super) fn is_bound(&self, address: IpAddr, port: u16) -> bool {
         // Nobody is on the port, as nearly always: whatever is bound to it has this hash.
         if self.table.find(bound_hash(port), |_| true).is_none() {
             return false;

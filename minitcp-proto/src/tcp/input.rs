@@ -122,7 +122,9 @@ fn syn_sent<O: Observer>(
     opened(tcb, lost_syn, cx.now);
     tcb.receive.ack.require_now();
     // Sixth step and later: the SYN,ACK may bring text and the FIN.
-    take_text(tcb, segment, segment_size, cx)?;
+    if !segment.payload.is_empty() {
+        take_text(tcb, segment, segment_size, cx)?;
+    }
     take_fin(tcb, segment, cx);
     Ok(())
 }

@@ -141,8 +141,11 @@ pub(crate) fn abort<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Opti
         | State::FinWait1
         | State::FinWait2
         | State::CloseWait => Some(reset),
-        // With the FIN still to come, the RFC's state would be CLOSE-WAIT or its like.
-        State::Closing | State::LastAck if tcb.send.fin_unsent() => Some(reset),
+        // With the FIN still to come, the RFC's state would be CLOSE-WAIT or its like. And a peer
+        // that lacks octets should not wait for them.
+        State::Closing | State::LastAck if !tcb.send.buffer.is_empty() || tcb.send.fin_unsent() => {
+            Some(reset)
+        }
         State::Closed
         | State::Listen
         | State::SynSent
