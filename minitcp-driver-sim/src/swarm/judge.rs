@@ -41,13 +41,15 @@ pub(super) struct Judge {
     since_tick: u64,
 }
 
-/// What is known of a host's sleep.
+/// What is known of a host's sleep, and of its need.
 #[derive(Default)]
 struct Sleeper {
     /// When it woke up last, or will; `None` if it never slept.
     awake_at: Option<Instant>,
     /// How far its clock is behind by then.
     behind: Duration,
+    /// Connections that no program held had to go there.
+    has_evicted: bool,
     /// The longest sleep so far.
     longest: Duration,
     /// When it first sent something since then that its peer has to answer, by its own end of the
@@ -110,6 +112,11 @@ impl Judge {
         } else {
             self.held.remove(&ends);
         }
+    }
+
+    /// `host` had to make room for newcomers: an end that no program holds may have had to go.
+    pub(super) fn on_eviction(&mut self, host: usize) {
+        self.sleepers[host].has_evicted = true;
     }
 
     /// Datagrams that reached `host` whole, for `port`.
@@ -202,7 +209,7 @@ impl Judge {
     }
 
     /// Whether the peer may have given this end up: as one that sleeps itself, or because it was
-    /// only waiting for this one, which slept, to take the rest.
+    /// only waiting for this one, which slept, to take the rest, or had to make room.
     fn may_be_given_up(
         &self,
         plan: &Plan,
@@ -211,8 +218,10 @@ impl Judge {
         now: Instant,
     ) -> bool {
         let other = plan.host_at(peer.ip());
+        let is_left = !self.held.contains(&(peer, own));
         other.is_some_and(|other| self.may_give_up(plan, other, (peer, own), now))
-            || (self.sleepers[host].longest >= LEAST_R2 && !self.held.contains(&(peer, own)))
+            || other.is_some_and(|other| self.sleepers[other].has_evicted && is_left)
+            || (self.sleepers[host].longest >= LEAST_R2 && is_left)
     }
 
     fn may_give_up(

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use minitcp_proto::{ConnectError, ConnectionId, Instant, ListenerId, SocketId, UdpId};
+use minitcp_proto::{ConnectError, ConnectionId, Drop, Instant, ListenerId, SocketId, UdpId};
 
 use crate::swarm::client::Client;
 use crate::swarm::guest::Guest;
@@ -147,7 +147,11 @@ impl Player {
         let result = self.hear_of_mercy(stack, now).and_then(|()| {
             self.act_on_events(stack, now)?;
             self.act_on_time(stack, now)?;
-            self.begin(stack, now)
+            let next = self.begin(stack, now);
+            if stack.stats().dropped(Drop::OrphanEvicted) > 0 {
+                lock(&self.judge).on_eviction(self.host);
+            }
+            next
         });
         match result {
             Ok(next_try) => {
