@@ -45,7 +45,7 @@ impl Cursor {
     ) -> Option<Instant> {
         self.lock().take_turn(node, place, |reading, line, item| {
             let Item::Packet { text } = item else { return false };
-            match reading.script.octets.octets(text.split(' ')) {
+            match reading.script.octets.octets(text.split_whitespace()) {
                 Ok(octets) => outbox.send(&octets),
                 Err(what) => reading.fail(line, what),
             }

@@ -47,7 +47,7 @@ impl Host {
             udp_sockets: own,
             datagrams: 64,
             assemblies: own + 4,
-            buffer_bytes: 8 << 20,
+            buffer_bytes: PLENTY,
         };
         let mut host = Self { config, limits, backlog: 8, merge_after: None };
         if !without.contains(Without::OPTIONS) {
@@ -164,6 +164,8 @@ impl fmt::Display for Host {
     }
 }
 
+/// Memory for more than any plan moves at once.
+pub(super) const PLENTY: usize = 8 << 20;
 /// More unfinished handshakes than any plan has.
 pub(super) const MANY: usize = 128;
 /// Longer than any run lasts.

@@ -1,15 +1,18 @@
 //! What do the packets tell? The checker's verdict on each, and whether a host that slept has done
 //! what it owed to its peers before it gave up.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
+use core::ops::Range;
 use core::time::Duration;
 use std::collections::HashMap;
 
 use minitcp_proto::wire::ip::{self, protocol};
 use minitcp_proto::wire::tcp::{Flags, Segment};
-use minitcp_proto::{CloseReason, Instant};
+use minitcp_proto::wire::udp;
+use minitcp_proto::{CloseReason, Instant, SeqNum};
 
 use crate::check::Checker;
+use crate::edit;
 use crate::swarm::Wrong;
 use crate::swarm::plan::Plan;
 use crate::tap::{Seen, Tap, Way};
@@ -18,6 +21,14 @@ use crate::tap::{Seen, Tap, Way};
 pub(super) struct Judge {
     pub(super) checker: Checker,
     pub(super) wrong: Option<Wrong>,
+    /// Every host, where there are others.
+    hosts: Vec<IpAddr>,
+    /// Datagrams of the talks that reached their hosts whole, by host and port.
+    datagrams: HashMap<(usize, u16), u64>,
+    /// A host that is flooded with SYNs, and when.
+    flooded: Option<(u32, Range<Instant>)>,
+    /// Its unfinished handshakes with other hosts: our ISN.
+    handshakes: HashMap<(SocketAddr, SocketAddr), SeqNum>,
     /// By host.
     sleepers: Vec<Sleeper>,
     /// The talks of which a connection has lawfully broken, as bits.
@@ -57,11 +68,16 @@ pub(super) struct Break {
 pub(super) type Waiting = (usize, (SocketAddr, SocketAddr));
 
 impl Judge {
-    pub(super) fn new(hosts: usize) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let hosts = (0..plan.hosts.len()).map(|host| plan.address(host));
         Self {
             checker: Checker::new(),
             wrong: None,
-            sleepers: (0..hosts).map(|_| Sleeper::default()).collect(),
+            datagrams: HashMap::new(),
+            flooded: plan.flooded(),
+            handshakes: HashMap::new(),
+            sleepers: hosts.clone().map(|_| Sleeper::default()).collect(),
+            hosts: if plan.strangers.is_empty() { Vec::new() } else { hosts.collect() },
             forgiven: 0,
             tick: Instant::ZERO,
             since_tick: 0,
@@ -75,6 +91,11 @@ impl Judge {
         sleeper.awake_at = Some(until);
         sleeper.behind += behind;
         sleeper.asked.clear();
+    }
+
+    /// Datagrams that reached `host` whole, for `port`.
+    pub(super) fn datagrams(&self, host: usize, port: u16) -> u64 {
+        self.datagrams.get(&(host, port)).copied().unwrap_or(0)
     }
 
     /// The talks of which a connection has lawfully broken, as bits.
@@ -103,8 +124,18 @@ impl Judge {
 
     /// Whether anybody waits in vain, with nobody to blame: an end that its program has let go of
     /// may give up without a word.
-    pub(super) fn excuses(&mut self, plan: &Plan, waiting: &[Waiting], now: Instant) -> bool {
+    pub(super) fn excuses(
+        &mut self,
+        plan: &Plan,
+        (waiting, expected): (&[Waiting], &[usize]),
+        now: Instant,
+    ) -> bool {
         let before = self.forgiven;
+        // Of whom nobody has heard, nobody knows whether they asked.
+        for talk in expected {
+            let client = plan.talks[*talk].client;
+            self.forgiven |= u64::from(plan.gives_up(client).is_some()) << talk;
+        }
         for (talk, (own, peer)) in waiting {
             let other = plan.host_at(peer.ip());
             if other.is_some_and(|other| self.may_give_up(plan, other, (*peer, *own), now)) {
@@ -118,6 +149,35 @@ impl Judge {
     pub(super) fn charge(&self, broken: &Break) -> Wrong {
         let has_slept = self.sleepers.iter().any(|sleeper| sleeper.awake_at.is_some());
         if has_slept { Wrong::Overslept(broken.reason) } else { Wrong::Ended(broken.reason) }
+    }
+
+    /// Under a flood a host may forget a handshake that it has answered, but then it must not reset
+    /// the peer that completes it: whether it does.
+    fn follow_handshake(&mut self, node: u32, seen: &Seen<'_>) -> bool {
+        let Some((_, during)) = self.flooded.as_ref().filter(|(host, _)| *host == node) else {
+            return false;
+        };
+        let Some((ends, segment)) = tcp(seen.bytes) else { return false };
+        let is_reset = segment.flags.contains(Flags::RST);
+        if matches!(seen.way, Way::In(_)) {
+            if is_reset {
+                self.handshakes.remove(&(ends.1, ends.0));
+            }
+            return false;
+        }
+        let iss = self.handshakes.remove(&ends);
+        if segment.flags.contains(Flags::SYN | Flags::ACK) {
+            self.handshakes.insert(ends, segment.seq);
+        }
+        // One that is no answer says what it has acknowledged: the program has aborted.
+        let is_answer = is_reset && !segment.flags.contains(Flags::ACK);
+        is_answer && iss.is_some_and(|iss| segment.seq == iss.plus(1)) && during.contains(&seen.at)
+    }
+
+    fn is_between_hosts(&self, seen: &Seen<'_>) -> bool {
+        self.hosts.is_empty()
+            || edit::addresses(seen.bytes)
+                .is_some_and(|(src, dst)| self.hosts.contains(&src) && self.hosts.contains(&dst))
     }
 
     fn may_give_up(
@@ -141,15 +201,9 @@ impl Sleeper {
         if self.awake_at.is_none_or(|awake_at| seen.at < awake_at) {
             return;
         }
-        let Ok(packet) = ip::parse(seen.bytes) else { return };
-        if packet.protocol != protocol::TCP {
-            return;
-        }
-        let Ok(segment) = Segment::parse(packet.payload) else { return };
+        let Some((ends, segment)) = tcp(seen.bytes) else { return };
         if segment.seq_len() > 0 && !segment.flags.contains(Flags::RST) {
-            let src = SocketAddr::new(packet.src, segment.src_port);
-            let dst = SocketAddr::new(packet.dst, segment.dst_port);
-            self.asked.entry((src, dst)).or_insert(seen.at);
+            self.asked.entry(ends).or_insert(seen.at);
         }
     }
 }
@@ -161,21 +215,55 @@ impl Tap for Judge {
         self.tick = seen.at;
         // A host that never stops sending would never let go of the thread.
         assert!(self.since_tick < MAX_AT_ONCE, "host {number} sends without end");
-        // Behind the hosts come routers.
-        let Some(sleeper) = self.sleepers.get_mut(number as usize) else { return };
-        if self.wrong.is_some() {
+        // Behind the hosts come routers and strangers.
+        if self.wrong.is_some() || number as usize >= self.sleepers.len() {
             return;
         }
-        match seen.way {
-            Way::In(_) => self.checker.on_arrival(seen.at, seen.bytes),
-            Way::Out(_) => {
-                sleeper.on_sent(seen);
-                let result = self.checker.on_packet(seen.at, seen.bytes);
+        match (seen.way, self.is_between_hosts(seen)) {
+            (Way::In(_), true) => {
+                self.checker.on_arrival(seen.at, seen.bytes);
+                self.follow_handshake(number, seen);
+                if let Some(port) = datagram_port(seen.bytes) {
+                    *self.datagrams.entry((number as usize, port)).or_default() += 1;
+                }
+            }
+            (Way::In(_), false) => {}
+            (Way::Out(_), is_between_hosts) => {
+                self.sleepers[number as usize].on_sent(seen);
+                let result = match is_between_hosts {
+                    true => self.checker.on_packet(seen.at, seen.bytes),
+                    false => Checker::check_form(seen.bytes),
+                };
                 let wrong = |violation| Wrong::Packet { host: number, violation };
                 self.wrong = result.err().map(wrong);
+                if is_between_hosts && self.follow_handshake(number, seen) {
+                    self.wrong = self.wrong.or(Some(Wrong::Forgotten { host: number }));
+                }
             }
         }
     }
+}
+
+/// A TCP segment, and the addresses that it goes from and to.
+fn tcp(packet: &[u8]) -> Option<((SocketAddr, SocketAddr), Segment<'_>)> {
+    let packet = ip::parse(packet).ok()?;
+    if packet.protocol != protocol::TCP {
+        return None;
+    }
+    let segment = Segment::parse(packet.payload).ok()?;
+    let src = SocketAddr::new(packet.src, segment.src_port);
+    let dst = SocketAddr::new(packet.dst, segment.dst_port);
+    Some(((src, dst), segment))
+}
+
+/// Where a datagram goes that is whole and has its checksum.
+fn datagram_port(packet: &[u8]) -> Option<u16> {
+    let at = if packet.first()? >> 4 == 4 { 9 } else { 6 };
+    if *packet.get(at)? != protocol::UDP || Checker::check_form(packet).is_err() {
+        return None;
+    }
+    let datagram = udp::parse(ip::parse(packet).ok()?.payload).ok()?;
+    datagram.checksum_present.then_some(datagram.dst_port)
 }
 
 const MAX_AT_ONCE: u64 = 1_000_000;

@@ -7,8 +7,11 @@
 //! - every packet is lawful, see [`check`](crate::check);
 //! - nothing stands still longer than the faults explain: while a path is bad, something is always
 //!   under way or a timer runs; when it has healed, everything comes to its end;
-//! - no connection ends otherwise than its programs want;
+//! - no connection ends otherwise than its programs want, though hosts sleep, for up to an hour;
+//! - nothing of this is any different while strangers flood a host or play tricks on it;
 //! - at the end every slot, block and timer has been given back.
+//!
+//! `docs/testing.md` says exactly what is drawn, what is demanded, and what is allowed for.
 //!
 //! ```
 //! use minitcp_driver_sim::swarm;
@@ -21,6 +24,7 @@
 
 mod client;
 mod draw;
+mod guest;
 mod host;
 mod judge;
 mod nap;
@@ -32,6 +36,7 @@ mod reduction;
 mod shrink;
 mod side;
 mod step;
+mod strangers;
 mod talk;
 mod world;
 
@@ -124,10 +129,22 @@ pub enum Wrong {
         /// What was received.
         received: u64,
     },
+    /// A program missed datagrams that had reached its host.
+    Datagrams {
+        /// What reached the host.
+        arrived: u64,
+        /// What the program received.
+        received: u64,
+    },
     /// A connection ended although both sides wanted to go on.
     Ended(CloseReason),
     /// A connection ended because one of its hosts slept, and would not have needed to.
     Overslept(CloseReason),
+    /// A host that was flooded with SYNs reset a peer whose handshake it had answered.
+    Forgotten {
+        /// The number of the host.
+        host: u32,
+    },
     /// The stack contradicts itself.
     Broken(&'static str),
     /// All faults have ended, and there was no progress for so long.
@@ -162,9 +179,15 @@ impl fmt::Display for Wrong {
             Self::Count { expected, received } => {
                 write!(f, "{received} octets received of {expected}")
             }
+            Self::Datagrams { arrived, received } => {
+                write!(f, "{received} datagrams received of {arrived} that came")
+            }
             Self::Ended(reason) => write!(f, "a connection ended: {reason}"),
             Self::Overslept(reason) => {
                 write!(f, "a connection ended because its host slept: {reason}")
+            }
+            Self::Forgotten { host } => {
+                write!(f, "host {host} answered a handshake, and then reset who completed it")
             }
             Self::Broken(what) => f.write_str(what),
             Self::Stall(span) => write!(f, "no progress for {span:?} on healed links"),

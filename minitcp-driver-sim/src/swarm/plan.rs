@@ -1,15 +1,20 @@
 //! What happens in a run? Everything, drawn from the seed before it begins.
 
 use core::fmt;
+use core::ops::Range;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
+use minitcp_proto::Instant;
+
 use crate::swarm::draw::Draw;
-use crate::swarm::host::{self, Host, MANY, PATIENT};
+use crate::swarm::guest::Welcome;
+use crate::swarm::host::{self, Host, MANY, PATIENT, PLENTY};
 use crate::swarm::nap::Nap;
 use crate::swarm::path::Path;
 use crate::swarm::reduction::{Reduction, Without};
+use crate::swarm::strangers::{Crowd, Stranger};
 use crate::swarm::talk::{LONG, Talk};
 
 /// A topology, its faults, the settings of its hosts and what their programs say.
@@ -22,6 +27,7 @@ pub(super) struct Plan {
     pub(super) paths: Vec<Path>,
     pub(super) talks: Vec<Talk>,
     naps: Vec<Nap>,
+    pub(super) strangers: Vec<Stranger>,
     /// There are no faults at all, and plenty of memory: nothing may take long.
     is_calm: bool,
     /// When the faults of all links end.
@@ -73,11 +79,13 @@ impl Plan {
             .map(|number| Talk::draw(seed, number, host_count, reduction))
             .collect();
         let naps = draw_naps(seed, host_count, &paths, without);
+        let crowd = Crowd::draw(seed, host_count, without);
         let has_steps = paths.iter().any(|path| !path.steps.is_empty());
-        if (has_steps || !naps.is_empty()) && reduction.has_talk(LONG) {
-            talks.push(Talk::draw_long(seed, host_count, reduction));
+        let is_disturbed = has_steps || !naps.is_empty() || !crowd.is_empty();
+        if is_disturbed && reduction.has_talk(LONG) {
+            talks.push(Talk::draw_long(seed, host_count, !crowd.is_empty(), reduction));
         }
-        let hosts: Vec<Host> = (0..host_count)
+        let mut hosts: Vec<Host> = (0..host_count)
             .map(|index| {
                 let own: Vec<&Talk> =
                     talks.iter().filter(|t| t.client == index || t.server == index).collect();
@@ -88,16 +96,44 @@ impl Plan {
             let buffers = [talk.client, talk.server].map(|host| hosts[host].least_buffer());
             talk.limit(MAX_WINDOWS * u64::from(buffers[0].min(buffers[1])));
         }
+        let strangers = crowd.gather(seed, &mut hosts);
         let gives_up = |host: &Host| host.config.user_timeout < PATIENT;
         let is_lenient = hosts.iter().any(|host| gives_up(host) || host.limits.half_open < MANY);
-        let mut plan =
-            Self { seed, ipv6, hosts, paths, talks, naps, is_calm, heal_after, is_lenient };
+        let mut plan = Self {
+            seed,
+            ipv6,
+            hosts,
+            paths,
+            talks,
+            naps,
+            strangers,
+            is_calm,
+            heal_after,
+            is_lenient,
+        };
+        plan.is_lenient |= plan.may_forget_handshakes();
         plan.draw_patience();
-        if is_lenient || !plan.naps.is_empty() {
+        if !plan.naps.is_empty() {
+            plan.talks.iter_mut().for_each(Talk::trust);
+        }
+        if plan.is_lenient || !plan.naps.is_empty() {
             // Who gives a handshake up does not say so: the port could be used again too soon.
             plan.talks.iter_mut().for_each(Talk::use_any_port);
         }
         plan
+    }
+
+    /// A flood of SYNs may leave no room for a genuine handshake: for as long as that takes, a
+    /// second try included, more of them come than a host remembers.
+    fn may_forget_handshakes(&self) -> bool {
+        let round_trips: Duration = self.paths.iter().map(Path::longest_round_trip).sum();
+        let handshake = Duration::from_secs(3) + 3 * round_trips;
+        let victims = self.strangers.iter().filter(|stranger| stranger.syns() > 0);
+        victims.into_iter().any(|flood| {
+            let room = u128::try_from(self.hosts[flood.victim].limits.half_open).unwrap_or(0);
+            let meanwhile = u128::from(flood.syns()) * handshake.as_millis() / 1_000;
+            !self.is_calm || meanwhile >= room
+        })
     }
 
     /// Lets hosts that sleep give up as hosts do, and none forget a peer that sleeps.
@@ -159,6 +195,9 @@ impl Plan {
     /// The least RTO of a host that gives up within the run; `None` if it does not.
     pub(super) fn gives_up(&self, host: usize) -> Option<Duration> {
         let config = &self.hosts[host].config;
+        if self.naps.is_empty() {
+            return None; // The handshakes of strangers are given up, and no others.
+        }
         let gives_up = config.user_timeout.min(config.syn_timeout) < PATIENT;
         gives_up.then(|| config.min_rto.min(config.initial_rto))
     }
@@ -166,7 +205,46 @@ impl Plan {
     /// When everybody has let go, everything has been given back after so long.
     pub(super) fn longest_farewell(&self) -> Duration {
         let fin_wait = if self.naps.is_empty() { Duration::ZERO } else { LONGEST_FIN_WAIT };
-        LONGEST_FAREWELL + fin_wait
+        let farewells = self.strangers.iter().map(|stranger| stranger.welcome.gives_up_after);
+        let strangers = farewells.max().map_or(Duration::ZERO, |last| last + STRANGERS_FAREWELL);
+        LONGEST_FAREWELL + fin_wait + strangers
+    }
+
+    /// When all strangers have done what they came for.
+    pub(super) fn strangers_leave(&self) -> Instant {
+        let ends = self.strangers.iter().map(|stranger| stranger.works().end);
+        ends.max().unwrap_or(Instant::ZERO)
+    }
+
+    /// The number of a host that is flooded with SYNs, and when.
+    pub(super) fn flooded(&self) -> Option<(u32, Range<Instant>)> {
+        let flood = self.strangers.iter().find(|stranger| stranger.syns() > 0)?;
+        Some((u32::try_from(flood.victim).unwrap_or(0), flood.works()))
+    }
+
+    /// Strangers may knock at this host.
+    pub(super) fn is_besieged(&self, host: usize) -> bool {
+        self.strangers.iter().any(|stranger| stranger.victim == host)
+    }
+
+    /// How the stranger with this address is received; `None` for a host.
+    pub(super) fn welcome(&self, address: IpAddr) -> Option<Welcome> {
+        let is_it = |stranger: &&Stranger| stranger.address(self.ipv6) == address;
+        self.strangers.iter().find(is_it).map(|stranger| stranger.welcome)
+    }
+
+    /// Datagrams reach the program of this host one by one, and there is memory for them.
+    pub(super) fn reads_each_datagram(&self, host: usize) -> bool {
+        let Host { limits, merge_after, .. } = &self.hosts[host];
+        let sleeps = self.naps.iter().any(|nap| nap.host == host);
+        merge_after.is_none() && !sleeps && limits.buffer_bytes >= PLENTY
+    }
+
+    /// The ports on which a host listens for the talks.
+    pub(super) fn listening(&self, host: usize) -> Vec<u16> {
+        let talks = self.talks.iter().enumerate();
+        let served = talks.filter(|(_, talk)| talk.server == host && talk.connections() > 0);
+        served.map(|(talk, _)| self.port(talk)).collect()
     }
 
     /// The longest time without progress that needs no explanation, while no program waits of its
@@ -185,7 +263,8 @@ impl Plan {
         // An acknowledgment that is delayed for longer than the RTO's margin is taken for lost.
         let slowest_ack = self.hosts.iter().map(|host| host.config.delayed_ack).max()?;
         let least_margin = self.hosts.iter().map(|host| host.config.min_rto).min()?;
-        let can_tell = self.is_calm && self.naps.is_empty() && slowest_ack * 5 / 4 <= least_margin;
+        let is_undisturbed = self.naps.is_empty() && self.strangers.is_empty();
+        let can_tell = self.is_calm && is_undisturbed && slowest_ack * 5 / 4 <= least_margin;
         let at_once = ends.min(2 * u64::try_from(self.talks.len()).unwrap_or(0));
         let steps = u64::try_from(steps).unwrap_or(0);
         can_tell.then(|| DOUBLINGS * steps * at_once)
@@ -218,6 +297,9 @@ impl fmt::Display for Plan {
         for nap in &self.naps {
             write!(f, "\n{nap}")?;
         }
+        for stranger in &self.strangers {
+            write!(f, "\n{stranger}")?;
+        }
         Ok(())
     }
 }
@@ -229,6 +311,9 @@ const MAX_WINDOWS: u64 = 500;
 const TWO_TIMERS: Duration = Duration::from_secs(130);
 /// TIME-WAIT, FIN-WAIT-2, a last minute of back-off, and unfinished handshakes.
 const LONGEST_FAREWELL: Duration = Duration::from_secs(1_000);
+/// What the connections of strangers may take longer, behind their user timeouts: twenty minutes
+/// in all are enough for anybody.
+const STRANGERS_FAREWELL: Duration = Duration::from_secs(200);
 /// Longer than any nap: who has closed waits for a peer that sleeps.
 const LONGEST_FIN_WAIT: Duration = Duration::from_secs(7_200);
 /// A delayed acknowledgment, and the longest wait for a window worth sending into.

@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex};
 use minitcp_proto::{ConnectError, ConnectionId, Instant, ListenerId, SocketId, UdpId};
 
 use crate::swarm::client::Client;
+use crate::swarm::guest::Guest;
 use crate::swarm::judge::{Break, Judge, Waiting};
 use crate::swarm::pattern::Stream;
 use crate::swarm::plan::Plan;
 use crate::swarm::side::{Life, Side};
+use crate::swarm::strangers::{PUBLIC_PORT, UNREAD_PORT};
 use crate::swarm::talk::Content;
 use crate::swarm::world::lock;
 use crate::swarm::{Host, Wrong};
@@ -26,6 +28,9 @@ pub(super) struct Player {
     clients: Vec<Client>,
     servers: Vec<Server>,
     sides: BTreeMap<ConnectionId, (Side, Option<Instant>)>,
+    /// Where strangers knock, if any do, and who has come in.
+    public: Option<(ListenerId, UdpId)>,
+    guests: BTreeMap<ConnectionId, (Guest, Option<Instant>)>,
     /// The run is over: let go of everything.
     pub(super) is_closing: bool,
     pub(super) wrong: Option<Wrong>,
@@ -40,6 +45,8 @@ struct Server {
     socket: SocketId,
     /// Connections that ended.
     finished: u32,
+    /// Datagrams that came.
+    datagrams: u64,
 }
 
 impl Player {
@@ -69,9 +76,10 @@ impl Player {
                     Content::Udp(_) => stack.udp_bind(here).map(SocketId::Udp),
                 };
                 let socket = socket.unwrap_or_else(|error| panic!("{here}: {error}"));
-                servers.push(Server { talk, socket, finished: 0 });
+                servers.push(Server { talk, socket, finished: 0, datagrams: 0 });
             }
         }
+        let public = plan.is_besieged(host).then(|| open_doors(plan, host, stack));
         Self {
             plan: Arc::clone(plan),
             judge: Arc::clone(judge),
@@ -80,6 +88,8 @@ impl Player {
             clients,
             servers,
             sides: BTreeMap::new(),
+            public,
+            guests: BTreeMap::new(),
             is_closing: false,
             wrong: None,
             progress: 0,
@@ -89,21 +99,34 @@ impl Player {
 
     /// All its talks have come to their end, as far as this host can tell.
     pub(super) fn is_done(&self) -> bool {
-        let served = |server: &Server| match &self.plan.talks[server.talk].content {
+        self.clients.iter().all(|client| client.left == 0 && client.id.is_none())
+            && self.sides.is_empty()
+            && self.expected().next().is_none()
+    }
+
+    /// The talks of which a connection is still to come, or to end.
+    pub(super) fn expected(&self) -> impl Iterator<Item = usize> {
+        let is_served = |server: &Server| match &self.plan.talks[server.talk].content {
             Content::Tcp(tcp) if tcp.is_clean() && !self.plan.is_lenient => {
                 server.finished >= tcp.connections || self.forgiven >> server.talk & 1 != 0
             }
             Content::Tcp(_) | Content::Udp(_) => true,
         };
-        self.clients.iter().all(|client| client.left == 0 && client.id.is_none())
-            && self.sides.is_empty()
-            && self.servers.iter().all(served)
+        let servers = self.servers.iter();
+        servers.filter(move |server| !is_served(server)).map(|server| server.talk)
     }
 
     /// Some program waits of its own will.
     pub(super) fn is_pausing(&self, now: Instant) -> bool {
         self.clients.iter().any(|client| client.left > 0 && client.next_try > now)
             || self.sides.values().any(|(side, _)| side.is_pausing(now))
+    }
+
+    /// How many datagrams it has received for each of its talks.
+    pub(super) fn datagrams(&self) -> impl Iterator<Item = (usize, u64)> {
+        let servers = self.servers.iter();
+        let udp = servers.filter(|server| matches!(server.socket, SocketId::Udp(_)));
+        udp.map(|server| (server.talk, server.datagrams))
     }
 
     /// Its ends that can only end as their peers want.
@@ -127,7 +150,11 @@ impl Player {
             self.begin(stack, now)
         });
         match result {
-            Ok(next_try) => self.sides.values().filter_map(|(_, next)| *next).chain(next_try).min(),
+            Ok(next_try) => {
+                let sides = self.sides.values().filter_map(|(_, next)| *next);
+                let guests = self.guests.values().filter_map(|(_, next)| *next);
+                sides.chain(guests).chain(next_try).min()
+            }
             Err(wrong) => {
                 self.wrong = Some(wrong);
                 None
@@ -150,6 +177,9 @@ impl Player {
     fn act_on_events(&mut self, stack: &mut Host, now: Instant) -> Result<(), Wrong> {
         while let Some(event) = stack.poll_event() {
             match event.socket {
+                SocketId::Connection(id) if self.guests.contains_key(&id) => {
+                    self.serve_guest(stack, now, id);
+                }
                 SocketId::Connection(id) => self.act_on_side(stack, now, id)?,
                 SocketId::Listener(id) => self.accept(stack, now, id)?,
                 SocketId::Udp(id) => self.receive_datagrams(stack, id)?,
@@ -165,7 +195,18 @@ impl Player {
         {
             self.act_on_side(stack, now, id)?;
         }
+        let is_due = |(id, (_, next)): (&ConnectionId, &(Guest, _))| is_due(next).then_some(*id);
+        let due: Vec<_> = self.guests.iter().filter_map(is_due).collect();
+        due.into_iter().for_each(|id| self.serve_guest(stack, now, id));
         Ok(())
+    }
+
+    fn serve_guest(&mut self, stack: &mut Host, now: Instant, id: ConnectionId) {
+        let Some((guest, next)) = self.guests.get_mut(&id) else { return };
+        match guest.act(stack, now) {
+            Some(at) => *next = at,
+            None => drop(self.guests.remove(&id)),
+        }
     }
 
     fn act_on_side(
@@ -212,13 +253,17 @@ impl Player {
         now: Instant,
         listener: ListenerId,
     ) -> Result<(), Wrong> {
-        let Some(server) = self.servers.iter().find(|s| s.socket == SocketId::Listener(listener))
-        else {
-            return Ok(());
-        };
-        let talk = server.talk;
+        let server = self.servers.iter().find(|s| s.socket == SocketId::Listener(listener));
+        let talk = server.map(|server| server.talk);
         while let Some(id) = stack.accept(listener) {
             let ends = ends(stack, id).ok_or(Wrong::Broken("accepted nobody"))?;
+            if let Some(welcome) = self.plan.welcome(ends.1.ip()) {
+                let guest = Guest::new(id, welcome, stack, now);
+                self.guests.insert(id, (guest, None));
+                self.serve_guest(stack, now, id);
+                continue;
+            }
+            let talk = talk.ok_or(Wrong::Broken("somebody came through the wrong door"))?;
             self.add_side(stack, now, (talk, id), (ends, false))?;
         }
         Ok(())
@@ -295,11 +340,16 @@ impl Player {
         self.add_side(stack, now, (talk, id), (ends, true))
     }
 
-    fn receive_datagrams(&self, stack: &mut Host, id: UdpId) -> Result<(), Wrong> {
+    fn receive_datagrams(&mut self, stack: &mut Host, id: UdpId) -> Result<(), Wrong> {
+        if self.public.is_some_and(|(_, unread)| unread == id) {
+            return Ok(());
+        }
         let mut buffer = [0; 2_048];
         while let Some(received) = stack.udp_recv(id, &mut buffer) {
-            let server = self.servers.iter().find(|server| server.socket == SocketId::Udp(id));
+            let mut servers = self.servers.iter_mut();
+            let server = servers.find(|server| server.socket == SocketId::Udp(id));
             let Some(server) = server else { continue };
+            server.datagrams += 1;
             let Content::Udp(udp) = &self.plan.talks[server.talk].content else { continue };
             let octets = &buffer[..received.len];
             if received.full_len != udp.size {
@@ -333,6 +383,16 @@ impl Player {
                 SocketId::Connection(_) => {}
             }
         }
+        if let Some((listener, unread)) = self.public.take() {
+            while let Some(id) = stack.accept(listener) {
+                if let Some(connection) = stack.connection(id) {
+                    connection.close();
+                }
+            }
+            stack.close_listener(listener);
+            stack.udp_close(unread);
+        }
+        core::mem::take(&mut self.guests).values().for_each(|(guest, _)| guest.let_go(stack));
         for client in &mut self.clients {
             client.left = 0;
             if let Some(id) = client.udp.take() {
@@ -346,6 +406,15 @@ impl Player {
         }
         while stack.poll_event().is_some() {}
     }
+}
+
+/// Listens for strangers, and binds a socket that nobody will read.
+fn open_doors(plan: &Plan, host: usize, stack: &mut Host) -> (ListenerId, UdpId) {
+    let [public, unread] =
+        [PUBLIC_PORT, UNREAD_PORT].map(|port| SocketAddr::new(plan.address(host), port));
+    let listener = stack.listen(public, 16).unwrap_or_else(|error| panic!("{public}: {error}"));
+    let socket = stack.udp_bind(unread).unwrap_or_else(|error| panic!("{unread}: {error}"));
+    (listener, socket)
 }
 
 /// The own address of a connection, and the peer's.

@@ -30,6 +30,10 @@ bitflags! {
         const STEPS = 1 << 14;
         /// No host sleeps.
         const NAPS = 1 << 15;
+        /// No stranger floods a host.
+        const FLOODS = 1 << 16;
+        /// No stranger plays tricks on a host.
+        const HOSTILE = 1 << 17;
     }
 }
 
@@ -37,7 +41,7 @@ impl Without {
     /// Everything that links do wrong.
     pub(super) const FAULTS: Self = Self::from_bits_truncate((1 << 10) - 1);
 
-    pub(super) const NAMES: [(Self, &'static str); 16] = [
+    pub(super) const NAMES: [(Self, &'static str); 18] = [
         (Self::LOSS, "loss"),
         (Self::BURST, "burst"),
         (Self::JITTER, "jitter"),
@@ -54,6 +58,8 @@ impl Without {
         (Self::OFFLOAD, "offload"),
         (Self::STEPS, "steps"),
         (Self::NAPS, "naps"),
+        (Self::FLOODS, "floods"),
+        (Self::HOSTILE, "hostile"),
     ];
 }
 

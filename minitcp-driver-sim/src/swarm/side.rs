@@ -4,7 +4,10 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use minitcp_proto::{CloseReason, Connection, ConnectionId, Instant, RecvError, SendError, State};
+use minitcp_proto::{
+    CloseReason, Connection, ConnectionId, Instant, Keepalive, RecvError, SendError, State,
+    TcpOptions,
+};
 
 use crate::journal::Recorder;
 use crate::swarm::pattern::{self, Stream};
@@ -18,6 +21,8 @@ pub(super) struct Side {
     /// Index of the talk in the plan.
     pub(super) talk: usize,
     habit: Habit,
+    /// To be asked for with its first act.
+    keepalive: Option<Keepalive>,
     outgoing: Stream,
     incoming: Stream,
     /// What the other end will have sent when it shuts its direction down.
@@ -61,6 +66,7 @@ impl Side {
             id,
             talk,
             habit,
+            keepalive: tcp.keepalive,
             outgoing: Stream::new(talk, port, is_client),
             incoming: Stream::new(talk, port, !is_client),
             expected: other.total,
@@ -70,7 +76,7 @@ impl Side {
             received: 0,
             is_shut: false,
             at_end: false,
-            next_write: now,
+            next_write: now + habit.first_write_after,
             next_read: now + habit.first_read_after,
             last_progress: now,
         }
@@ -106,6 +112,10 @@ impl Side {
             return Err(Wrong::Broken("the stack lost a connection"));
         };
         connection.set_no_delay(self.habit.no_delay);
+        if let Some(keepalive) = self.keepalive.take() {
+            let options = TcpOptions { keepalive: Some(keepalive), ..connection.options() };
+            let _is_valid = connection.set_options(&options);
+        }
         // Reading allows writing where they take turns.
         let mut ended = self.read(&mut connection, now)?;
         if ended.is_none() {

@@ -4,6 +4,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use minitcp_proto::Keepalive;
+
 use crate::swarm::draw::Draw;
 use crate::swarm::reduction::{Reduction, Without};
 
@@ -33,6 +35,8 @@ pub(super) struct Tcp {
     pub(super) same_port: bool,
     pub(super) client: Habit,
     pub(super) server: Habit,
+    /// Both ends look now and then whether the other is still there.
+    pub(super) keepalive: Option<Keepalive>,
 }
 
 impl Tcp {
@@ -67,6 +71,8 @@ pub(super) struct Habit {
     pub(super) read_pause: Duration,
     /// Reads nothing for so long.
     pub(super) first_read_after: Duration,
+    /// Writes nothing for so long.
+    pub(super) first_write_after: Duration,
     pub(super) turns: Option<Turns>,
     pub(super) ending: Ending,
     pub(super) no_delay: bool,
@@ -131,18 +137,45 @@ impl Talk {
 }
 
 impl Talk {
+    /// Asks no peer whether it is there: it may sleep.
+    pub(super) const fn trust(&mut self) {
+        if let Content::Tcp(tcp) = &mut self.content {
+            tcp.keepalive = None;
+        }
+    }
+
     /// One connection with much to say, so that something is under way when the path changes.
-    pub(super) fn draw_long(seed: u64, hosts: usize, reduction: &Reduction) -> Self {
+    pub(super) fn draw_long(
+        seed: u64,
+        hosts: usize,
+        has_strangers: bool,
+        reduction: &Reduction,
+    ) -> Self {
         let draw = &mut Draw::new(seed, 20_000);
         let client = draw.index(hosts);
         let server = (client + 1 + draw.index(hosts - 1)) % hosts;
         let mut amount = || draw.magnitude(1 << 15, 1 << 20) >> reduction.shift;
         let (up, down) = (amount(), amount());
         let (up, down) = draw.one_of([(up, 0), (up, 0), (0, down), (0, down), (up, down)]);
-        let (client_habit, server_habit) = (draw_habit(draw, up, down), draw_habit(draw, down, up));
-        let tcp =
-            Tcp { connections: 1, same_port: false, client: client_habit, server: server_habit };
+        let mut habits = [draw_habit(draw, up, down), draw_habit(draw, down, up)];
+        for habit in &mut habits {
+            // A window that stays shut for as long as anything may happen.
+            let late = draw.duration(Duration::from_secs(2), Duration::from_secs(40));
+            if draw.percent(35) {
+                habit.first_read_after = late;
+            }
+        }
+        let tcp = Tcp {
+            connections: 1,
+            same_port: false,
+            client: habits[0],
+            server: habits[1],
+            keepalive: None,
+        };
         let mut content = Content::Tcp(tcp);
+        if draw.percent(if has_strangers { 60 } else { 20 }) {
+            content.keep_quiet(draw);
+        }
         if reduction.without.contains(Without::PAUSES) {
             content.hurry();
         }
@@ -221,6 +254,7 @@ fn draw_tcp(draw: &mut Draw, reduction: &Reduction) -> Tcp {
         same_port: draw.percent(15),
         client,
         server,
+        keepalive: None,
     };
     tcp.same_port &= tcp.is_clean();
     tcp
@@ -234,6 +268,7 @@ fn draw_habit(draw: &mut Draw, total: u64, to_read: u64) -> Habit {
         read: usize::MAX,
         read_pause: Duration::ZERO,
         first_read_after: Duration::ZERO,
+        first_write_after: Duration::ZERO,
         turns: None,
         ending: Ending::HalfClose,
         no_delay: draw.percent(30),
@@ -271,12 +306,26 @@ fn draw_ending(draw: &mut Draw, octets: u64) -> Ending {
 }
 
 impl Content {
+    /// Nobody says anything for a while, and both look whether the other is still there.
+    fn keep_quiet(&mut self, draw: &mut Draw) {
+        let Self::Tcp(tcp) = self else { return };
+        let quiet = draw.duration(Duration::from_secs(5), Duration::from_secs(40));
+        for habit in [&mut tcp.client, &mut tcp.server] {
+            (habit.first_write_after, habit.first_read_after) = (quiet, Duration::ZERO);
+        }
+        let [idle, interval] = [draw.u32(1, 4), draw.u32(1, 2)];
+        let [idle, interval] = [idle, interval].map(|seconds| Duration::from_secs(seconds.into()));
+        // So many that they are not all lost, whatever the links do.
+        tcp.keepalive = Some(Keepalive { idle, interval, count: 100 });
+    }
+
     fn hurry(&mut self) {
         let Self::Tcp(tcp) = self else { return };
         for habit in [&mut tcp.client, &mut tcp.server] {
             habit.write_pause = Duration::ZERO;
             habit.read_pause = Duration::ZERO;
             habit.first_read_after = Duration::ZERO;
+            habit.first_write_after = Duration::ZERO;
         }
     }
 }
@@ -294,7 +343,13 @@ impl fmt::Display for Talk {
                 if tcp.same_port {
                     f.write_str(" from one port")?;
                 }
-                write!(f, "; client {}; server {}", tcp.client, tcp.server)
+                write!(f, "; client {}; server {}", tcp.client, tcp.server)?;
+                match &tcp.keepalive {
+                    Some(Keepalive { idle, interval, .. }) => {
+                        write!(f, "; keep-alives after {idle:?}, then each {interval:?}")
+                    }
+                    None => Ok(()),
+                }
             }
         }
     }
@@ -314,6 +369,9 @@ impl fmt::Display for Habit {
         }
         if self.first_read_after > Duration::ZERO {
             write!(f, ", reads after {:?}", self.first_read_after)?;
+        }
+        if self.first_write_after > Duration::ZERO {
+            write!(f, ", writes after {:?}", self.first_write_after)?;
         }
         if self.no_delay {
             f.write_str(", no delay")?;

@@ -4,6 +4,7 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minitcp_proto::{Instant, Usage};
@@ -33,6 +34,8 @@ pub(super) struct World {
     is_healed: bool,
     /// When nobody sleeps any more.
     awake_at: Instant,
+    /// Tells strangers that all talks are over.
+    is_over: Arc<AtomicBool>,
     /// Of which talks everybody has been told that they are forgiven.
     told: u64,
 }
@@ -42,7 +45,7 @@ impl World {
     pub(super) fn new(plan: Plan, mut network: Network<Recorder>) -> Self {
         let plan = Arc::new(plan);
         let (mut nodes, mut players) = (Vec::new(), Vec::new());
-        let judge = Arc::new(Mutex::new(Judge::new(plan.hosts.len())));
+        let judge = Arc::new(Mutex::new(Judge::new(&plan)));
         for (number, host) in plan.hosts.iter().enumerate() {
             let node = network.recorded_host(host.config.clone(), &host.limits);
             if let Some(wait) = host.merge_after {
@@ -62,6 +65,11 @@ impl World {
                 ends.zip(paths).map(|(ends, path)| join(&mut network, ends, path)).collect()
             }
         };
+        let is_over = Arc::new(AtomicBool::new(false));
+        for stranger in &plan.strangers {
+            let victim = (nodes[stranger.victim], plan.address(stranger.victim));
+            stranger.join(&mut network, victim, plan.listening(stranger.victim), &is_over);
+        }
         network.tap(Arc::clone(&judge));
         Self {
             changes: plan.changes(),
@@ -75,6 +83,7 @@ impl World {
             longest_stall: Duration::ZERO,
             is_healed: false,
             awake_at: Instant::ZERO,
+            is_over,
             told: 0,
         }
     }
@@ -96,6 +105,7 @@ impl World {
             self.run_healed()?;
         }
         self.judge_timeouts()?;
+        self.judge_datagrams()?;
         self.close()?;
         Ok(Report {
             packets: self.network.stats().packets,
@@ -155,10 +165,14 @@ impl World {
 
     /// Nothing moves any more: whether that is because a peer has lawfully gone.
     fn excuse(&mut self) -> bool {
-        let players = self.players.iter();
-        let waiting: Vec<_> =
-            players.flat_map(|player| lock(player).waiting().collect::<Vec<_>>()).collect();
-        let is_excused = lock(&self.judge).excuses(&self.plan, &waiting, self.network.now());
+        let (mut waiting, mut expected) = (Vec::new(), Vec::new());
+        for player in &self.players {
+            waiting.extend(lock(player).waiting());
+            expected.extend(lock(player).expected());
+        }
+        let mut judge = lock(&self.judge);
+        let is_excused = judge.excuses(&self.plan, (&waiting, &expected), self.network.now());
+        drop(judge);
         is_excused && self.tell_of_mercy()
     }
 
@@ -214,6 +228,20 @@ impl World {
         Ok(())
     }
 
+    /// A program that reads each datagram at once misses none that comes whole.
+    fn judge_datagrams(&self) -> Result<(), Wrong> {
+        for (host, player) in self.players.iter().enumerate() {
+            let judge = lock(&self.judge);
+            for (talk, received) in lock(player).datagrams() {
+                let arrived = judge.datagrams(host, self.plan.port(talk));
+                if self.plan.reads_each_datagram(host) && received != arrived {
+                    return Err(Wrong::Datagrams { arrived, received });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Where nothing was lost, every timeout was in vain; only a step of the path explains it, and
     /// soon the timers must know the path again.
     fn judge_timeouts(&self) -> Result<(), Wrong> {
@@ -231,9 +259,11 @@ impl World {
 
     /// Everybody lets go; a while later nothing may be left.
     fn close(&mut self) -> Result<(), Wrong> {
-        if self.now() < self.awake_at {
-            self.network.run_until(self.awake_at);
+        let disturbed_until = self.awake_at.max(self.plan.strangers_leave());
+        if self.now() < disturbed_until {
+            self.network.run_until(disturbed_until);
         }
+        self.is_over.store(true, Ordering::Relaxed);
         self.players.iter().for_each(|player| lock(player).is_closing = true);
         self.touch_all();
         let is_idle = self.network.run_until(self.now() + self.plan.longest_farewell());
