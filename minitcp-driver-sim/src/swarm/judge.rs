@@ -4,7 +4,7 @@
 use core::net::{IpAddr, SocketAddr};
 use core::ops::Range;
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use minitcp_proto::wire::ip::{self, protocol};
 use minitcp_proto::wire::tcp::{Flags, Segment};
@@ -14,6 +14,7 @@ use minitcp_proto::{CloseReason, Instant, SeqNum};
 use crate::check::Checker;
 use crate::edit;
 use crate::swarm::Wrong;
+use crate::swarm::nap::Nap;
 use crate::swarm::plan::Plan;
 use crate::tap::{Seen, Tap, Way};
 
@@ -31,6 +32,8 @@ pub(super) struct Judge {
     handshakes: HashMap<(SocketAddr, SocketAddr), SeqNum>,
     /// By host.
     sleepers: Vec<Sleeper>,
+    /// Ends of connections that programs have in hand.
+    held: HashSet<(SocketAddr, SocketAddr)>,
     /// The talks of which a connection has lawfully broken, as bits.
     forgiven: u64,
     /// The present time, and how many packets have been seen at it.
@@ -45,6 +48,8 @@ struct Sleeper {
     awake_at: Option<Instant>,
     /// How far its clock is behind by then.
     behind: Duration,
+    /// The longest sleep so far.
+    longest: Duration,
     /// When it first sent something since then that its peer has to answer, by its own end of the
     /// connection and the peer's.
     asked: HashMap<(SocketAddr, SocketAddr), Instant>,
@@ -78,19 +83,33 @@ impl Judge {
             handshakes: HashMap::new(),
             sleepers: hosts.clone().map(|_| Sleeper::default()).collect(),
             hosts: if plan.strangers.is_empty() { Vec::new() } else { hosts.collect() },
+            held: HashSet::new(),
             forgiven: 0,
             tick: Instant::ZERO,
             since_tick: 0,
         }
     }
 
-    /// A host sleeps until `until`, and its clock will be `behind` by so much more.
-    pub(super) fn on_nap(&mut self, plan: &Plan, host: usize, until: Instant, behind: Duration) {
-        self.checker.on_sleep(plan.address(host), until);
-        let sleeper = &mut self.sleepers[host];
+    /// A host sleeps from `now` on.
+    pub(super) fn on_nap(&mut self, plan: &Plan, nap: &Nap, now: Instant) {
+        let until = now + nap.lasts;
+        self.checker.on_sleep(plan.address(nap.host), until);
+        let sleeper = &mut self.sleepers[nap.host];
         sleeper.awake_at = Some(until);
-        sleeper.behind += behind;
+        sleeper.longest = sleeper.longest.max(nap.lasts);
+        if nap.pause.clock_stands {
+            sleeper.behind += nap.lasts;
+        }
         sleeper.asked.clear();
+    }
+
+    /// A program has this end of a connection in hand, or lets go of it.
+    pub(super) fn on_held(&mut self, ends: (SocketAddr, SocketAddr), is_held: bool) {
+        if is_held {
+            self.held.insert(ends);
+        } else {
+            self.held.remove(&ends);
+        }
     }
 
     /// Datagrams that reached `host` whole, for `port`.
@@ -113,8 +132,7 @@ impl Judge {
             || match reason {
                 CloseReason::TimedOut => self.may_give_up(plan, host, (own, peer), now),
                 CloseReason::Reset | CloseReason::Refused => {
-                    let other = plan.host_at(peer.ip());
-                    other.is_some_and(|other| self.may_give_up(plan, other, (peer, own), now))
+                    self.may_be_given_up(plan, host, (own, peer), now)
                 }
                 CloseReason::Finished | CloseReason::Aborted => false,
             };
@@ -137,8 +155,8 @@ impl Judge {
             self.forgiven |= u64::from(plan.gives_up(client).is_some()) << talk;
         }
         for (talk, (own, peer)) in waiting {
-            let other = plan.host_at(peer.ip());
-            if other.is_some_and(|other| self.may_give_up(plan, other, (*peer, *own), now)) {
+            let host = plan.host_at(own.ip());
+            if host.is_some_and(|host| self.may_be_given_up(plan, host, (*own, *peer), now)) {
                 self.forgiven |= 1 << talk;
             }
         }
@@ -178,6 +196,20 @@ impl Judge {
         self.hosts.is_empty()
             || edit::addresses(seen.bytes)
                 .is_some_and(|(src, dst)| self.hosts.contains(&src) && self.hosts.contains(&dst))
+    }
+
+    /// Whether the peer may have given this end up: as one that sleeps itself, or because it was
+    /// only waiting for this one, which slept, to take the rest.
+    fn may_be_given_up(
+        &self,
+        plan: &Plan,
+        host: usize,
+        (own, peer): (SocketAddr, SocketAddr),
+        now: Instant,
+    ) -> bool {
+        let other = plan.host_at(peer.ip());
+        other.is_some_and(|other| self.may_give_up(plan, other, (peer, own), now))
+            || (self.sleepers[host].longest >= LEAST_R2 && !self.held.contains(&(peer, own)))
     }
 
     fn may_give_up(
@@ -266,4 +298,6 @@ fn datagram_port(packet: &[u8]) -> Option<u16> {
     datagram.checksum_present.then_some(datagram.dst_port)
 }
 
+/// Nobody gives a peer up before (RFC 9293 SHLD-11), not even one whose program has closed.
+const LEAST_R2: Duration = Duration::from_secs(100);
 const MAX_AT_ONCE: u64 = 1_000_000;

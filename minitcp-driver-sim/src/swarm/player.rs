@@ -234,6 +234,7 @@ impl Player {
             Life::Waits(at) => *next = at,
             Life::Over => {
                 let talk = side.talk;
+                lock(&self.judge).on_held(side.ends, false);
                 self.progress += 1;
                 self.sides.remove(&id);
                 match self.clients.iter_mut().find(|client| client.id == Some(id)) {
@@ -280,6 +281,7 @@ impl Player {
         let Content::Tcp(tcp) = &plan.talks[talk].content else { return Ok(()) };
         let is_lenient = plan.is_lenient || self.forgiven >> talk & 1 != 0;
         let side = Side::new(id, talk, tcp, ends, is_lenient, now);
+        lock(&self.judge).on_held(side.ends, true);
         self.sides.insert(id, (side, None));
         self.connections += 1;
         self.act_on_side(stack, now, id)

@@ -12,7 +12,6 @@ use minitcp_proto::{Instant, Usage};
 use crate::journal::Recorder;
 use crate::network::{LinkId, Network, NodeId};
 use crate::swarm::judge::Judge;
-use crate::swarm::nap::Nap;
 use crate::swarm::path::Path;
 use crate::swarm::plan::{Change, Plan, What};
 use crate::swarm::player::Player;
@@ -143,11 +142,10 @@ impl World {
                 self.steps[path] += 1;
                 self.renew_link(path);
             }
-            What::Nap(Nap { host, lasts, pause, .. }) => {
-                let until = self.now() + lasts;
-                let behind = if pause.clock_stands { lasts } else { Duration::ZERO };
-                lock(&self.judge).on_nap(&self.plan, host, until, behind);
-                self.network.pause(self.nodes[host], until, pause);
+            What::Nap(nap) => {
+                let until = self.now() + nap.lasts;
+                lock(&self.judge).on_nap(&self.plan, &nap, self.network.now());
+                self.network.pause(self.nodes[nap.host], until, nap.pause);
                 self.awake_at = self.awake_at.max(until);
             }
         }
