@@ -26,7 +26,8 @@ pub struct Args {
     /// Threads; as many as there are processors unless told
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
-    /// What to leave out of each plan, as a failure prints it
+    /// What to leave out of each plan, as a failure prints it: such as no-steps, no-naps,
+    /// no-floods, no-hostile, no-loss, talks=0+3, connections=1, bytes/8
     #[arg(long, default_value = "", hide_default_value = true)]
     reduce: Reduction,
     /// Where to write the journal of a failure, for `minitcp replay`; in the present directory,
@@ -35,7 +36,7 @@ pub struct Args {
     record: Option<PathBuf>,
 }
 
-/// Runs them; the exit status is 0 if nothing was wrong.
+/// Runs them, and shows the plan of one alone; the exit status is 0 if nothing was wrong.
 ///
 /// # Errors
 /// When nothing can be printed, or the journal of a failure cannot be written.
@@ -51,7 +52,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout();
     writeln!(out, "{}", search.summary())?;
     match search.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        None => Ok(ExitCode::SUCCESS),
+        None => {
+            if args.seeds == 1 {
+                writeln!(out, "{}", swarm::describe(args.start, args.reduce))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         Some(failure) => {
             writeln!(out, "{failure}")?;
             let mut shortest = failure;
@@ -197,6 +203,22 @@ mod tests {
     use super::*;
     use minitcp_driver_sim::Journal;
     use minitcp_driver_sim::swarm::Wrong;
+
+    /// With everything that disturbs, all of which can be left out.
+    #[test]
+    fn what_was_drawn_is_shown_and_can_be_left_out() {
+        let marks = ["\nlink 0: ", ", from ", " sleeps at ", "\nstranger 0, ", "\nstranger 1, "];
+        let all: Vec<String> =
+            (0..200).map(|seed| swarm::describe(seed, Reduction::NOTHING)).collect();
+        let calm: Reduction = "no-steps,no-naps,no-floods,no-hostile".parse().unwrap();
+        for mark in marks {
+            assert!(all.iter().any(|plan| plan.contains(mark)), "{mark}");
+        }
+        for seed in 0..200 {
+            let left = swarm::describe(seed, calm);
+            assert!(marks[1..].iter().all(|mark| !left.contains(mark)), "{left}");
+        }
+    }
 
     #[test]
     fn the_journal_of_a_failure_can_be_replayed() {
