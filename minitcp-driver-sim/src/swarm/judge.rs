@@ -301,3 +301,146 @@ fn datagram_port(packet: &[u8]) -> Option<u16> {
 /// Nobody gives a peer up before (RFC 9293 SHLD-11), not even one whose program has closed.
 const LEAST_R2: Duration = Duration::from_secs(100);
 const MAX_AT_ONCE: u64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{First, NodeId, Pause};
+    use crate::pipe::{Effects, Fate};
+    use crate::swarm::reduction::Reduction;
+    use crate::swarm::strangers::forge::Forge;
+    use minitcp_proto::wire::options::Options;
+
+    /// The first plan in which a host sleeps and gives up after a while, and that host.
+    fn sleeper() -> (Plan, usize) {
+        let plans = (0..1_000).map(|seed| Plan::draw(seed, &Reduction::NOTHING));
+        let found = plans.into_iter().find_map(|plan| {
+            let host = (0..plan.hosts.len()).find(|host| plan.gives_up(*host).is_some())?;
+            Some((plan, host))
+        });
+        found.unwrap()
+    }
+
+    struct Court {
+        plan: Plan,
+        judge: Judge,
+        /// The one that sleeps, and the other.
+        hosts: [usize; 2],
+    }
+
+    impl Court {
+        fn new() -> Self {
+            let (plan, host) = sleeper();
+            let judge = Judge::new(&plan);
+            let other = usize::from(host == 0);
+            Self { plan, judge, hosts: [host, other] }
+        }
+
+        fn ends(&self, own: usize, peer: usize) -> (SocketAddr, SocketAddr) {
+            let end = |host| SocketAddr::new(self.plan.address(self.hosts[host]), 1);
+            (end(own), end(peer))
+        }
+
+        fn sleep(&mut self, from: u64, secs: u64, clock_stands: bool) {
+            let (at, lasts) = (Duration::from_secs(from), Duration::from_secs(secs));
+            let pause = Pause { room: 0, first: First::Timers, clock_stands };
+            let nap = Nap { host: self.hosts[0], at, lasts, pause };
+            self.judge.on_nap(&self.plan, &nap, Instant::from_secs(from));
+        }
+
+        /// The host that slept sends a segment.
+        fn send(&mut self, at: Instant, flags: Flags, payload: &[u8]) {
+            let (own, peer) = self.ends(0, 1);
+            let segment = Segment {
+                src_port: own.port(),
+                dst_port: peer.port(),
+                seq: SeqNum(1),
+                ack: SeqNum(1),
+                flags,
+                window: 1,
+                urgent: 0,
+                options: Options::NONE,
+                payload,
+            };
+            let mut forge = Forge::default();
+            let bytes = forge.tcp((own.ip(), peer.ip()), &segment);
+            let fate = Fate::Delivered { at, len: bytes.len(), effects: Effects::empty() };
+            let node = NodeId(u32::try_from(self.hosts[0]).unwrap());
+            self.judge.packet(&Seen { at, node, bytes, way: Way::Out(fate) });
+        }
+
+        /// Whether the connection may break so, on one of the two, by that one's clock.
+        fn forgives(&mut self, who: usize, reason: CloseReason, at: Instant) -> bool {
+            let (host, ends) = (self.hosts[who], self.ends(who, 1 - who));
+            let is_lawful =
+                self.judge.forgives(&self.plan, &Break { host, talk: 3, ends, reason, at });
+            assert_eq!(self.judge.forgiven(), u64::from(is_lawful) << 3);
+            is_lawful
+        }
+    }
+
+    const WOKEN: Instant = Instant::from_secs(510);
+
+    #[test]
+    fn who_slept_gives_up_when_it_has_asked_and_waited() {
+        let (asks, acks): (&[u8], &[u8]) = (b"x", b"");
+        for (before, after, waits, expected) in [
+            (None, None, true, false),
+            (Some(asks), None, true, false),
+            (None, Some(acks), true, false),
+            (None, Some(asks), false, false),
+            (None, Some(asks), true, true),
+        ] {
+            for (who, reason) in [(0, CloseReason::TimedOut), (1, CloseReason::Reset)] {
+                let mut court = Court::new();
+                let least_rto = court.plan.gives_up(court.hosts[0]).unwrap();
+                court.sleep(10, 500, false);
+                if let Some(octets) = before {
+                    court.send(Instant::from_secs(9), Flags::ACK, octets);
+                }
+                if let Some(octets) = after {
+                    court.send(WOKEN, Flags::ACK, octets);
+                }
+                let waited = if waits { least_rto } else { least_rto - Duration::from_nanos(1) };
+                let is_lawful = court.forgives(who, reason, WOKEN + waited);
+                assert_eq!(is_lawful, expected, "{before:?} {after:?} {waits} {reason}");
+            }
+        }
+    }
+
+    #[test]
+    fn time_is_that_of_the_host() {
+        let mut court = Court::new();
+        let least_rto = court.plan.gives_up(court.hosts[0]).unwrap();
+        court.sleep(10, 500, true);
+        court.send(WOKEN, Flags::ACK, b"x");
+        // Its clock has stood still for 500 s.
+        assert!(!court.forgives(0, CloseReason::TimedOut, Instant::from_secs(10)));
+        assert!(court.forgives(0, CloseReason::TimedOut, Instant::from_secs(10) + least_rto));
+    }
+
+    #[test]
+    fn who_did_not_sleep_may_give_up_only_what_its_program_has_closed() {
+        for (secs, is_held, expected) in
+            [(500, true, false), (500, false, true), (99, false, false)]
+        {
+            let mut court = Court::new();
+            court.sleep(10, secs, false);
+            let ends = court.ends(1, 0);
+            court.judge.on_held(ends, is_held);
+            assert_eq!(court.forgives(0, CloseReason::Reset, WOKEN), expected, "{secs} {is_held}");
+            // Once forgiven, all of it is.
+            assert_eq!(court.forgives(1, CloseReason::TimedOut, WOKEN), expected);
+        }
+    }
+
+    #[test]
+    fn nothing_else_ends_a_connection_lawfully() {
+        for reason in [CloseReason::Finished, CloseReason::Aborted] {
+            let mut court = Court::new();
+            court.sleep(10, 500, false);
+            court.send(WOKEN, Flags::ACK, b"x");
+            assert!(!court.forgives(0, reason, WOKEN + Duration::from_secs(60)));
+        }
+    }
+}

@@ -8,16 +8,16 @@ use minitcp_proto::wire::tcp::{self, MAX_HEADER_LEN, Segment};
 use minitcp_proto::wire::{icmp, udp};
 
 /// Source and destination.
-pub(super) type Ends = (IpAddr, IpAddr);
+pub(in crate::swarm) type Ends = (IpAddr, IpAddr);
 
 /// Makes packets, each in the place of the last.
 #[derive(Debug, Default)]
-pub(super) struct Forge {
+pub(in crate::swarm) struct Forge {
     packet: Vec<u8>,
 }
 
 impl Forge {
-    pub(super) fn tcp(&mut self, ends: Ends, segment: &Segment<'_>) -> &[u8] {
+    pub(in crate::swarm) fn tcp(&mut self, ends: Ends, segment: &Segment<'_>) -> &[u8] {
         let mut header = [0; MAX_HEADER_LEN];
         let len = segment.emit_header(&mut header).unwrap_or(0);
         let at = self.begin(ends, protocol::TCP, len + segment.payload.len());

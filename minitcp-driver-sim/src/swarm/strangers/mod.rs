@@ -2,7 +2,7 @@
 //! or play tricks on it. They are no part of any talk, and no talk may suffer for them.
 
 mod flood;
-mod forge;
+pub(super) mod forge;
 mod hostile;
 
 use core::fmt;
