@@ -26,8 +26,8 @@ pub struct Args {
     /// Threads; as many as there are processors unless told
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
-    /// What to leave out of each plan, as a failure prints it: such as no-steps, no-naps, no-floods,
-    /// no-hostile, no-loss, talks=0+3, connections=1, bytes/8
+    /// What to leave out of each plan, as a failure prints it: such as no-steps, no-naps,
+    /// no-floods, no-hostile, no-loss, talks=0+3, connections=1, bytes/8
     #[arg(long, default_value = "", hide_default_value = true)]
     reduce: Reduction,
     /// Where to write the journal of a failure, for `minitcp replay`; in the present directory,

@@ -30,7 +30,11 @@ impl Nap {
             for _ in 0..draw.u32(1, 3) {
                 let round_trips = round_trip.max(Duration::from_millis(1)) * draw.u32(1, 100);
                 let any = draw.duration(Duration::from_millis(1), Duration::from_secs(30));
-                let at = awake_at + if draw.percent(60) { round_trips } else { any };
+                let round_trip = round_trip.max(Duration::from_millis(1));
+                // In the middle of a handshake, or of the first flight.
+                let early = round_trip * draw.u32(1, 200) / 100;
+                let soon = if draw.percent(60) { round_trips } else { any };
+                let at = awake_at + if draw.percent(25) { early } else { soon };
                 let lasts = draw_length(draw);
                 let pause = draw_pause(draw);
                 naps.push(Self { host, at, lasts, pause });

@@ -121,6 +121,14 @@ impl Path {
         })
     }
 
+    /// It loses packets only where its queue is full.
+    pub(super) const fn is_lossless(&self) -> bool {
+        self.loss + self.corrupt + self.truncate == 0
+            && self.burst.is_none()
+            && self.black_hole_above.is_none()
+            && self.outage.is_none()
+    }
+
     /// The longest way there and back that there will be, without queues.
     pub(super) fn longest_round_trip(&self) -> Duration {
         let trips = self.steps.iter().map(|step| step.ways[0].delay + step.ways[1].delay);

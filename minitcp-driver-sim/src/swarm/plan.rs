@@ -141,6 +141,9 @@ impl Plan {
         if self.naps.is_empty() {
             return;
         }
+        let is_lossless = self.paths.iter().all(Path::is_lossless);
+        let serves = |talk: &Talk, index| talk.server == index && talk.connections() > 0;
+        let is_server = |index| self.talks.iter().any(|talk| serves(talk, index));
         for (index, host) in self.hosts.iter_mut().enumerate() {
             host.config.fin_wait_2_timeout = LONGEST_FIN_WAIT;
             let draw = &mut Draw::new(self.seed, 300 + u64::try_from(index).unwrap_or(0));
@@ -155,10 +158,8 @@ impl Plan {
                 host.config.user_timeout = user.1;
             }
             // A server that gives up a handshake does not tell a client that waits to be spoken
-            // to: it may do so only where its last SYN,ACK cannot be lost.
-            let serves =
-                self.talks.iter().any(|talk| talk.server == index && talk.connections() > 0);
-            if syn.0 && (self.is_calm || !serves) {
+            // to: it may do so only where its last SYN,ACK is not lost.
+            if syn.0 && (is_lossless || !is_server(index)) {
                 host.config.syn_timeout = syn.1;
             }
         }

@@ -257,7 +257,10 @@ impl World {
 
     /// Everybody lets go; a while later nothing may be left.
     fn close(&mut self) -> Result<(), Wrong> {
-        self.network.run_until(self.now().max(self.awake_at).max(self.plan.strangers_leave()));
+        let disturbed_until = self.awake_at.max(self.plan.strangers_leave());
+        if self.now() < disturbed_until {
+            self.network.run_until(disturbed_until);
+        }
         self.is_over.store(true, Ordering::Relaxed);
         self.players.iter().for_each(|player| lock(player).is_closing = true);
         self.touch_all();

@@ -33,7 +33,7 @@ fn time_beside(lent: usize) -> Duration {
         x ^= x >> 7;
         x ^= x << 17;
         random.set(x);
-        if x % 50 == 0 { vec![] } else { vec![Duration::ZERO] }
+        if x.is_multiple_of(50) { vec![] } else { vec![Duration::ZERO] }
     });
     let (start, data, mut out) = (pair.now, pattern(0, 2_000_000), vec![0; 1 << 20]);
     let (mut sent, mut read) = (0, 0);
