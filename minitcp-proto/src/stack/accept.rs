@@ -123,7 +123,7 @@ impl<O: Observer> Stack<'_, O> {
             return self.cx.drop(Drop::BacklogFull);
         }
         if self.tcp.connections.is_full() {
-            self.evict_idle_orphan();
+            self.make_slot();
         }
         let (Some(half_open), Some(opener)) =
             (self.tcp.half_open.at(index), self.tcp.listeners.get(listener))

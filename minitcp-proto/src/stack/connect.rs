@@ -88,7 +88,7 @@ impl<O: Observer> Stack<'_, O> {
     fn open(&mut self, key: FlowKey, options: &TcpOptions) -> Result<ConnectionId, ConnectError> {
         let iss = isn::initial(&self.cx.secrets, &self.cx.ended, &key, self.cx.now);
         if self.tcp.connections.is_full() {
-            self.evict_idle_orphan();
+            self.make_slot();
         }
         if self.tcp.connections.is_full() {
             return Err(ConnectError::NoSlot);

@@ -111,13 +111,13 @@ impl<O: Observer> Stack<'_, O> {
             match ready {
                 Ready::Connection(index) => {
                     if let Some(outgoing) = self.ask_connection(index) {
-                        self.schedule.on_ready_sent();
+                        self.schedule.on_ready_sent(outgoing.len);
                         return self.transmit_text(index, &outgoing);
                     }
                 }
                 Ready::Udp(index) => {
                     if let Some(datagram) = self.ask_udp(index) {
-                        self.schedule.on_ready_sent();
+                        self.schedule.on_ready_sent(datagram.len);
                         return self.transmit_datagram(datagram);
                     }
                 }
@@ -148,7 +148,7 @@ impl<O: Observer> Stack<'_, O> {
 
     fn take_reply(&mut self) -> Option<Answer> {
         let reply = self.mail.take_reply()?;
-        self.schedule.on_reply_sent();
+        self.schedule.on_reply_sent(reply.len);
         Some(Answer::Reply(reply))
     }
 

@@ -18,6 +18,8 @@ use crate::wire::tcp::Segment;
 const IDLE_ATTEMPTS: u8 = 6;
 const IDLE: Duration = Duration::from_secs(10);
 const OLD: Duration = Duration::from_secs(60);
+/// So many closed connections are no flood yet.
+const FEW: u32 = 16;
 /// So many of the oldest are looked at each time.
 const LOOKED_AT: usize = 16;
 
@@ -49,7 +51,9 @@ impl<O: Observer> Stack<'_, O> {
             }
         }
         if is_starved || self.cx.pool.spare(Want::Sending) == 0 {
-            self.evict_orphan(self.idle_orphan(holds_memory));
+            self.evict_orphan(
+                self.idle_orphan(holds_memory).or(self.flooding_orphan(holds_memory)),
+            );
         }
     }
 
@@ -130,9 +134,19 @@ impl<O: Observer> Stack<'_, O> {
         true
     }
 
-    /// Makes room for another connection, if one that nobody holds does not get on.
-    pub(super) fn evict_idle_orphan(&mut self) {
-        self.evict_orphan(self.idle_orphan(|_| true));
+    /// Makes room for another connection, if one that nobody holds does not get on; or if there
+    /// are so many of these that only a flood explains it, whatever the oldest does.
+    pub(super) fn make_slot(&mut self) {
+        self.evict_orphan(self.idle_orphan(|_| true).or(self.flooding_orphan(|_| true)));
+    }
+
+    fn flooding_orphan(&self, wanted: impl Fn(&Tcb) -> bool) -> Option<u32> {
+        let orphans = &self.tcp.orphans;
+        if orphans.len() <= (self.tcp.connections.capacity() / 4).max(FEW) {
+            return None;
+        }
+        let mut oldest = orphans.iter(&self.tcp.waiting).take(LOOKED_AT);
+        oldest.find(|index| self.tcp.connections.at(*index).is_some_and(&wanted))
     }
 
     /// The oldest connection without an application whose peer does not get on, of those that are

@@ -31,15 +31,19 @@ pub(super) enum Ready {
 }
 
 /// Whose packet is next. What strangers ask for is answered first, as it was asked before what
-/// comes of it, but in every other turn at most, so that no flood of questions silences those who
-/// are ready. Replies and handshakes share these turns in the same way.
+/// comes of it; but while somebody is ready, answers are an eighth of all octets at most (and every
+/// other packet), so that no flood of questions silences those who are ready. Replies and
+/// handshakes take turns.
 #[derive(Debug, Default)]
 struct Turns {
-    /// An answer has left while somebody was ready.
-    is_readys: bool,
+    /// So many octets those who are ready may send before the next answer.
+    owed: u32,
     /// A reply has left while a handshake waited.
     is_handshakes: bool,
 }
+
+/// Octets of headers, roughly.
+const HEADERS: u32 = 40;
 
 /// Who has news for the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +113,7 @@ impl<'m> Schedule<'m> {
     /// Answers have to wait.
     #[inline]
     pub(super) const fn is_readys_turn(&self) -> bool {
-        self.turns.is_readys
+        self.turns.owed > 0
     }
 
     /// Replies have to wait.
@@ -117,20 +121,25 @@ impl<'m> Schedule<'m> {
         self.turns.is_handshakes
     }
 
-    /// A connection or a socket has sent something.
+    /// A connection or a socket has sent something with `len` octets of payload.
     #[inline]
-    pub(super) const fn on_ready_sent(&mut self) {
-        self.turns.is_readys = false;
+    pub(super) const fn on_ready_sent(&mut self, len: u32) {
+        self.turns.owed = self.turns.owed.saturating_sub(len.saturating_add(HEADERS));
     }
 
-    pub(super) const fn on_reply_sent(&mut self) {
-        self.turns.is_readys = !self.ready.is_empty();
+    pub(super) const fn on_reply_sent(&mut self, len: u32) {
+        self.on_answer_sent(len);
         self.turns.is_handshakes = self.has_handshakes();
     }
 
     pub(super) const fn on_handshake_sent(&mut self) {
-        self.turns.is_readys = !self.ready.is_empty();
+        self.on_answer_sent(0);
         self.turns.is_handshakes = false;
+    }
+
+    const fn on_answer_sent(&mut self, len: u32) {
+        let waits = !self.ready.is_empty();
+        self.turns.owed = if waits { len.saturating_add(HEADERS).saturating_mul(7) } else { 0 };
     }
 
     /// The next that may have something to send.

@@ -325,6 +325,9 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
     if tcb.send.flight() == 0 {
         // RFC 6298 §5.2.
         tcb.timers.disarm(Timer::Retransmit);
+        if tcb.is_orphan() {
+            timeout::arm_last(tcb, cx);
+        }
     }
     wake_writer(tcb);
     if fin && tcb.advance(Cause::ReceiveAckOfFin, cx) {

@@ -108,7 +108,7 @@ fn follow_reason<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     if reason != tcb.wait.reason {
         change_reason(tcb, reason, cx);
     }
-    if tcb.is_orphan() && tcb.send.flight() == 0 && tcb.send.has_unsent() {
+    if tcb.is_orphan() && tcb.send.flight() == 0 {
         arm_last(tcb, cx);
     }
 }
@@ -189,8 +189,12 @@ pub(crate) fn arm_end<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
 }
 
 /// As [`arm_end`], once patience has begun to run out.
-fn arm_last<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    if tcb.wait.reason != SendWait::ShutWindow && !tcb.timers.is_armed(Timer::Retransmit) {
+#[cold]
+pub(crate) fn arm_last<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
+    if tcb.send.has_unsent()
+        && tcb.wait.reason != SendWait::ShutWindow
+        && !tcb.timers.is_armed(Timer::Retransmit)
+    {
         let rto = cx.rto.backed_off(tcb.rtt.base_micros(), tcb.patience.retries().into());
         arm_within(tcb, Timer::Retransmit, rto, cx);
     }

@@ -97,14 +97,14 @@ fn half_of_all_packets_are_those_of_a_transfer() {
 }
 
 #[test]
-fn half_of_all_packets_are_datagrams_of_a_socket() {
+fn half_of_all_packets_and_more_are_small_datagrams_of_a_socket() {
     for question in QUESTIONS {
         let mut p = host();
         let id = p.stack.udp_bind(SocketAddr::new(IpAddr::V4(LOCAL), 53)).unwrap();
         let to = SocketAddr::new(IpAddr::V4(REMOTE), 99);
         let ours =
             turns(&mut p, question, 99, |p, _| while p.stack.udp_send(id, to, b"ours").is_ok() {});
-        assert!((150..=151).contains(&ours), "{question:?}: {ours}");
+        assert!((150..300).contains(&ours), "{question:?}: {ours}");
     }
 }
 

@@ -44,15 +44,18 @@ pub(crate) static ATTACKS: &[Attack] = &[
         rate: Some(5000.0),
         ..packets('A', "SYNs, 5,000 a second", |dice| syn(dice.stranger(), ECHO, dice))
     },
-    packets('A', "SYNs, and ACKs of nothing", |dice| {
-        let pair = dice.count / 2;
-        let [.., a, b, c] = pair.wrapping_mul(0x9e37_79b1).to_be_bytes();
-        let from = SocketAddrV4::new(Ipv4Addr::new(198, 18, a, b), 1024 + u16::from(c));
-        match dice.count % 2 {
-            0 => segment(to(from, ECHO), Flags::SYN, (pair, 0), u16::MAX, &[]),
-            _ => segment(to(from, ECHO), Flags::ACK, (pair + 1, dice.roll()), u16::MAX, &[]),
-        }
-    }),
+    Attack {
+        floods_handshakes: true,
+        ..packets('A', "SYNs, and ACKs of nothing", |dice| {
+            let pair = dice.count / 2;
+            let [.., a, b, c] = pair.wrapping_mul(0x9e37_79b1).to_be_bytes();
+            let from = SocketAddrV4::new(Ipv4Addr::new(198, 18, a, b), 1024 + u16::from(c));
+            match dice.count % 2 {
+                0 => segment(to(from, ECHO), Flags::SYN, (pair, 0), u16::MAX, &[]),
+                _ => segment(to(from, ECHO), Flags::ACK, (pair + 1, dice.roll()), u16::MAX, &[]),
+            }
+        })
+    },
     Attack {
         rate: Some(200.0),
         most_answers: Some(220.0), // The listener is gone before a SYN,ACK is due again.
@@ -123,7 +126,8 @@ pub(crate) static ATTACKS: &[Attack] = &[
     }),
     Attack {
         unbound: UnboundUdp::Echo,
-        most_answers: Some(1000.0), // Of a dozen that begin, each goes round without end.
+        // Of a dozen that begin, each goes round without end; from two hosts, 1,000 each, then a pause.
+        most_answers: Some(2100.0),
         ..attack('A', "echo to echo", Means::Echo)
     },
     Attack {
