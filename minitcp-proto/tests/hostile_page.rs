@@ -1,4 +1,4 @@
-//! Does `docs/hostile.md` name tests and rows that exist, and every row of `scripts/bench.sh hostile`?
+//! Does `docs/hostile.md` name tests and rows that exist, and each row of `bench.sh hostile`?
 
 use std::fs;
 use std::path::{Path, PathBuf};

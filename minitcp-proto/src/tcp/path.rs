@@ -10,8 +10,8 @@ use crate::wire::tcp::HEADER_LEN;
 /// Where links in use have their MTU (RFC 1191 §7.1), in descending order.
 const PLATEAUS: [u16; 9] = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006, 576, 552];
 
-/// What every IPv4 path is taken to carry. RFC 1191 §3 allows 68; but that many octets of headers for
-/// each octet of data is what an attacker wants (as Linux's `min_pmtu`).
+/// What every IPv4 path is taken to carry. RFC 1191 §3 allows 68; but that many octets of headers
+/// for each octet of data is what an attacker wants (as Linux's `min_pmtu`).
 const LEAST_V4: u16 = 552;
 
 /// One flow as TCP sees it.
