@@ -77,7 +77,7 @@ impl<O: Observer> TcpStream<O> {
         if out.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let receive = |host: &mut crate::Host<O>, at| host.recv(at, out, MsgFlags::empty());
+        let receive = |host: &mut crate::Host<O>, at| host.recv(at, out, MsgFlags::empty(), 0);
         self.0.poll(cx, Side::Read, receive).map_ok(|received| received.len)
     }
 
@@ -86,7 +86,7 @@ impl<O: Observer> TcpStream<O> {
     /// # Errors
     /// As [`Socket::send`].
     pub fn poll_write(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.poll(cx, Side::Write, |host, at| host.send(at, data, None, false))
+        self.0.poll(cx, Side::Write, |host, at| host.send(at, data, None, false, 0))
     }
 
     /// Closes the writing side; fine if it is closed already.
@@ -206,8 +206,10 @@ impl<O: Observer> UdpSocket<O> {
     /// # Errors
     /// As [`Socket::send_to`].
     pub async fn send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<usize> {
-        poll_fn(|cx| self.0.poll(cx, Side::Write, |host, at| host.send(at, data, Some(to), false)))
-            .await
+        poll_fn(|cx| {
+            self.0.poll(cx, Side::Write, |host, at| host.send(at, data, Some(to), false, 0))
+        })
+        .await
     }
 
     /// Sends one datagram to the connected peer.
@@ -215,7 +217,7 @@ impl<O: Observer> UdpSocket<O> {
     /// # Errors
     /// As [`Socket::send`].
     pub async fn send(&self, data: &[u8]) -> io::Result<usize> {
-        poll_fn(|cx| self.0.poll(cx, Side::Write, |host, at| host.send(at, data, None, false)))
+        poll_fn(|cx| self.0.poll(cx, Side::Write, |host, at| host.send(at, data, None, false, 0)))
             .await
     }
 
@@ -236,7 +238,7 @@ impl<O: Observer> UdpSocket<O> {
         cx: &mut Context<'_>,
         out: &mut [u8],
     ) -> Poll<io::Result<Datagram>> {
-        self.0.poll(cx, Side::Read, |host, at| host.recv(at, out, MsgFlags::empty()))
+        self.0.poll(cx, Side::Read, |host, at| host.recv(at, out, MsgFlags::empty(), 0))
     }
 
     /// Where it is bound.

@@ -209,9 +209,9 @@ impl<R: Runtime> Socket<R> {
         let mut blocks = false;
         let result = self.call(Side::Write, flags, |host, handle| {
             blocks = !host.modes(handle, Side::Write)?.0 && !flags.contains(MsgFlags::DONTWAIT);
-            match host.send(handle, data.get(sent..).unwrap_or_default(), to, more) {
+            match host.send(handle, data.get(sent..).unwrap_or_default(), to, more, sent) {
                 Poll::Ready(Ok(count)) => sent += count,
-                // The error stays for the next call, if this one has something to show.
+                // The host has kept the error for the next call: this one has a count to show.
                 Poll::Ready(Err(_)) if sent > 0 => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
@@ -244,8 +244,8 @@ impl<R: Runtime> Socket<R> {
         let fills = flags.contains(MsgFlags::WAITALL) && !flags.contains(MsgFlags::PEEK);
         let mut filled = 0;
         let result = self.call(Side::Read, flags, |host, handle| {
-            let received = host.recv(handle, out.get_mut(filled..).unwrap_or_default(), flags);
-            match received {
+            let rest = out.get_mut(filled..).unwrap_or_default();
+            match host.recv(handle, rest, flags, filled) {
                 Poll::Ready(Ok(part)) if fills && part.from.is_none() && part.len > 0 => {
                     filled += part.len;
                     let whole = Datagram { len: filled, full_len: filled, ..part };
@@ -260,8 +260,8 @@ impl<R: Runtime> Socket<R> {
         match result {
             // The wait is over: what there is will do, if it is less than `SO_RCVLOWAT`.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let last =
-                    self.with(|host, handle| host.recv(handle, out, flags | MsgFlags::DONTWAIT))?;
+                let last = self
+                    .with(|host, handle| host.recv(handle, out, flags | MsgFlags::DONTWAIT, 0))?;
                 match last {
                     Poll::Ready(result) => result,
                     Poll::Pending => Err(error),

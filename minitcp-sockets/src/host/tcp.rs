@@ -184,12 +184,13 @@ impl<O: Observer> Host<O> {
         }
     }
 
-    /// One step of a read: `so_far` octets of `out` are there already, with `MSG_WAITALL`.
+    /// One step of a read: `so_far` octets are there already, with `MSG_WAITALL`.
     pub(super) fn recv_stream(
         &mut self,
         handle: SocketHandle,
         out: &mut [u8],
         flags: MsgFlags,
+        so_far: usize,
     ) -> Attempt<usize> {
         let Poll::Ready(id) = self.open_connection(handle, libc::ENOTCONN)? else {
             return Poll::Pending;
@@ -227,17 +228,19 @@ impl<O: Observer> Host<O> {
             Ok(count) => Poll::Ready(Ok(count)),
             Err(RecvError::WouldBlock) if read_shut => Poll::Ready(Ok(0)),
             Err(RecvError::WouldBlock) => Poll::Pending,
+            Err(RecvError::Closed) if so_far > 0 => Poll::Ready(Ok(0)),
             // As Linux does it: the error once, then the end of the stream.
             Err(RecvError::Closed) => Poll::Ready(self.take_end(handle, id).map_or(Ok(0), Err)),
         }
     }
 
-    /// Queues what there is room for; never `Ok(0)`, unless `data` is empty.
+    /// Queues what there is room for, after `so_far` octets; never `Ok(0)`, unless `data` is empty.
     pub(super) fn send_stream(
         &mut self,
         handle: SocketHandle,
         data: &[u8],
         more: bool,
+        so_far: usize,
     ) -> Attempt<usize> {
         let Poll::Ready(id) = self.open_connection(handle, libc::EPIPE)? else {
             return Poll::Pending;
@@ -258,6 +261,7 @@ impl<O: Observer> Host<O> {
                 Poll::Ready(Ok(count))
             }
             Err(SendError::Closing) => failed(errno::of(libc::EPIPE)),
+            Err(SendError::Closed) if so_far > 0 => failed(errno::of(libc::EPIPE)),
             Err(SendError::Closed) => {
                 // A peer that had closed before it reset us: Linux says EPIPE from the start.
                 let had_closed = connection.peek().is_ok();

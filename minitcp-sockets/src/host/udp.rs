@@ -91,21 +91,26 @@ impl<O: Observer> Host<O> {
         }
     }
 
-    /// `send` and `sendto`: octets of a stream, or one datagram. `more` follows (`MSG_MORE`).
+    /// One step of `send` and `sendto`: octets of a stream, or one datagram. `more` follows
+    /// (`MSG_MORE`). The call has taken `so_far` octets already: if any, it returns their count,
+    /// and what went wrong stays to be told by the next call.
     pub(crate) fn send(
         &mut self,
         handle: SocketHandle,
         data: &[u8],
         to: Option<SocketAddr>,
         more: bool,
+        so_far: usize,
     ) -> Attempt<usize> {
-        if let Some(code) = self.take_pending(handle) {
+        if so_far == 0
+            && let Some(code) = self.take_pending(handle)
+        {
             return failed(errno::of(code));
         }
         match (self.entry(handle)?.role, to) {
             (Role::Datagram | Role::Udp(_), _) => self.send_datagram(handle, data, to),
             // POSIX: of a stream, the address is ignored.
-            _ => self.send_stream(handle, data, more),
+            _ => self.send_stream(handle, data, more, so_far),
         }
     }
 
@@ -139,14 +144,18 @@ impl<O: Observer> Host<O> {
         }
     }
 
-    /// `recv` and `recvfrom`: octets of a stream, or one datagram.
+    /// One step of `recv` and `recvfrom`: octets of a stream, or one datagram. With `MSG_WAITALL`,
+    /// the call has `so_far` octets already: as for `send`, what went wrong is not for it to tell.
     pub(crate) fn recv(
         &mut self,
         handle: SocketHandle,
         out: &mut [u8],
         flags: MsgFlags,
+        so_far: usize,
     ) -> Attempt<Datagram> {
-        if let Some(code) = self.take_pending(handle) {
+        if so_far == 0
+            && let Some(code) = self.take_pending(handle)
+        {
             return failed(errno::of(code));
         }
         match self.entry(handle)?.role {
@@ -168,7 +177,7 @@ impl<O: Observer> Host<O> {
             | Role::Listener(_)
             | Role::Connecting(_)
             | Role::Connection(_) => {
-                let received = self.recv_stream(handle, out, flags);
+                let received = self.recv_stream(handle, out, flags, so_far);
                 received.map_ok(|len| Datagram { len, full_len: len, from: None, to: None })
             }
         }

@@ -157,6 +157,33 @@ fn an_end_after_a_short_count_is_told_by_the_next_call() {
     }
 }
 
+/// As for a send: a read that has some octets of those it waits for.
+#[test]
+fn an_end_after_a_part_of_what_is_waited_for_is_told_by_the_next_call() {
+    for ask_so_error in [false, true] {
+        let pair = Pair::new();
+        let (client, accepted) = pair.connected();
+        accepted.send(b"part", NONE).unwrap();
+        pair.settle();
+        let mut accepted = Some(accepted);
+        pair.while_client_waits(move || {
+            if let Some(accepted) = accepted.take() {
+                set(&accepted, SocketOption::Linger, Some(secs(0)));
+                accepted.close();
+            }
+        });
+        let mut out = [0; 8];
+        assert_eq!(client.recv(&mut out, MsgFlags::WAITALL).unwrap(), 4);
+        let told = match ask_so_error {
+            true => so_error(&client),
+            false => errno(client.recv(&mut out, MsgFlags::WAITALL)),
+        };
+        assert_eq!(told, libc::ECONNRESET);
+        assert_eq!(so_error(&client), 0, "once");
+        assert_eq!(client.recv(&mut out, NONE).unwrap(), 0, "then the end");
+    }
+}
+
 /// Both directions were closed, and nothing was lost. Linux still calls it an error.
 #[test]
 fn a_reset_after_both_closed_is_an_error() {
