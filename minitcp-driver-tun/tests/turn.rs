@@ -123,7 +123,7 @@ fn the_stack_gets_to_read_before_it_has_sent_everything() {
     driver.set_budget(64);
     let socket = stack.udp_bind("10.0.0.2:9".parse().unwrap()).unwrap();
     for _ in 0..150 {
-        stack.udp_send(socket, "10.0.0.1:5".parse().unwrap(), b"many").unwrap();
+        stack.udp_send(socket, "10.0.0.1:5005".parse().unwrap(), b"many").unwrap();
     }
     far.send(&[b"x"]);
     driver.turn(&mut stack, None).unwrap();
@@ -142,7 +142,7 @@ fn a_full_device_loses_nothing() {
         // Stays below the socket's share of memory, and above what the device holds.
         let mut payload = [0; 600];
         payload[..8].copy_from_slice(&number.to_le_bytes());
-        stack.udp_send(socket, "10.0.0.1:5".parse().unwrap(), &payload).unwrap();
+        stack.udp_send(socket, "10.0.0.1:5005".parse().unwrap(), &payload).unwrap();
     }
     while driver.counters().stalls == 0 {
         driver.turn(&mut stack, Some(Instant::ZERO)).unwrap();
@@ -197,7 +197,7 @@ fn a_waker_ends_the_wait_also_ahead_of_it() {
 fn a_device_that_is_gone_is_an_error() {
     let (mut driver, mut stack, far) = setup();
     let socket = stack.udp_bind("10.0.0.2:9".parse().unwrap()).unwrap();
-    stack.udp_send(socket, "10.0.0.1:5".parse().unwrap(), b"x").unwrap();
+    stack.udp_send(socket, "10.0.0.1:5005".parse().unwrap(), b"x").unwrap();
     drop(far);
     let error = driver.turn(&mut stack, None).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
@@ -280,11 +280,11 @@ fn setup() -> (TunDriver, Stack<'static>, Far) {
         Stack::new(config, Memory::allocate(&Limits::default()), Seed::from_u64(u64::from(last)))
     };
     let mut stack = host(1);
-    let socket = stack.udp_bind("10.0.0.1:5".parse().unwrap()).unwrap();
+    let socket = stack.udp_bind("10.0.0.1:5005".parse().unwrap()).unwrap();
     (TunDriver::from_fd(near.into(), 1500).unwrap(), host(2), Far { link, stack, socket })
 }
 
-/// A host with a UDP socket at 10.0.0.1:5.
+/// A host with a UDP socket at 10.0.0.1:5005: what comes from a port below 1024 is not echoed.
 struct Far {
     link: UnixDatagram,
     stack: Stack<'static>,
