@@ -11,6 +11,7 @@ use crate::store::pressure::Want;
 use crate::tcp::input::{take_fin, take_text};
 use crate::tcp::receive::assembler::Need;
 use crate::tcp::{State, Tcb};
+use crate::time::Instant;
 use crate::wire::tcp::Segment;
 
 /// A closed connection gives way whose peer has been silent for so long, and owes nothing or was
@@ -51,9 +52,7 @@ impl<O: Observer> Stack<'_, O> {
             }
         }
         if is_starved || self.cx.pool.spare(Want::Sending) == 0 {
-            self.evict_orphan(
-                self.idle_orphan(holds_memory).or(self.flooding_orphan(holds_memory)),
-            );
+            self.evict_orphan(holds_memory);
         }
     }
 
@@ -134,42 +133,28 @@ impl<O: Observer> Stack<'_, O> {
         true
     }
 
-    /// Makes room for another connection, if one that nobody holds does not get on; or if there
-    /// are so many of these that only a flood explains it, whatever the oldest does.
+    /// Makes room for another connection, if one that nobody holds may go.
     pub(super) fn make_slot(&mut self) {
-        self.evict_orphan(self.idle_orphan(|_| true).or(self.flooding_orphan(|_| true)));
+        self.evict_orphan(|_| true);
     }
 
-    fn flooding_orphan(&self, wanted: impl Fn(&Tcb) -> bool) -> Option<u32> {
-        let orphans = &self.tcp.orphans;
-        if orphans.len() <= (self.tcp.connections.capacity() / 4).max(FEW) {
-            return None;
-        }
-        let mut oldest = orphans.iter(&self.tcp.waiting).take(LOOKED_AT);
-        oldest.find(|index| self.tcp.connections.at(*index).is_some_and(&wanted))
-    }
-
-    /// The oldest connection without an application whose peer does not get on, of those that are
-    /// `wanted`.
-    fn idle_orphan(&self, wanted: impl Fn(&Tcb) -> bool) -> Option<u32> {
-        let now = self.cx.now;
-        let is_idle = |tcb: &Tcb| {
-            let attempts = tcb.patience.attempts();
-            let is_asked = attempts == 0 || attempts >= IDLE_ATTEMPTS;
-            let is_silent = is_asked && now.since(tcb.patience.since()) >= IDLE;
-            is_silent || now.since(tcb.orphan_since) >= OLD
-        };
-        let mut oldest = self.tcp.orphans.iter(&self.tcp.waiting).take(LOOKED_AT);
-        oldest.find(|index| {
-            self.tcp.connections.at(*index).is_some_and(|tcb| wanted(tcb) && is_idle(tcb))
-        })
-    }
-
-    fn evict_orphan(&mut self, index: Option<u32>) {
-        if let Some(index) = index {
+    fn evict_orphan(&mut self, wanted: fn(&Tcb) -> bool) {
+        if let Some(index) = self.who_may_go(wanted) {
             self.cx.drop(Drop::OrphanEvicted);
             self.abort_without_relief(index);
         }
+    }
+
+    /// Of the oldest closed connections that are `wanted`, the first whose peer does not get on;
+    /// or the first, if there are so many that only a flood explains it.
+    fn who_may_go(&self, wanted: fn(&Tcb) -> bool) -> Option<u32> {
+        let (orphans, connections) = (&self.tcp.orphans, &self.tcp.connections);
+        let find = |may_go: &dyn Fn(&Tcb) -> bool| {
+            let mut oldest = orphans.iter(&self.tcp.waiting).take(LOOKED_AT);
+            oldest.find(|index| connections.at(*index).is_some_and(|t| wanted(t) && may_go(t)))
+        };
+        let is_flood = orphans.len() > (connections.capacity() / 4).max(FEW);
+        find(&|tcb| is_idle(tcb, self.cx.now)).or_else(|| find(&|_| is_flood))
     }
 
     /// The application has closed its handle: whatever is left of the connection stands in line.
@@ -184,4 +169,12 @@ impl<O: Observer> Stack<'_, O> {
 /// It has a block of the pool.
 fn holds_memory(tcb: &Tcb) -> bool {
     tcb.send.buffer.capacity() > 0 || tcb.receive.buffer.capacity() > 0
+}
+
+/// Its peer does not get on, or had its time.
+fn is_idle(tcb: &Tcb, now: Instant) -> bool {
+    let attempts = tcb.patience.attempts();
+    let is_asked = attempts == 0 || attempts >= IDLE_ATTEMPTS;
+    let is_silent = is_asked && now.since(tcb.patience.since()) >= IDLE;
+    is_silent || now.since(tcb.orphan_since) >= OLD
 }

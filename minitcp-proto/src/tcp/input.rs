@@ -31,6 +31,11 @@ pub(crate) struct Reset {
 }
 
 impl Reset {
+    /// The reset with which a connection ends (RFC 9293 §3.10.5).
+    pub(crate) fn of(tcb: &Tcb) -> Self {
+        Self { seq: tcb.send.bare_seq(), ack: Some(tcb.receive.rcv_nxt) }
+    }
+
     /// The reset for a segment that belongs to no connection (RFC 9293 §3.10.7.1): its ACK says
     /// where we would be, else the reset acknowledges the segment.
     pub(crate) fn answering(segment: &Segment<'_>) -> Self {
@@ -370,7 +375,7 @@ pub(crate) fn take_text<O: Observer>(
     if tcb.is_orphan() && segment.end().after(tcb.receive.rcv_nxt) {
         // SHLD-3: nobody will read this, and the peer should know.
         cx.drop(Drop::ReaderGone);
-        let reset = Reset { seq: tcb.send.bare_seq(), ack: Some(tcb.receive.rcv_nxt) };
+        let reset = Reset::of(tcb);
         tcb.end(CloseReason::Aborted, cx);
         return Err(Some(reset));
     }

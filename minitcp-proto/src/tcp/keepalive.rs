@@ -80,7 +80,7 @@ pub(crate) fn on_timeout<O: Observer>(
     }
     if tcb.settings.gives_up(silence) && !forgives {
         cx.note(tcb.flow(), Note::GaveUp);
-        let reset = Reset { seq: tcb.send.bare_seq(), ack: Some(tcb.receive.rcv_nxt) };
+        let reset = Reset::of(tcb);
         tcb.end(CloseReason::TimedOut, cx);
         return Some(reset);
     }

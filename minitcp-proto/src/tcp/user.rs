@@ -134,7 +134,7 @@ pub(crate) fn close<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Opti
 
 /// ABORT (RFC 9293 §3.10.5).
 pub(crate) fn abort<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset> {
-    let reset = Reset { seq: tcb.send.bare_seq(), ack: Some(tcb.receive.rcv_nxt) };
+    let reset = Reset::of(tcb);
     let reset = match tcb.state() {
         State::SynRcvd
         | State::Established

@@ -23,6 +23,10 @@ pub(crate) struct Assembly {
 
 impl Assembly {
     pub(crate) const UNOWNED: u32 = u32::MAX;
+
+    pub(crate) const fn grown(&self) -> usize {
+        self.grown
+    }
 }
 
 /// All assemblies, the one that advanced longest ago first, and what of the pool they hold.
@@ -62,12 +66,6 @@ pub(crate) struct Need {
     pub(crate) growth: usize,
     /// And by so much it would have grown for what came ahead of holes, in all.
     pub(crate) grown: usize,
-}
-
-impl Assembly {
-    pub(crate) const fn grown(&self) -> usize {
-        self.grown
-    }
 }
 
 /// A place in the line of assemblies, the one that advanced longest ago first; held while something
