@@ -163,18 +163,24 @@ fn orphan(p: &mut Peer, name: &str, port: u16) {
 
 const ORPHANS: [&str; 5] = ["shut window", "FIN-WAIT-1", "FIN-WAIT-2", "CLOSING", "LAST-ACK"];
 
+/// Orphans of that kind have all slots, and do not get on.
+fn full_of_orphans(name: &str) -> Peer {
+    let mut p = Peer::new(config(), &Limits { connections: 8, ..limits() });
+    p.listen(8);
+    for port in 5000..5008 {
+        orphan(&mut p, name, port);
+        p.run(10);
+        p.take_raw_all();
+    }
+    p.run(20_000);
+    p.take_raw_all();
+    p
+}
+
 #[test]
 fn orphans_do_not_keep_newcomers_out() {
     for name in ORPHANS {
-        let mut p = Peer::new(config(), &Limits { connections: 8, ..limits() });
-        p.listen(8);
-        for port in 5000..5008 {
-            orphan(&mut p, name, port);
-            p.run(10);
-            p.take_raw_all();
-        }
-        p.run(20_000);
-        p.take_raw_all();
+        let mut p = full_of_orphans(name);
         p.remote.set_port(9000);
         p.send(seg().syn().mss(1460));
         let syn = p.take_packets().pop().unwrap_or_else(|| panic!("{name}: not heard"));
@@ -189,15 +195,7 @@ fn orphans_do_not_keep_newcomers_out() {
 #[test]
 fn orphans_do_not_keep_the_host_from_calling() {
     for name in ORPHANS {
-        let mut p = Peer::new(config(), &Limits { connections: 8, ..limits() });
-        p.listen(8);
-        for port in 5000..5008 {
-            orphan(&mut p, name, port);
-            p.run(10);
-            p.take_raw_all();
-        }
-        p.run(20_000);
-        p.take_raw_all();
+        let mut p = full_of_orphans(name);
         let called = p.stack.connect(p.now, "10.0.0.9:80".parse().unwrap(), None);
         assert!(called.is_ok(), "{name}: {called:?}");
         p.pump();

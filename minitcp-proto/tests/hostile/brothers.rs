@@ -1,4 +1,4 @@
-//! What a reviewer found: each of these fails until its cause is mended.
+//! Faults of the same kinds as in the other files, where they are harder to see.
 
 use std::sync::mpsc;
 use std::thread;
