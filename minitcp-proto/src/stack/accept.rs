@@ -34,7 +34,7 @@ impl<O: Observer> Stack<'_, O> {
             self.tcp.evict_half_open(&mut self.schedule, &mut self.cx);
         }
         let half_open = HalfOpen::new(key, listener, &options, syn, &self.cx);
-        let (source, deadline) = (half_open.source, self.half_open_deadline(&half_open));
+        let (source, deadline) = (half_open.source, half_open.deadline(&self.cx));
         let Ok(slot) = self.tcp.half_open.push(half_open) else { return };
         self.tcp.sources.add(source);
         self.tcp.attach(key.hash, Endpoint::HalfOpen(slot.index));
@@ -60,10 +60,6 @@ impl<O: Observer> Stack<'_, O> {
         } else {
             None
         }
-    }
-
-    pub(super) fn half_open_deadline(&self, half_open: &HalfOpen) -> Instant {
-        half_open.deadline(&self.cx.rto, &self.cx.config, self.cx.now)
     }
 
     pub(super) fn deliver_to_half_open(&mut self, index: u32, segment: &Segment<'_>, meta: RxMeta) {
@@ -160,11 +156,11 @@ impl<O: Observer> Stack<'_, O> {
     /// The SYN,ACK was not answered in time: repeat it or give up.
     pub(super) fn on_half_open_timeout(&mut self, index: u32, due: Instant) {
         let Some(half_open) = self.tcp.half_open.at_mut(index) else { return };
-        if !half_open.on_timeout(due, &self.cx.rto, &self.cx.config, self.cx.now) {
+        if !half_open.on_timeout(due, &self.cx) {
             let cause = Cause::ReturnToListen;
             return self.tcp.forget_half_open(index, cause, &mut self.schedule, &mut self.cx);
         }
-        let deadline = half_open.deadline(&self.cx.rto, &self.cx.config, self.cx.now);
+        let deadline = half_open.deadline(&self.cx);
         self.cx.stats.timeouts += u64::from(half_open.has_left());
         self.schedule.set_timer(Owner::HalfOpen(index), Some(deadline));
         self.schedule.wake(Owner::HalfOpen(index));

@@ -200,7 +200,7 @@ impl<O: Observer> Stack<'_, O> {
         let again = half_open.has_left();
         half_open.on_sent(self.cx.now);
         let outgoing = half_open.syn_ack();
-        let deadline = half_open.deadline(&self.cx.rto, &self.cx.config, self.cx.now);
+        let deadline = half_open.deadline(&self.cx);
         self.schedule.set_timer(Owner::HalfOpen(index), Some(deadline));
         self.cx.stats.retransmitted_segments += u64::from(again);
         outgoing.count(flow, State::SynRcvd, &mut self.cx);

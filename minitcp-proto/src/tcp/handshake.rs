@@ -4,7 +4,6 @@ use core::num::NonZeroU16;
 
 use core::time::Duration;
 
-use crate::config::Config;
 use crate::observe::Observer;
 use crate::options::{Service, TcpOptions};
 use crate::secret::FlowKey;
@@ -19,7 +18,6 @@ use crate::tcp::path::local_mss;
 use crate::tcp::patience::Patience;
 use crate::tcp::receive::receiver::first_window;
 use crate::tcp::receive::window::{affordable, shift_for};
-use crate::tcp::send::rtt::RtoBounds;
 use crate::tcp::sources;
 use crate::time::Instant;
 use crate::wire::options::Options;
@@ -224,15 +222,9 @@ impl HalfOpen {
 
     /// The timer that was `due` fired: the SYN,ACK goes out again, or `false` when the handshake is
     /// over (R2 of a SYN, RFC 9293 MUST-23).
-    pub(crate) fn on_timeout(
-        &mut self,
-        due: Instant,
-        rto: &RtoBounds,
-        config: &Config,
-        now: Instant,
-    ) -> bool {
-        let is_late = self.patience.is_late(due, rto.initial, now);
-        if self.patience.is_over(config.syn_timeout, is_late, now) {
+    pub(crate) fn on_timeout<O>(&mut self, due: Instant, cx: &Context<'_, O>) -> bool {
+        let is_late = self.patience.is_late(due, cx.rto.initial, cx.now);
+        if self.patience.is_over(cx.config.syn_timeout, is_late, cx.now) {
             return false;
         }
         self.patience.on_asked_again();
@@ -242,9 +234,9 @@ impl HalfOpen {
 
     /// When the SYN,ACK is to leave again (RFC 6298 §5).
     #[inline(always)] // Of one that is new, most of it is known.
-    pub(crate) fn deadline(&self, rto: &RtoBounds, config: &Config, now: Instant) -> Instant {
-        let wait = rto.backed_off(rto.initial, self.patience.retries().into());
-        self.patience.next(config.syn_timeout, wait, rto.initial, now)
+    pub(crate) fn deadline<O>(&self, cx: &Context<'_, O>) -> Instant {
+        let wait = cx.rto.backed_off(cx.rto.initial, self.patience.retries().into());
+        self.patience.next(cx.config.syn_timeout, wait, cx.rto.initial, cx.now)
     }
 }
 

@@ -331,7 +331,7 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
         // RFC 6298 §5.2.
         tcb.timers.disarm(Timer::Retransmit);
         if tcb.is_orphan() {
-            timeout::arm_last(tcb, cx);
+            timeout::end_orphan(tcb, cx);
         }
     }
     wake_writer(tcb);

@@ -108,8 +108,8 @@ fn follow_reason<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     if reason != tcb.wait.reason {
         change_reason(tcb, reason, cx);
     }
-    if tcb.is_orphan() && tcb.send.flight() == 0 {
-        arm_last(tcb, cx);
+    if tcb.is_orphan() {
+        end_orphan(tcb, cx);
     }
 }
 
@@ -188,15 +188,11 @@ pub(crate) fn arm_end<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     }
 }
 
-/// As [`arm_end`], once patience has begun to run out.
+/// As [`arm_end`], for what an application has left behind while nothing is in flight.
 #[cold]
-pub(crate) fn arm_last<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    if tcb.send.has_unsent()
-        && tcb.wait.reason != SendWait::ShutWindow
-        && !tcb.timers.is_armed(Timer::Retransmit)
-    {
-        let rto = cx.rto.backed_off(tcb.rtt.base_micros(), tcb.patience.retries().into());
-        arm_within(tcb, Timer::Retransmit, rto, cx);
+pub(crate) fn end_orphan<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
+    if tcb.send.flight() == 0 && tcb.send.has_unsent() {
+        arm_end(tcb, cx);
     }
 }
 
