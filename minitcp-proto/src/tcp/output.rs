@@ -296,6 +296,7 @@ fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> O
 fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) {
     let end = text.seq.plus(text.len + u32::from(text.fin));
     let sent_before = text.seq.before(tcb.send.snd_nxt);
+    let is_first = tcb.send.flight() == 0;
     if sent_before {
         tcb.retransmits = tcb.retransmits.saturating_add(1);
         cx.stats.retransmitted_segments += 1;
@@ -317,5 +318,5 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
     if tcb.settings.switches.contains(Switches::LOW_WATER) {
         wake_writer(tcb); // Fewer octets are unsent now.
     }
-    timeout::on_text_sent(tcb, cx);
+    timeout::on_text_sent(tcb, is_first, cx);
 }

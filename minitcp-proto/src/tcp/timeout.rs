@@ -149,10 +149,10 @@ fn arm_probe<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     arm_within(tcb, Timer::Persist, wait, cx);
 }
 
-/// Text has left that the peer has to acknowledge (RFC 6298 §5.1).
+/// Text has left that the peer has to acknowledge; `is_first` if nothing was in flight before: what
+/// the retransmission timer stood for then is no longer what it is for (RFC 6298 §5.1).
 #[inline]
-pub(crate) fn on_text_sent<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
-    let is_first = !tcb.patience.has_left();
+pub(crate) fn on_text_sent<O: Observer>(tcb: &mut Tcb, is_first: bool, cx: &mut Context<'_, O>) {
     tcb.patience.on_sent(cx.now);
     if tcb.send.snd_wnd > 0 && (is_first || !tcb.timers.is_armed(Timer::Retransmit)) {
         restart_timer(tcb, cx);

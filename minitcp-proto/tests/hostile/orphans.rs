@@ -307,3 +307,24 @@ fn orphans_do_not_hold_the_memory_of_the_living() {
     }
     assert!(taken >= 10_000, "{taken} octets taken: {:?}", p.stack.usage());
 }
+
+/// A window that was shut opens, and what leaves then is lost: it is sent again one RTO later, not
+/// when the patience with an orphan ends.
+#[test]
+fn what_leaves_after_a_shut_window_is_sent_again_in_time() {
+    let mut p = Peer::accepted();
+    p.send(seg().ack(1).win(0));
+    assert_eq!(p.conn().send(&pattern(1, 5000)), Ok(5000));
+    p.close();
+    p.take_all();
+    p.next();
+    assert_eq!(p.take_all().len(), 1, "a probe");
+    p.send(seg().ack(2).win(0)); // It was taken.
+    p.take_all();
+    p.send(seg().ack(2).win(64_000));
+    assert!(!p.take_all().is_empty());
+    let sent = p.now;
+    p.next();
+    assert!(p.now - sent <= secs(2), "after {:?}", p.now - sent);
+    assert_eq!(p.take_all()[0].seq, 2);
+}
