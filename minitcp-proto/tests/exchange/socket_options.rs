@@ -388,7 +388,7 @@ fn hop_limit_and_traffic_class_stand_in_every_packet() {
 
 #[test]
 fn user_timeout_ends_what_nobody_acknowledges() {
-    for (timeout, ends_at) in [(Some(Duration::from_millis(2500)), 2500), (None, 900_000)] {
+    for (timeout, ends_at) in [(Some(Duration::from_millis(2500)), 2500), (None, 900_201)] {
         let mut p = connected(&TcpOptions { user_timeout: timeout, ..defaults() });
         p.write(b"x");
         p.run(ends_at - 1);

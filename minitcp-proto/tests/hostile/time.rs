@@ -156,7 +156,8 @@ fn end_of(p: &mut Peer) -> (Duration, usize) {
     (p.now - start, sent)
 }
 
-/// R2 (RFC 9293 §3.8.3): fifteen retransmissions, and a quarter of an hour, as Linux has it.
+/// R2 (RFC 9293 §3.8.3): fifteen retransmissions and a quarter of an hour, as Linux has it, and
+/// eight more.
 #[test]
 fn a_silent_peer_is_given_up_after_fifteen_retransmissions_and_a_quarter_of_an_hour() {
     let mut p = Peer::far();
