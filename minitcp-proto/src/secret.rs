@@ -40,6 +40,9 @@ pub(crate) struct Secrets {
     hosts: SipHasher24,
     ports: SipHasher24,
     next_port: u32,
+    /// What is left of the last number that was drawn to move `next_port` on: four bits each time,
+    /// and a bit above them, so that one is left when they are used up.
+    spreads: u64,
     stream: SipHasher24,
     drawn: u64,
     groups: (u64, u64),
@@ -69,6 +72,7 @@ impl Secrets {
             isn: keyed(1),
             ports: keyed(2),
             next_port: 0,
+            spreads: 1,
             stream: keyed(3),
             hosts: keyed(4),
             drawn: 0,
@@ -113,7 +117,11 @@ impl Secrets {
     /// Where the next search for an ephemeral port towards `flow.remote` starts (RFC 6056 §3.3.3).
     /// It moves on each time, so that ports are not reused soon.
     pub(crate) fn next_port_offset(&mut self, flow: &Flow) -> u32 {
-        let spread = u32::try_from(self.draw() % 16).unwrap_or(0);
+        if self.spreads <= 1 {
+            self.spreads = self.draw() >> 4 | 1 << 60;
+        }
+        let spread = u32::try_from(self.spreads % 16).unwrap_or(0);
+        self.spreads >>= 4;
         let offset = low_half(hash_flow(&self.ports, flow)).wrapping_add(self.next_port);
         self.next_port = self.next_port.wrapping_add(1 + spread);
         offset
