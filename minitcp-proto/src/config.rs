@@ -183,7 +183,15 @@ impl Config {
     /// (RFC 1122 §3.2.1.3, RFC 9293 MUST-46 and MUST-63).
     #[inline(never)]
     pub(crate) fn is_possible_peer(&self, address: IpAddr) -> bool {
-        self.may_receive(address) && !address.is_multicast() && !self.is_broadcast(address)
+        match address {
+            // From multicast on, no address is that of one host.
+            IpAddr::V4(v4) => {
+                !matches!(v4.octets(), [0 | 127 | 224..=255, ..])
+                    && !self.broadcasts.contains(&v4)
+                    && !self.owns(address)
+            }
+            IpAddr::V6(v6) => !v6.is_multicast() && self.may_receive(address),
+        }
     }
 
     /// `address` may be that of another host, or of many.
