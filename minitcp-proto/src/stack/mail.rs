@@ -1,5 +1,5 @@
-//! Datagrams that wait: in the piles of UDP sockets, or as stateless replies (RST, ICMP, the
-//! acknowledgments of TIME-WAIT). All share one bounded slab, and the pool.
+//! Datagrams that wait: in the piles of UDP sockets, or as stateless replies (RST, ICMP). All
+//! share one bounded slab, and the pool.
 //!
 //! Most of it can be filled by strangers, so each pile has a share:
 //!
@@ -52,6 +52,12 @@ pub(super) struct Bare {
 }
 
 impl Bare {
+    /// All that a remnant ever says.
+    pub(super) const fn last_ack(remnant: &Remnant) -> Self {
+        let Remnant { snd_nxt, rcv_nxt, window, .. } = *remnant;
+        Self { seq: snd_nxt, ack: rcv_nxt, flags: Flags::ACK, window }
+    }
+
     pub(super) const fn outgoing(self) -> Outgoing {
         let Self { seq, ack, flags, window } = self;
         Outgoing { seq, ack, flags, window, ..Outgoing::EMPTY }

@@ -22,7 +22,8 @@ pub struct Limits {
     /// Unfinished passive handshakes, of about a hundred octets. Beyond: one is forgotten, from
     /// where far more come than a fair share if some at random show one, else the oldest.
     pub half_open: usize,
-    /// TIME-WAIT remnants, of 80 octets. Beyond: the oldest is forgotten early.
+    /// TIME-WAIT remnants, of 80 octets. Beyond: the oldest is forgotten early; if it has yet to
+    /// acknowledge something, or there are none, a stateless reply does that.
     pub time_wait: usize,
     /// Listeners. Beyond: `listen` fails with `NoSlot`.
     pub listeners: usize,
@@ -107,7 +108,7 @@ impl Memory<'static> {
         }
         let Limits { connections, half_open, listeners, udp_sockets, .. } = *limits;
         let timers = connections + half_open;
-        let ready = timers + udp_sockets;
+        let ready = timers + udp_sockets + limits.time_wait;
         let events = connections + listeners + udp_sockets;
         let flows = timers + limits.time_wait + listeners;
         let buffer_bytes = limits.buffer_bytes / MIN_BLOCK * MIN_BLOCK;
@@ -162,7 +163,7 @@ pub struct StaticMemory<const SLOTS: usize, const BLOCKS: usize> {
     /// Four kinds of values: 4 in 8 to 16, whatever power of two fits.
     tcp_demux: [[Bucket; 16]; SLOTS],
     udp_demux: [[Bucket; 4]; SLOTS],
-    ready: [[Link; 3]; SLOTS],
+    ready: [[Link; 4]; SLOTS],
     events: [[Link; 3]; SLOTS],
     heap: [[Entry; 2]; SLOTS],
     positions: [[u32; 2]; SLOTS],
@@ -188,7 +189,7 @@ impl<const SLOTS: usize, const BLOCKS: usize> StaticMemory<SLOTS, BLOCKS> {
             assembly_links: [Link::UNLINKED; SLOTS],
             tcp_demux: [[Bucket::EMPTY; 16]; SLOTS],
             udp_demux: [[Bucket::EMPTY; 4]; SLOTS],
-            ready: [[Link::UNLINKED; 3]; SLOTS],
+            ready: [[Link::UNLINKED; 4]; SLOTS],
             events: [[Link::UNLINKED; 3]; SLOTS],
             heap: [[Entry::EMPTY; 2]; SLOTS],
             positions: [[0; 2]; SLOTS],

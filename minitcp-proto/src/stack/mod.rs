@@ -92,9 +92,8 @@ impl<'m, O: Observer> Stack<'m, O> {
         Self {
             schedule: Schedule::new(
                 memory.schedule,
-                tcp.connections.capacity(),
-                tcp.half_open.capacity(),
-                tcp.listeners.capacity(),
+                (tcp.connections.capacity(), tcp.half_open.capacity()),
+                (tcp.listeners.capacity(), udp.sockets.capacity()),
             ),
             cx: Context {
                 now: Instant::ZERO,
@@ -123,10 +122,10 @@ impl<'m, O: Observer> Stack<'m, O> {
             match self.schedule.timer_owner(id) {
                 schedule::Owner::Connection(index) => self.on_connection_timeout(index),
                 schedule::Owner::HalfOpen(index) => self.on_half_open_timeout(index, due),
-                schedule::Owner::Udp(_) => {}
+                schedule::Owner::Udp(_) | schedule::Owner::TimeWait(_) => {}
             }
         }
-        self.tcp.expire_time_wait(&mut self.cx);
+        self.expire_time_wait();
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called next; `None` when nothing

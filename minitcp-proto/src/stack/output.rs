@@ -5,8 +5,8 @@ use core::num::NonZeroU16;
 use crate::observe::{Direction, Observer, Trace};
 use crate::secret::Flow;
 use crate::stack::Stack;
-use crate::stack::mail::{Content, Datagram, IcmpHeader};
-use crate::stack::schedule::{EventOwner, Owner, Ready};
+use crate::stack::mail::{Bare, Content, Datagram, IcmpHeader};
+use crate::stack::schedule::{Answerer, EventOwner, Owner, Ready};
 use crate::stack::transit::Route;
 use crate::tcp::outgoing::Outgoing;
 use crate::tcp::settings::Switches;
@@ -74,10 +74,12 @@ impl Transmit<'_> {
     }
 }
 
-/// What strangers have asked for.
+/// Who answers a stranger now, and has something to say.
+#[derive(Clone, Copy)]
 enum Answer {
-    Reply(Datagram),
-    Handshake(u32, Outgoing),
+    Reply,
+    Handshake(u32),
+    Remnant(u32),
 }
 
 impl<O: Observer> Stack<'_, O> {
@@ -93,17 +95,14 @@ impl<O: Observer> Stack<'_, O> {
     /// Nobody has anything to send, and nothing is lent.
     #[inline]
     fn is_idle(&self) -> bool {
-        self.schedule.is_nobody_ready()
-            && !self.mail.has_replies()
-            && self.is_nobody_starved()
-            && !self.transit.holds_block()
+        self.schedule.is_nobody_ready() && self.is_nobody_starved() && !self.transit.holds_block()
     }
 
     fn transmit_next(&mut self) -> Option<Transmit<'_>> {
         self.transit.take_back(&mut self.cx.pool);
         self.feed_starved();
         if !self.schedule.is_readys_turn()
-            && let Some(answer) = self.take_answer()
+            && let Some(answer) = self.next_answer()
         {
             return self.transmit_answer(answer);
         }
@@ -123,50 +122,68 @@ impl<O: Observer> Stack<'_, O> {
                 }
             }
         }
-        let answer = self.take_answer()?;
+        let answer = self.next_answer()?;
         self.transmit_answer(answer)
     }
 
     /// The next answer to a stranger.
     #[inline]
-    fn take_answer(&mut self) -> Option<Answer> {
-        if self.mail.has_replies() || self.schedule.has_handshakes() {
-            self.pick_answer()
-        } else {
-            None
-        }
+    fn next_answer(&mut self) -> Option<Answer> {
+        if self.schedule.has_answers() { self.pick_answer() } else { None }
     }
 
     #[inline(never)]
     fn pick_answer(&mut self) -> Option<Answer> {
-        if self.schedule.is_handshakes_turn() {
-            self.take_from_handshake().or_else(|| self.take_reply())
-        } else {
-            self.take_reply().or_else(|| self.take_from_handshake())
-        }
-    }
-
-    fn take_reply(&mut self) -> Option<Answer> {
-        let reply = self.mail.take_reply()?;
-        self.schedule.on_reply_sent(reply.len);
-        Some(Answer::Reply(reply))
-    }
-
-    fn take_from_handshake(&mut self) -> Option<Answer> {
-        while let Some(index) = self.schedule.take_handshake() {
-            if let Some(outgoing) = self.ask_half_open(index) {
-                self.schedule.on_handshake_sent();
-                return Some(Answer::Handshake(index, outgoing));
+        let mut answerer = self.schedule.answerer();
+        for _ in 0..Answerer::COUNT {
+            let answer = match answerer {
+                Answerer::Replies => self.mail.has_replies().then_some(Answer::Reply),
+                Answerer::Handshakes => self.next_handshake(),
+                Answerer::Remnants => self.next_remnant(),
+            };
+            if answer.is_some() {
+                return answer;
             }
+            answerer = answerer.next();
         }
         None
+    }
+
+    fn next_handshake(&mut self) -> Option<Answer> {
+        loop {
+            let index = self.schedule.take_handshake()?;
+            if self.tcp.half_open.at(index).is_some_and(|h| h.syn_due || h.ack_due) {
+                return Some(Answer::Handshake(index));
+            }
+        }
+    }
+
+    fn next_remnant(&mut self) -> Option<Answer> {
+        loop {
+            let index = self.schedule.take_remnant()?;
+            if self.tcp.time_wait.at(index).is_some_and(|remnant| remnant.ack_due) {
+                return Some(Answer::Remnant(index));
+            }
+        }
     }
 
     #[inline(never)] // Not in the way of segments.
     fn transmit_answer(&mut self, answer: Answer) -> Option<Transmit<'_>> {
         match answer {
-            Answer::Reply(datagram) => self.transmit_datagram(datagram),
-            Answer::Handshake(index, outgoing) => self.transmit_bare(index, &outgoing),
+            Answer::Reply => {
+                self.schedule.take_reply();
+                let reply = self.mail.take_reply()?;
+                self.schedule.on_answer_sent(Answerer::Replies, reply.len);
+                self.transmit_datagram(reply)
+            }
+            Answer::Handshake(index) => {
+                self.schedule.on_answer_sent(Answerer::Handshakes, 0);
+                self.transmit_from_handshake(index)
+            }
+            Answer::Remnant(index) => {
+                self.schedule.on_answer_sent(Answerer::Remnants, 0);
+                self.transmit_from_remnant(index)
+            }
         }
     }
 
@@ -188,23 +205,35 @@ impl<O: Observer> Stack<'_, O> {
         outgoing
     }
 
-    fn ask_half_open(&mut self, index: u32) -> Option<Outgoing> {
+    /// The SYN,ACK of an unfinished handshake, or else its ACK.
+    fn transmit_from_handshake(&mut self, index: u32) -> Option<Transmit<'_>> {
         let half_open = self.tcp.half_open.at_mut(index)?;
-        let flow = half_open.key.flow;
-        let is_ack_due = core::mem::take(&mut half_open.ack_due);
-        if !half_open.syn_due {
-            let outgoing = is_ack_due.then(|| half_open.ack())?;
-            outgoing.count(flow, State::SynRcvd, &mut self.cx);
-            return Some(outgoing);
-        }
-        let again = half_open.has_left();
-        half_open.on_sent(self.cx.now);
-        let outgoing = half_open.syn_ack();
-        let deadline = half_open.deadline(&self.cx);
-        self.schedule.set_timer(Owner::HalfOpen(index), Some(deadline));
-        self.cx.stats.retransmitted_segments += u64::from(again);
-        outgoing.count(flow, State::SynRcvd, &mut self.cx);
-        Some(outgoing)
+        half_open.ack_due = false;
+        let outgoing = if half_open.syn_due {
+            self.cx.stats.retransmitted_segments += u64::from(half_open.has_left());
+            half_open.on_sent(self.cx.now);
+            let deadline = half_open.deadline(&self.cx);
+            self.schedule.set_timer(Owner::HalfOpen(index), Some(deadline));
+            half_open.syn_ack()
+        } else {
+            half_open.ack()
+        };
+        let (flow, service) = (&half_open.key.flow, half_open.service);
+        outgoing.count(*flow, State::SynRcvd, &mut self.cx);
+        self.cx.stats.packets_out += 1;
+        let route = Route::stateless(flow, service);
+        self.transit.segment(&self.cx.config, route, &outgoing, (&[], &[]))
+    }
+
+    /// All that a remnant has to say.
+    fn transmit_from_remnant(&mut self, index: u32) -> Option<Transmit<'_>> {
+        let remnant = self.tcp.time_wait.at_mut(index)?;
+        remnant.ack_due = false;
+        let (flow, outgoing) = (&remnant.key.flow, Bare::last_ack(remnant).outgoing());
+        outgoing.count(*flow, State::TimeWait, &mut self.cx);
+        self.cx.stats.packets_out += 1;
+        let route = Route::stateless(flow, remnant.service);
+        self.transit.segment(&self.cx.config, route, &outgoing, (&[], &[]))
     }
 
     fn ask_udp(&mut self, index: u32) -> Option<Datagram> {
@@ -231,15 +260,6 @@ impl<O: Observer> Stack<'_, O> {
         let (flow, service) = (&tcb.path.key.flow, tcb.settings.service);
         let route = Route { flow, service, pseudo_header };
         let transmit = self.transit.segment(&self.cx.config, route, outgoing, payload)?;
-        self.cx.stats.packets_out += 1;
-        Some(transmit)
-    }
-
-    /// A segment of unfinished handshake `index`.
-    fn transmit_bare(&mut self, index: u32, outgoing: &Outgoing) -> Option<Transmit<'_>> {
-        let half_open = self.tcp.half_open.at(index)?;
-        let route = Route::stateless(&half_open.key.flow, half_open.service);
-        let transmit = self.transit.segment(&self.cx.config, route, outgoing, (&[], &[]))?;
         self.cx.stats.packets_out += 1;
         Some(transmit)
     }

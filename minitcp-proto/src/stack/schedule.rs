@@ -21,6 +21,8 @@ pub(super) enum Owner {
     Connection(u32),
     HalfOpen(u32),
     Udp(u32),
+    /// Never has a timer here: remnants stand in line.
+    TimeWait(u32),
 }
 
 /// Who wants to send what an application or a timer of its own has made it send.
@@ -32,14 +34,39 @@ pub(super) enum Ready {
 
 /// Whose packet is next. What strangers ask for is answered first, as it was asked before what
 /// comes of it; but while somebody is ready, answers are an eighth of all octets at most (and every
-/// other packet), so that no flood of questions silences those who are ready. Replies and
-/// handshakes take turns.
+/// other packet), so that no flood of questions silences those who are ready. Those who answer
+/// take turns.
 #[derive(Debug, Default)]
 struct Turns {
     /// So many octets those who are ready may send before the next answer.
     owed: u32,
-    /// A reply has left while a handshake waited.
-    is_handshakes: bool,
+    /// Whose the next answer is, if it has any.
+    answerer: Answerer,
+}
+
+/// Who answers strangers, in the order of their turns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Answerer {
+    /// Nobody: the stateless replies.
+    #[default]
+    Replies,
+    /// Unfinished handshakes.
+    Handshakes,
+    /// What is left of connections in TIME-WAIT.
+    Remnants,
+}
+
+impl Answerer {
+    pub(super) const COUNT: u32 = 3;
+
+    /// Whose turn it is after this one's.
+    pub(super) const fn next(self) -> Self {
+        match self {
+            Self::Replies => Self::Handshakes,
+            Self::Handshakes => Self::Remnants,
+            Self::Remnants => Self::Replies,
+        }
+    }
 }
 
 /// Octets of headers, roughly.
@@ -61,6 +88,10 @@ pub(super) struct Schedule<'m> {
     ready: Queue,
     /// Unfinished handshakes, whose number strangers choose.
     handshakes: Queue,
+    /// Remnants that owe an acknowledgment.
+    remnants: Queue,
+    /// How many handshakes and remnants wait there, and replies elsewhere: each second poll asks.
+    answers: u32,
     turns: Turns,
     event_links: Links<'m>,
     events: Queue,
@@ -69,6 +100,8 @@ pub(super) struct Schedule<'m> {
     connections: u32,
     /// Ids of unfinished handshakes come next, then UDP sockets.
     half_open_end: u32,
+    /// Ids of remnants come last.
+    udp_end: u32,
     /// For events, listeners come after connections, then UDP sockets.
     listener_end: u32,
 }
@@ -76,20 +109,22 @@ pub(super) struct Schedule<'m> {
 impl<'m> Schedule<'m> {
     pub(super) fn new(
         memory: ScheduleMemory<'m>,
-        connections: u32,
-        half_open: u32,
-        listeners: u32,
+        (connections, half_open): (u32, u32),
+        (listeners, udp_sockets): (u32, u32),
     ) -> Self {
         Self {
             ready_links: Links::new(memory.ready),
             ready: Queue::EMPTY,
             handshakes: Queue::EMPTY,
+            remnants: Queue::EMPTY,
+            answers: 0,
             turns: Turns::default(),
             event_links: Links::new(memory.events),
             events: Queue::EMPTY,
             timers: Heap::new(memory.heap, memory.positions),
             connections,
             half_open_end: connections + half_open,
+            udp_end: connections + half_open + udp_sockets,
             listener_end: connections + listeners,
         }
     }
@@ -97,17 +132,25 @@ impl<'m> Schedule<'m> {
     /// `owner` may have something to send: it will be asked once.
     pub(super) fn wake(&mut self, owner: Owner) {
         let id = self.id_of(owner);
-        let queue = match owner {
-            Owner::Connection(_) | Owner::Udp(_) => &mut self.ready,
-            Owner::HalfOpen(_) => &mut self.handshakes,
+        let (queue, answers) = match owner {
+            Owner::Connection(_) | Owner::Udp(_) => (&mut self.ready, 0),
+            Owner::HalfOpen(_) => (&mut self.handshakes, 1),
+            Owner::TimeWait(_) => (&mut self.remnants, 1),
         };
-        queue.push_back(&mut self.ready_links, id);
+        if queue.push_back(&mut self.ready_links, id) {
+            self.answers += answers;
+        }
     }
 
-    /// Neither a connection, nor a socket, nor a handshake is.
+    /// A reply waits, and nobody keeps it in mind but the mail.
+    pub(super) const fn on_reply(&mut self) {
+        self.answers += 1;
+    }
+
+    /// Neither a connection, nor a socket, nor anybody who answers has anything to send.
     #[inline]
     pub(super) const fn is_nobody_ready(&self) -> bool {
-        self.ready.is_empty() && self.handshakes.is_empty()
+        self.ready.is_empty() && !self.has_answers()
     }
 
     /// Answers have to wait.
@@ -116,9 +159,9 @@ impl<'m> Schedule<'m> {
         self.turns.owed > 0
     }
 
-    /// Replies have to wait.
-    pub(super) const fn is_handshakes_turn(&self) -> bool {
-        self.turns.is_handshakes
+    /// Whose the next answer is, if it has any.
+    pub(super) const fn answerer(&self) -> Answerer {
+        self.turns.answerer
     }
 
     /// A connection or a socket has sent something with `len` octets of payload.
@@ -127,17 +170,9 @@ impl<'m> Schedule<'m> {
         self.turns.owed = self.turns.owed.saturating_sub(len.saturating_add(HEADERS));
     }
 
-    pub(super) const fn on_reply_sent(&mut self, len: u32) {
-        self.on_answer_sent(len);
-        self.turns.is_handshakes = self.has_handshakes();
-    }
-
-    pub(super) const fn on_handshake_sent(&mut self) {
-        self.on_answer_sent(0);
-        self.turns.is_handshakes = false;
-    }
-
-    const fn on_answer_sent(&mut self, len: u32) {
+    /// `by` has sent an answer with `len` octets of payload.
+    pub(super) const fn on_answer_sent(&mut self, by: Answerer, len: u32) {
+        self.turns.answerer = by.next();
         let waits = !self.ready.is_empty();
         self.turns.owed = if waits { len.saturating_add(HEADERS).saturating_mul(7) } else { 0 };
     }
@@ -151,15 +186,29 @@ impl<'m> Schedule<'m> {
         })
     }
 
+    /// A reply waits, or a handshake or a remnant may have something to send.
     #[inline]
-    pub(super) const fn has_handshakes(&self) -> bool {
-        !self.handshakes.is_empty()
+    pub(super) const fn has_answers(&self) -> bool {
+        self.answers > 0
+    }
+
+    /// The reply that has waited longest is about to leave.
+    pub(super) const fn take_reply(&mut self) {
+        self.answers -= 1;
     }
 
     /// The next unfinished handshake that may have something to send.
     pub(super) fn take_handshake(&mut self) -> Option<u32> {
         let id = self.handshakes.pop_front(&mut self.ready_links)?;
+        self.answers -= 1;
         Some(id - self.connections)
+    }
+
+    /// The next remnant that may have something to send.
+    pub(super) fn take_remnant(&mut self) -> Option<u32> {
+        let id = self.remnants.pop_front(&mut self.ready_links)?;
+        self.answers -= 1;
+        Some(id - self.udp_end)
     }
 
     pub(super) fn notify(&mut self, owner: EventOwner) {
@@ -229,6 +278,7 @@ impl<'m> Schedule<'m> {
             Owner::Connection(index) => index,
             Owner::HalfOpen(index) => self.connections + index,
             Owner::Udp(index) => self.half_open_end + index,
+            Owner::TimeWait(index) => self.udp_end + index,
         }
     }
 

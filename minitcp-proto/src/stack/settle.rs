@@ -12,7 +12,6 @@ use crate::tcp::context::Context;
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::settings::Switches;
 use crate::tcp::{Cause, Remnant, State, output, timeout, user};
-use crate::wire::tcp::Flags;
 
 impl<O: Observer> Stack<'_, O> {
     pub(super) fn settle(&mut self, index: u32) {
@@ -76,7 +75,6 @@ impl<O: Observer> Stack<'_, O> {
     fn retire(&mut self, index: u32) {
         let Some(tcb) = self.tcp.connections.at_mut(index) else { return };
         tcb.attached = false;
-        let owes_ack = tcb.receive.ack.owed() != Owed::Nothing;
         let remnant = Remnant {
             key: tcb.path.key,
             snd_nxt: tcb.send.snd_nxt,
@@ -84,25 +82,58 @@ impl<O: Observer> Stack<'_, O> {
             window: tcb.receive.window.field(tcb.receive.rcv_nxt),
             service: tcb.settings.service,
             reuse_port: tcb.settings.switches.contains(Switches::REUSE_PORT),
+            ack_due: tcb.receive.ack.owed() != Owed::Nothing,
             answers: tcb.answers,
             deadline: self.cx.now + self.cx.config.time_wait(),
         };
-        let (to, hash) = (Addressed::of_remnant(&remnant), remnant.key.hash);
-        let last_ack = last_ack(&remnant);
+        let (hash, ack_due) = (remnant.key.hash, remnant.ack_due);
         self.schedule.set_timer(Owner::Connection(index), None);
         if self.tcp.time_wait.is_full()
             && let Some(oldest) = self.tcp.time_wait.front()
         {
             self.cx.drop(Drop::TimeWaitEvicted);
-            self.tcp.forget_time_wait(oldest, &mut self.cx);
+            self.dismiss_time_wait(oldest);
         }
         let old = Endpoint::Connection(index);
         match self.tcp.time_wait.push(remnant) {
-            Ok(slot) => self.tcp.replace(hash, old, Endpoint::TimeWait(slot.index)),
-            Err(_) => self.tcp.detach(hash, old), // No TIME-WAIT slots at all.
+            Ok(slot) => {
+                self.tcp.replace(hash, old, Endpoint::TimeWait(slot.index));
+                if ack_due {
+                    self.schedule.wake(Owner::TimeWait(slot.index));
+                }
+            }
+            // No TIME-WAIT slots at all.
+            Err(remnant) => {
+                self.tcp.detach(hash, old);
+                self.say_for(&remnant);
+            }
         }
-        if owes_ack {
-            self.reply(to, last_ack, &[]);
+    }
+
+    /// RFC 9293 §3.10.8: the TIME-WAIT timeout.
+    pub(super) fn expire_time_wait(&mut self) {
+        while let Some(index) = self.tcp.time_wait.front() {
+            let remnant = self.tcp.time_wait.at(index);
+            if remnant.is_some_and(|remnant| remnant.deadline > self.cx.now) {
+                return;
+            }
+            self.dismiss_time_wait(index);
+        }
+    }
+
+    /// The remnant goes, whatever it had yet to say.
+    #[inline(never)]
+    fn dismiss_time_wait(&mut self, index: u32) {
+        if let Some(remnant) = self.tcp.forget_time_wait(index, &mut self.cx) {
+            self.say_for(&remnant);
+        }
+    }
+
+    /// What a remnant owes that has no place any more, as a stateless reply.
+    fn say_for(&mut self, remnant: &Remnant) {
+        if remnant.ack_due {
+            let last_ack = Content::Tcp(Bare::last_ack(remnant));
+            self.reply(Addressed::of_remnant(remnant), last_ack, &[]);
         }
     }
 
@@ -135,23 +166,18 @@ impl<O: Observer> Stack<'_, O> {
 }
 
 impl TcpTables<'_> {
-    /// RFC 9293 §3.10.8: the TIME-WAIT timeout.
-    pub(super) fn expire_time_wait<O: Observer>(&mut self, cx: &mut Context<'_, O>) {
-        while let Some(index) = self.time_wait.front() {
-            if self.time_wait.at(index).is_some_and(|remnant| remnant.deadline > cx.now) {
-                return;
-            }
-            self.forget_time_wait(index, cx);
-        }
-    }
-
-    pub(super) fn forget_time_wait<O: Observer>(&mut self, index: u32, cx: &mut Context<'_, O>) {
-        let Some(remnant) = self.time_wait.remove(index) else { return };
+    pub(super) fn forget_time_wait<O: Observer>(
+        &mut self,
+        index: u32,
+        cx: &mut Context<'_, O>,
+    ) -> Option<Remnant> {
+        let remnant = self.time_wait.remove(index)?;
         cx.ended.remember(remnant.key.hash, remnant.snd_nxt, cx.now);
         self.detach(remnant.key.hash, Endpoint::TimeWait(index));
         if let Some(to) = State::TimeWait.next(Cause::TimeWaitExpired) {
             cx.trace(|| Trace::State { flow: remnant.key.flow, from: State::TimeWait, to });
         }
+        Some(remnant)
     }
 
     /// The peer's FIN came again: twice the MSL starts anew (RFC 9293 §3.10.7.4).
@@ -161,14 +187,4 @@ impl TcpTables<'_> {
             self.time_wait.move_back(index);
         }
     }
-}
-
-/// What a connection in TIME-WAIT says when it must say something.
-pub(super) const fn last_ack(remnant: &Remnant) -> Content {
-    Content::Tcp(Bare {
-        seq: remnant.snd_nxt,
-        ack: remnant.rcv_nxt,
-        flags: Flags::ACK,
-        window: remnant.window,
-    })
 }

@@ -5,7 +5,7 @@ use crate::secret::{Flow, FlowKey};
 use crate::stack::Stack;
 use crate::stack::input::{RxMeta, misaddressed};
 use crate::stack::mail::{Addressed, Bare, Content};
-use crate::stack::settle::last_ack;
+use crate::stack::schedule::Owner;
 use crate::stack::tcp_tables::Endpoint;
 use crate::stats::Drop;
 use crate::tcp::input::{Reset, handle_segment};
@@ -108,8 +108,7 @@ impl<O: Observer> Stack<'_, O> {
 
     fn deliver_to_time_wait(&mut self, index: u32, segment: &Segment<'_>) {
         let Some(remnant) = self.tcp.time_wait.at(index) else { return };
-        let (key, to) = (remnant.key, Addressed::of_remnant(remnant));
-        let last_ack = last_ack(remnant);
+        let key = remnant.key;
         match remnant.on_segment(segment, self.cx.config.rfc1337) {
             time_wait::Outcome::Reopen => {
                 let listener = self.tcp.find_listener(&key);
@@ -126,7 +125,7 @@ impl<O: Observer> Stack<'_, O> {
             }
             time_wait::Outcome::AckAndRestart => {
                 self.tcp.restart_time_wait(index, &self.cx);
-                self.reply(to, last_ack, &[]);
+                self.owe_ack(index);
             }
             time_wait::Outcome::Ack(reason) => self.acknowledge_old(index, segment, reason),
             time_wait::Outcome::End => {
@@ -142,10 +141,17 @@ impl<O: Observer> Stack<'_, O> {
         self.cx.drop(reason);
         let Some(remnant) = self.tcp.time_wait.at_mut(index) else { return };
         if remnant.answers.allow_for(segment, self.cx.now) {
-            let (to, content) = (Addressed::of_remnant(remnant), last_ack(remnant));
-            self.reply(to, content, &[]);
+            self.owe_ack(index);
         } else {
             self.cx.drop(Drop::RateLimited);
+        }
+    }
+
+    /// The remnant is to acknowledge what it has received.
+    fn owe_ack(&mut self, index: u32) {
+        if let Some(remnant) = self.tcp.time_wait.at_mut(index) {
+            remnant.ack_due = true;
+            self.schedule.wake(Owner::TimeWait(index));
         }
     }
 
@@ -166,7 +172,9 @@ impl<O: Observer> Stack<'_, O> {
 
     /// Queues a stateless reply; when the queue is full it is dropped and counted.
     pub(super) fn reply(&mut self, to: Addressed, content: Content, payload: &[u8]) {
-        if !self.mail.put_reply(&mut self.cx.pool, to, content, payload) {
+        if self.mail.put_reply(&mut self.cx.pool, to, content, payload) {
+            self.schedule.on_reply();
+        } else {
             self.cx.drop(Drop::ReplyQueueFull);
         }
     }

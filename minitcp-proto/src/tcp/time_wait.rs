@@ -20,6 +20,8 @@ pub(crate) struct Remnant {
     pub(crate) service: Service,
     /// Other sockets with `SO_REUSEPORT` may bind the local port.
     pub(crate) reuse_port: bool,
+    /// It is to acknowledge what the peer has sent.
+    pub(crate) ack_due: bool,
     /// How rarely what is out of place is answered.
     pub(crate) answers: AnswerLimit,
     /// When twice the MSL is over (RFC 9293 MUST-13).

@@ -1,11 +1,16 @@
 //! TIME-WAIT: what ends it, what does not, and who gets in while it lasts (RFC 9293 §3.10.7.4 and
 //! §3.6.1, RFC 1337, RFC 6191), as Linux has it.
 
+use std::net::IpAddr;
+
+use minitcp_proto::wire::ip::protocol;
 use minitcp_proto::wire::tcp::Flags;
 use minitcp_proto::{Drop, Limits, State};
 
-use crate::common::{Peer, config, config_with, limits, packet, seg};
-use crate::support::{SYN_ACK, open, talk, time_wait, turn_to};
+use crate::common::{LOCAL, Peer, REMOTE, config, config_with, limits, packet, seg};
+use crate::support::{SYN_ACK, open, secs, talk, time_wait, turn_to};
+
+const V4: (IpAddr, IpAddr) = (IpAddr::V4(REMOTE), IpAddr::V4(LOCAL));
 
 /// A connection that the stack closed a second ago; the next number is 2 on both sides.
 fn closed() -> Peer {
@@ -194,6 +199,88 @@ fn odd_syns_leave_it_in_place() {
         p.take_all();
         assert_eq!(remnants(&p), 1, "{like:?}");
     }
+}
+
+/// What a connection owes its peer it says itself: no queue that others have filled stands in its
+/// way, and none that is short.
+#[test]
+fn what_it_owes_is_said_however_many_owe_at_once() {
+    let (first, again) = (seg().fin().ack(2), seg().fin().ack(2));
+    let (text, syn) = (seg().ack(2).data(b"x"), seg().syn());
+    for (what, is_new, like) in [
+        ("the last FIN", true, first),
+        ("the last FIN again", false, again),
+        ("old text", false, text),
+        ("an old SYN", false, syn),
+    ] {
+        for datagrams in [0, 4] {
+            for pings in [0, 10] {
+                let mut p = Peer::new(config(), &Limits { datagrams, ..limits() });
+                p.listen(8);
+                let ports = 5000..5008;
+                let talks: Vec<_> = { ports.clone() }.map(|port| open(&mut p, port)).collect();
+                for talk in &talks {
+                    turn_to(&mut p, talk);
+                    p.close();
+                    p.expect(seg().fin().ack(1));
+                    if !is_new {
+                        p.send(seg().fin().ack(2));
+                        p.expect(seg().seq(2).ack(2));
+                    }
+                }
+                p.run(1000);
+                (0..pings).for_each(|_| p.feed_raw(&packet::icmp_packet(V4, (8, 0), [0; 4], b"?")));
+                for talk in &talks {
+                    turn_to(&mut p, talk);
+                    p.feed(like.clone());
+                }
+                p.pump();
+                let packets = p.take_packets();
+                let is_for = |packet: &[u8], port: u16| {
+                    packet[9] == protocol::TCP && packet[22..24] == port.to_be_bytes()
+                };
+                let missing = |port: &u16| !packets.iter().any(|packet| is_for(packet, *port));
+                let missing: Vec<_> = ports.filter(missing).collect();
+                assert_eq!(missing, [], "{what}, {datagrams} datagrams, {pings} pings");
+                assert_eq!(remnants(&p), 8, "{what}");
+            }
+        }
+    }
+}
+
+/// Where it has to go before it has said what it owes, that is said all the same.
+#[test]
+fn what_it_owes_is_said_though_it_goes() {
+    // For another, with one slot for it or none.
+    for time_wait in [0, 1] {
+        let mut p = Peer::new(config(), &Limits { time_wait, ..limits() });
+        p.listen(8);
+        let talks = [5000, 5001].map(|port| open(&mut p, port));
+        for talk in &talks {
+            turn_to(&mut p, talk);
+            p.close();
+            p.expect(seg().fin().ack(1));
+        }
+        for talk in &talks {
+            turn_to(&mut p, talk);
+            p.feed(seg().fin().ack(2));
+        }
+        p.pump();
+        assert_eq!(p.take_packets().len(), 2, "{time_wait} slots");
+        assert_eq!(remnants(&p), time_wait as u32);
+    }
+    // Because its time is over before anybody fetches anything.
+    let mut p = Peer::listening(config());
+    open(&mut p, 5000);
+    p.close();
+    p.expect(seg().fin().ack(1));
+    p.feed(seg().fin().ack(2));
+    p.now += secs(3600);
+    p.stack.handle_timeout(p.now);
+    assert_eq!(remnants(&p), 0);
+    p.pump();
+    p.expect(seg().seq(2).ack(2));
+    p.expect_empty();
 }
 
 /// ICMP about a connection that is over is nobody's business any more.

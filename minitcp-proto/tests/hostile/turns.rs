@@ -153,3 +153,24 @@ fn questions_do_not_keep_a_handshake_waiting() {
         p.take_raw_all();
     }
 }
+
+/// Nor does the last acknowledgment of a connection, not even for a flood of handshakes.
+#[test]
+fn questions_do_not_keep_a_last_acknowledgment_waiting() {
+    let questions = QUESTIONS.into_iter().filter(|q| !matches!(q, Question::RepeatedFin));
+    for question in questions {
+        let (mut p, closed) = host();
+        for number in 0..100 {
+            ask(&mut p, question, number, &closed);
+        }
+        ask(&mut p, Question::RepeatedFin, 0, &closed);
+        let is_last_ack =
+            |packet: &[u8]| packet[9] == protocol::TCP && packet[22..24] == 6000_u16.to_be_bytes();
+        let before = std::iter::from_fn(|| p.pump_one().then(|| p.take_raw()))
+            .take_while(|packet| !is_last_ack(packet))
+            .count();
+        assert!(before <= 2, "{question:?}: {before} packets before the last ACK");
+        p.pump();
+        p.take_raw_all();
+    }
+}
