@@ -4,7 +4,7 @@
 use core::net::{IpAddr, SocketAddr};
 use core::ops::Range;
 use core::time::Duration;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use minitcp_proto::wire::ip::{self, protocol};
 use minitcp_proto::wire::tcp::{Flags, Segment};
@@ -32,8 +32,8 @@ pub(super) struct Judge {
     handshakes: HashMap<(SocketAddr, SocketAddr), SeqNum>,
     /// By host.
     sleepers: Vec<Sleeper>,
-    /// Ends of connections that programs have in hand.
-    held: HashSet<(SocketAddr, SocketAddr)>,
+    /// Ends of connections that programs have or had in hand.
+    ends: HashMap<(SocketAddr, SocketAddr), End>,
     /// The talks of which a connection has lawfully broken, as bits.
     forgiven: u64,
     /// The present time, and how many packets have been seen at it.
@@ -55,6 +55,15 @@ struct Sleeper {
     /// When it first sent something since then that its peer has to answer, by its own end of the
     /// connection and the peer's.
     asked: HashMap<(SocketAddr, SocketAddr), Instant>,
+}
+
+/// What is known of an end of a connection, or of several one after the other.
+#[derive(Default)]
+struct End {
+    /// How often a program got it.
+    times: u32,
+    /// When the program let go of it, if it has.
+    left_at: Option<Instant>,
 }
 
 /// An end of a connection that broke.
@@ -85,7 +94,7 @@ impl Judge {
             handshakes: HashMap::new(),
             sleepers: hosts.clone().map(|_| Sleeper::default()).collect(),
             hosts: if plan.strangers.is_empty() { Vec::new() } else { hosts.collect() },
-            held: HashSet::new(),
+            ends: HashMap::new(),
             forgiven: 0,
             tick: Instant::ZERO,
             since_tick: 0,
@@ -107,11 +116,13 @@ impl Judge {
 
     /// A program has this end of a connection in hand, or lets go of it.
     pub(super) fn on_held(&mut self, ends: (SocketAddr, SocketAddr), is_held: bool) {
-        if is_held {
-            self.held.insert(ends);
-        } else {
-            self.held.remove(&ends);
-        }
+        let end = self.ends.entry(ends).or_default();
+        end.times += u32::from(is_held);
+        end.left_at = (!is_held).then_some(self.tick);
+    }
+
+    fn is_held(&self, ends: (SocketAddr, SocketAddr)) -> bool {
+        self.ends.get(&ends).is_some_and(|end| end.left_at.is_none())
     }
 
     /// `host` had to make room for newcomers: an end that no program holds may have had to go.
@@ -162,7 +173,8 @@ impl Judge {
         // Of whom nobody has heard, nobody knows whether they asked.
         for talk in expected {
             let client = plan.talks[*talk].client;
-            self.forgiven |= u64::from(plan.gives_up(client).is_some()) << talk;
+            let is_lawful = plan.gives_up(client).is_some() || self.has_missed(plan, *talk);
+            self.forgiven |= u64::from(is_lawful) << talk;
         }
         for (talk, (own, peer)) in waiting {
             let host = plan.host_at(own.ip());
@@ -171,6 +183,23 @@ impl Judge {
             }
         }
         self.forgiven != before
+    }
+
+    /// Whether the server never accepted a connection because it slept: for so long after the
+    /// client's program had let go of its end that the client may have given up a peer who, so far,
+    /// had a handshake at most.
+    fn has_missed(&self, plan: &Plan, talk: usize) -> bool {
+        let server = plan.talks[talk].server;
+        let address = SocketAddr::new(plan.address(server), plan.port(talk));
+        let sleeper = &self.sleepers[server];
+        let Some(awake_at) = sleeper.awake_at.filter(|_| sleeper.longest >= LEAST_R2) else {
+            return false;
+        };
+        self.ends.iter().filter(|((_, peer), _)| *peer == address).any(|((own, peer), end)| {
+            let accepted = self.ends.get(&(*peer, *own)).map_or(0, |end| end.times);
+            let has_slept_on = |left_at| awake_at.since(left_at) >= LEAST_R2;
+            end.times > accepted && end.left_at.is_some_and(has_slept_on)
+        })
     }
 
     /// What is wrong if it may not.
@@ -218,7 +247,7 @@ impl Judge {
         now: Instant,
     ) -> bool {
         let other = plan.host_at(peer.ip());
-        let is_left = !self.held.contains(&(peer, own));
+        let is_left = !self.is_held((peer, own));
         other.is_some_and(|other| self.may_give_up(plan, other, (peer, own), now))
             || other.is_some_and(|other| self.sleepers[other].has_evicted && is_left)
             || (self.sleepers[host].longest >= LEAST_R2 && is_left)
@@ -321,6 +350,7 @@ mod tests {
     use crate::pipe::{Effects, Fate};
     use crate::swarm::reduction::Reduction;
     use crate::swarm::strangers::forge::Forge;
+    use crate::swarm::talk::{Content, Talk};
     use minitcp_proto::wire::options::Options;
 
     /// The first plan in which a host sleeps and gives up after a while, and that host.
@@ -346,6 +376,21 @@ mod tests {
             let judge = Judge::new(&plan);
             let other = usize::from(host == 0);
             Self { plan, judge, hosts: [host, other] }
+        }
+
+        /// A talk of which the client's host never gives up; the server's host is to sleep.
+        fn of_an_unlimited_client() -> (Self, usize) {
+            let plans = (0..1_000).map(|seed| Plan::draw(seed, &Reduction::NOTHING));
+            let is_tcp = |talk: &Talk| matches!(talk.content, Content::Tcp(_));
+            let found = plans.into_iter().find_map(|plan| {
+                let fits = |talk: &Talk| is_tcp(talk) && plan.gives_up(talk.client).is_none();
+                let index = plan.talks.iter().position(fits)?;
+                Some((plan, index))
+            });
+            let (plan, index) = found.unwrap();
+            let Talk { client, server, .. } = plan.talks[index];
+            let judge = Judge::new(&plan);
+            (Self { plan, judge, hosts: [server, client] }, index)
         }
 
         fn ends(&self, own: usize, peer: usize) -> (SocketAddr, SocketAddr) {
@@ -444,6 +489,45 @@ mod tests {
             // Once forgiven, all of it is.
             assert_eq!(court.forgives(1, CloseReason::TimedOut, WOKEN), expected);
         }
+    }
+
+    /// A client has closed its end of a connection that the server's program never had.
+    #[test]
+    fn who_slept_excuses_that_it_never_accepted_what_was_closed_meanwhile() {
+        let usual = Unaccepted { from: 10, secs: 500, closed_at: Some(5), accepted: 0 };
+        for (case, expected) in [
+            (usual, true),
+            (Unaccepted { secs: 99, ..usual }, false),
+            // It was awake for long enough, or was asleep for too little of the time.
+            (Unaccepted { closed_at: Some(511), ..usual }, false),
+            (Unaccepted { closed_at: Some(411), ..usual }, false),
+            (Unaccepted { closed_at: Some(410), ..usual }, true),
+            // The client still waits, or there was none.
+            (Unaccepted { closed_at: None, ..usual }, false),
+            (Unaccepted { accepted: 1, ..usual }, false),
+        ] {
+            let (mut court, talk) = Court::of_an_unlimited_client();
+            court.sleep(case.from, case.secs, false);
+            let peer = SocketAddr::new(court.plan.address(court.hosts[0]), court.plan.port(talk));
+            let own = SocketAddr::new(court.plan.address(court.hosts[1]), 40_000);
+            court.judge.on_held((own, peer), true);
+            (0..case.accepted).for_each(|_| court.judge.on_held((peer, own), true));
+            if let Some(at) = case.closed_at {
+                court.judge.tick = Instant::from_secs(at);
+                court.judge.on_held((own, peer), false);
+            }
+            let now = WOKEN + Duration::from_secs(3600);
+            assert_eq!(court.judge.excuses(&court.plan, (&[], &[talk]), now), expected, "{case:?}");
+            assert_eq!(court.judge.forgiven(), u64::from(expected) << talk);
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    struct Unaccepted {
+        from: u64,
+        secs: u64,
+        closed_at: Option<u64>,
+        accepted: u32,
     }
 
     #[test]
