@@ -1,4 +1,5 @@
-//! Counters: every packet that is dropped has a named reason and is counted under it.
+//! Counters: every packet that is dropped has a named reason and is counted under it, and under no
+//! other.
 
 use core::fmt;
 
@@ -94,9 +95,11 @@ drops! {
     OrphanEvicted = "closed connection evicted",
     /// More holes in the receive window than can be remembered.
     TooManyHoles = "too many holes in the received data",
-    /// The bounded queue of stateless replies is full.
+    /// The bounded queue of stateless replies is full: a packet of ours, whatever became of the one
+    /// that it would have answered.
     ReplyQueueFull = "reply queue full",
-    /// A reply, an echo or a challenge ACK was left out by its rate limit (RFC 5961 §7).
+    /// Whatever was wrong with it, the reply, the echo or the challenge ACK that it should have got
+    /// was left out by its rate limit (RFC 5961 §7).
     RateLimited = "reply rate limit reached",
     /// Data for a connection whose reader is gone.
     ReaderGone = "data after close",

@@ -11,7 +11,7 @@ use crate::stack::mail::{Addressed, Content, IcmpHeader};
 use crate::stack::udp_peer::fault_of;
 use crate::stats::Drop;
 use crate::wire::checksum::pseudo_header;
-use crate::wire::extensions::{Problem, may_be_complained_of, next_header_at, problem_of};
+use crate::wire::extensions::{may_be_complained_of, next_header_at, problem_of};
 use crate::wire::icmp::{self, Icmp, v4, v6};
 use crate::wire::ip::{self, IpPacket, protocol};
 
@@ -75,21 +75,19 @@ impl<O: Observer> Stack<'_, O> {
             IpAddr::V4(_) => (v4::UNREACHABLE, v4::PORT_UNREACHABLE),
             IpAddr::V6(_) => (v6::UNREACHABLE, v6::PORT_UNREACHABLE),
         };
-        self.send_icmp_error(packet, kind, code, [0; 4]);
+        self.complain_of(packet, Drop::UdpUnbound, (kind, code), [0; 4]);
     }
 
     /// No such protocol here (RFC 1122 §3.2.2.1; RFC 4443 §3.4 points at the next-header octet).
     pub(super) fn send_protocol_unreachable(&mut self, packet: &IpPacket<'_>) {
-        match packet.src {
-            IpAddr::V4(_) => {
-                self.send_icmp_error(packet, v4::UNREACHABLE, v4::PROTOCOL_UNREACHABLE, [0; 4]);
-            }
+        let (error, rest) = match packet.src {
+            IpAddr::V4(_) => ((v4::UNREACHABLE, v4::PROTOCOL_UNREACHABLE), [0; 4]),
             IpAddr::V6(_) => {
-                let (kind, code) = (v6::PARAMETER_PROBLEM, v6::UNRECOGNIZED_NEXT_HEADER);
                 let pointer = next_header_at(packet.header).to_be_bytes();
-                self.send_icmp_error(packet, kind, code, pointer);
+                ((v6::PARAMETER_PROBLEM, v6::UNRECOGNIZED_NEXT_HEADER), pointer)
             }
-        }
+        };
+        self.complain_of(packet, Drop::Protocol, error, rest);
     }
 
     /// An IPv6 packet whose extension headers rule out that it is taken.
@@ -108,21 +106,29 @@ impl<O: Observer> Stack<'_, O> {
         if let Some(reason) = misaddressed(&to_us, config) {
             return self.cx.drop(reason);
         }
-        self.cx.drop(Drop::IpHeader);
         let len = whole.header.len() + whole.payload.len();
-        if packet.get(..len).is_some_and(may_be_complained_of) {
-            let Problem { code, pointer, .. } = problem;
-            self.send_icmp_error(&to_us, v6::PARAMETER_PROBLEM, code, pointer.to_be_bytes());
+        if !packet.get(..len).is_some_and(may_be_complained_of) {
+            return self.cx.drop(Drop::IpHeader);
         }
+        let error = (v6::PARAMETER_PROBLEM, problem.code);
+        self.complain_of(&to_us, Drop::IpHeader, error, problem.pointer.to_be_bytes());
     }
 
-    /// An error that quotes `packet`, which is neither an ICMP error itself nor sent to many
-    /// (RFC 1122 §3.2.2): the callers and `dispatch` saw to that.
-    fn send_icmp_error(&mut self, packet: &IpPacket<'_>, kind: u8, code: u8, rest: [u8; 4]) {
+    /// `packet` is dropped for `reason`, and an error of this kind and code quotes it. It is no such
+    /// error itself, nor was it sent to many (RFC 1122 §3.2.2): the callers and `dispatch` saw to
+    /// that.
+    fn complain_of(
+        &mut self,
+        packet: &IpPacket<'_>,
+        reason: Drop,
+        (kind, code): (u8, u8),
+        rest: [u8; 4],
+    ) {
         let (hash, drawn) = (self.cx.secrets.host_hash(packet.src), self.cx.secrets.draw());
         if !self.limits.errors.allow(hash, drawn, self.cx.now) {
             return self.cx.drop(Drop::RateLimited);
         }
+        self.cx.drop(reason);
         let limit = if packet.src.is_ipv4() { MAX_QUOTE_V4 } else { MAX_QUOTE_V6 };
         let mut quote = [0; MAX_QUOTE_V6];
         let mut quoted = 0;

@@ -49,7 +49,6 @@ impl<O: Observer> Stack<'_, O> {
             // RFC 8200 §4.7: nothing follows the header, so there is nothing to complain of.
             protocol::NO_NEXT_HEADER if packet.src.is_ipv6() => self.cx.drop(Drop::Protocol),
             _ => {
-                self.cx.drop(Drop::Protocol);
                 self.send_protocol_unreachable(packet);
             }
         }

@@ -136,11 +136,12 @@ impl<O: Observer> Stack<'_, O> {
         }
     }
 
-    /// The last acknowledgment again, to a segment that has no place in TIME-WAIT.
+    /// The last acknowledgment again, to a segment that has no place in TIME-WAIT, and is dropped
+    /// for `reason`.
     fn acknowledge_old(&mut self, index: u32, segment: &Segment<'_>, reason: Drop) {
-        self.cx.drop(reason);
         let Some(remnant) = self.tcp.time_wait.at_mut(index) else { return };
         if remnant.answers.allow_for(segment, self.cx.now) {
+            self.cx.drop(reason);
             self.owe_ack(index);
         } else {
             self.cx.drop(Drop::RateLimited);

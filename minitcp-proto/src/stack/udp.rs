@@ -131,10 +131,7 @@ impl<O: Observer> Stack<'_, O> {
     fn handle_unbound(&mut self, packet: &IpPacket<'_>, flow: Flow, payload: &[u8]) {
         match self.cx.config.unbound_udp {
             UnboundUdp::Echo => self.echo(packet, flow, payload),
-            UnboundUdp::PortUnreachable => {
-                self.cx.drop(Drop::UdpUnbound);
-                self.send_port_unreachable(packet);
-            }
+            UnboundUdp::PortUnreachable => self.send_port_unreachable(packet),
             UnboundUdp::Drop => self.cx.drop(Drop::UdpUnbound),
         }
     }

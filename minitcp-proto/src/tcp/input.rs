@@ -186,13 +186,10 @@ fn check_sequence<O: Observer>(
     match verdict {
         Verdict::Acceptable => return Ok(()),
         Verdict::Reset => on_reset(tcb, cx),
-        Verdict::Challenge(reason) => {
-            cx.drop(reason);
-            challenge(tcb, cx);
-        }
+        Verdict::Challenge(reason) => challenge(tcb, reason, cx),
         Verdict::Unacceptable => {
-            cx.drop(Drop::OutOfWindow);
             if tcb.answers.allow_for(segment, cx.now) {
+                cx.drop(Drop::OutOfWindow);
                 tcb.receive.ack.require_now();
             } else {
                 cx.drop(Drop::RateLimited);
@@ -219,9 +216,11 @@ fn on_reset<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     tcb.end(if is_refusal { CloseReason::Refused } else { CloseReason::Reset }, cx);
 }
 
-/// RFC 5961 §7: a limit for the challenges of each connection.
-fn challenge<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
+/// A segment is dropped for `reason`, and challenged. RFC 5961 §7: a limit for the challenges of
+/// each connection.
+fn challenge<O: Observer>(tcb: &mut Tcb, reason: Drop, cx: &mut Context<'_, O>) {
     if tcb.answers.allow(cx.now) {
+        cx.drop(reason);
         cx.stats.challenge_acks += 1;
         tcb.receive.ack.require_now();
     } else {
@@ -257,8 +256,7 @@ fn check_ack<O: Observer>(
     // or a ghost.
     let oldest = tcb.send.snd_una.minus(tcb.send.max_snd_wnd);
     if ack.after(tcb.send.snd_nxt) || ack.before(oldest) {
-        cx.drop(Drop::BadAck);
-        challenge(tcb, cx);
+        challenge(tcb, Drop::BadAck, cx);
         return DONE;
     }
     let in_order = ack.at_or_after(tcb.send.snd_una);

@@ -22,6 +22,7 @@ mod orphans;
 mod path_mtu;
 mod pauses;
 mod random_calls;
+mod reasons;
 mod sleepers;
 mod slots;
 mod slow_readers;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use minitcp_proto::wire::ip;
 use minitcp_proto::wire::tcp::{Flags, Segment};
-use minitcp_proto::{ConnectionId, Limits, TcpOptions};
+use minitcp_proto::{ConnectionId, Drop, Limits, Stats, TcpOptions};
 
 use crate::common::{Peer, Seg, limits, seg};
 
@@ -17,6 +17,20 @@ pub(crate) fn secs(secs: u64) -> Duration {
 
 pub(crate) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+/// How many packets that came in were dropped, or a part of each. Not counted is what has gone for
+/// them besides: an answer of ours that found no slot, and what gave way to newcomers.
+pub(crate) fn dropped_in(stats: &Stats) -> u64 {
+    let others = [
+        Drop::HalfOpenEvicted,
+        Drop::TimeWaitEvicted,
+        Drop::OrphanEvicted,
+        Drop::EarlyGivenUp,
+        Drop::ReplyQueueFull,
+    ];
+    let reasons = Drop::ALL.iter().filter(|reason| !others.contains(reason));
+    reasons.map(|reason| stats.dropped(*reason)).sum()
 }
 
 /// Something that a test does to its peer, or through it.
