@@ -243,7 +243,8 @@ pub(super) fn is_sane(limits: &Limits) -> bool {
         buffer_bytes,
     } = *limits;
     let counts = [connections, half_open, time_wait, listeners, udp_sockets, datagrams, assemblies];
-    counts.iter().all(|count| *count <= 1 << 20) && buffer_bytes >> 32 == 0
+    counts.iter().all(|count| *count <= 1 << 20)
+        && u64::try_from(buffer_bytes).is_ok_and(|bytes| bytes < 1 << 32)
 }
 
 const NO_SUCH: &str = "no such setting";
