@@ -67,7 +67,10 @@ pub(super) fn init(tun: &str, settings: &Settings<'_>) -> io::Result<()> {
     if net.is_some() {
         return Err(errno::of(libc::EALREADY));
     }
+    // All that can be wrong with the settings is told before the device is asked for, which takes
+    // a privilege.
     let mut config = settings.config()?;
+    let limits = settings.limits()?;
     let mut device = TunConfig::new(tun).mtu(config.mtu);
     if let Some(text) = settings.kernel_address {
         let (kernel, prefix_len) = parse_address(text)?;
@@ -78,7 +81,7 @@ pub(super) fn init(tun: &str, settings: &Settings<'_>) -> io::Result<()> {
     let number = next_number()?;
     let driver = TunDriver::open(&device).map_err(|error| errno::of(tun_error(&error)))?;
     config.mtu = driver.mtu();
-    let stack = settings.stack(config)?;
+    let stack = settings.stack(config, &limits)?;
     // The program's signals are for its own threads.
     let made = sys::with_signals_blocked(|| ThreadedNet::new(stack, driver))?;
     *net = Some((number, made));
@@ -115,7 +118,7 @@ pub(super) fn exit(timeout: Duration) -> io::Result<bool> {
 /// # Errors
 /// `EINVAL` for bad settings, `EMFILE`.
 pub(super) fn create(settings: &Settings<'_>) -> io::Result<usize> {
-    let stack = ManualNet::new(settings.stack(settings.config()?)?);
+    let stack = ManualNet::new(settings.stack(settings.config()?, &settings.limits()?)?);
     let mut stacks = write(&STACKS);
     if stacks.len() >= MAX_STACKS {
         return Err(errno::of(libc::EMFILE));
@@ -196,7 +199,7 @@ impl Settings<'_> {
         Ok(config)
     }
 
-    fn stack(&self, config: Config) -> io::Result<Stack<'static>> {
+    fn limits(&self) -> io::Result<Limits> {
         let invalid = || errno::of(libc::EINVAL);
         let bounded = |number: u32, default: usize, most: usize| {
             let number = usize::try_from(number).ok().filter(|number| *number <= most);
@@ -207,14 +210,17 @@ impl Settings<'_> {
         let buffer_bytes = Some(self.buffer_bytes).filter(|octets| *octets <= MAX_BUFFER_BYTES);
         let buffer_bytes = buffer_bytes.and_then(|octets| usize::try_from(octets).ok());
         let buffer_bytes = buffer_bytes.ok_or_else(invalid)?;
-        let limits = Limits {
+        Ok(Limits {
             connections,
             half_open: usual.half_open.max(connections),
             listeners: bounded(self.listeners, usual.listeners, MAX_SOCKETS)?,
             udp_sockets: bounded(self.udp_sockets, usual.udp_sockets, MAX_SOCKETS)?,
             buffer_bytes: or(buffer_bytes, usual.buffer_bytes),
             ..usual
-        };
+        })
+    }
+
+    fn stack(&self, config: Config, limits: &Limits) -> io::Result<Stack<'static>> {
         let seed = match self.seed {
             0 => {
                 let mut octets = [0; 32];
@@ -223,7 +229,7 @@ impl Settings<'_> {
             }
             seed => Seed::from_u64(seed),
         };
-        Ok(Stack::new(config, Memory::allocate(&limits), seed))
+        Ok(Stack::new(config, Memory::allocate(limits), seed))
     }
 }
 
@@ -272,7 +278,7 @@ mod tests {
             ("much memory", Settings { buffer_bytes: u64::MAX, ..ok }),
             ("many addresses", Settings { addresses: &["10.0.0.2"; 9].join(","), ..ok }),
         ] {
-            let result = bad.config().and_then(|config| bad.stack(config));
+            let result = bad.config().and_then(|config| bad.stack(config, &bad.limits()?));
             let code = result.err().and_then(|error| error.raw_os_error());
             assert_eq!(code, Some(libc::EINVAL), "{what}");
         }
