@@ -24,15 +24,13 @@ cargo +nightly --version >/dev/null 2>&1 ||
 command -v cargo-fuzz >/dev/null || cargo install --locked --quiet cargo-fuzz ||
     skip "cargo-fuzz cannot be installed"
 
-# The release profile's fat LTO and single unit do not go with coverage instrumentation. No address
-# sanitizer: the code under test forbids unsafe, and without it runs three times as often.
-export CARGO_PROFILE_RELEASE_LTO=false CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+# No address sanitizer: the code under test forbids unsafe, and without it runs three times as often.
 mkdir -p ../out/fuzz ../target/fuzz
 CARGO_TARGET_DIR=$(realpath "${FUZZ_TARGET_DIR:-../target/fuzz}")
 export CARGO_TARGET_DIR
 out=$(realpath "${FUZZ_OUT:-../out/fuzz}")
 # Nor are comparisons traced, which costs half of the rest: dictionaries and seeds know the numbers.
-build=(--fuzz-dir . --features libfuzzer --sanitizer none --debug-assertions --no-trace-compares)
+build=(--fuzz-dir . --sanitizer none --debug-assertions --no-trace-compares)
 
 # Everything is built before anything is timed.
 for target in "${targets[@]}"; do

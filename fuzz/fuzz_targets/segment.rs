@@ -1,5 +1,14 @@
-//! `cargo fuzz run --features libfuzzer segment`: see `minitcp_fuzz::segment`.
+//! `cargo +nightly fuzz run segment`: see `minitcp_fuzz::segment`. Built without the fuzzer, it takes the
+//! files that are named to it, which repeats a finding with any toolchain.
 
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| minitcp_fuzz::segment(data));
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    minitcp_fuzz::segment(data);
+});
+
+#[cfg(not(fuzzing))]
+fn main() -> std::io::Result<()> {
+    minitcp_fuzz::repeat(minitcp_fuzz::segment)
+}

@@ -1,7 +1,14 @@
-//! `cargo fuzz run --features libfuzzer stack`: see `minitcp_fuzz::stack`.
+//! `cargo +nightly fuzz run stack`: see `minitcp_fuzz::stack`. Built without the fuzzer, it takes the
+//! files that are named to it, which repeats a finding with any toolchain.
 
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
+#[cfg(fuzzing)]
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     minitcp_fuzz::stack(data);
 });
+
+#[cfg(not(fuzzing))]
+fn main() -> std::io::Result<()> {
+    minitcp_fuzz::repeat(minitcp_fuzz::stack)
+}
