@@ -7,7 +7,7 @@
 #
 # Needs /dev/net/tun, and root or a user namespace; where they cannot be had it says SKIP, which is
 # a failure if CI is set. Everything happens in a network namespace that ends with the script. The
-# last line counts: "N passed, N failed". E2E_KEEP=DIR keeps logs and captures there. E2E_PAUSE=DIR is
+# last line counts: "N passed, N failed, N skipped". E2E_KEEP=DIR keeps logs and captures there. E2E_PAUSE=DIR is
 # where scripts/test.sh has begun the pause of five minutes, whose verdict is waited for at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,11 +16,18 @@ cd "$(dirname "$0")/.."
 skip() {
     if [ -n "${CI:-}" ]; then
         echo "FAILED: $1"
-        echo "0 passed, 1 failed"
+        echo "0 passed, 1 failed, 0 skipped"
         exit 1
     fi
-    echo "SKIP: $1"
+    echo "SKIP: everything: $1"
+    echo "0 passed, 0 failed, 1 skipped"
     exit 0
+}
+
+# What a TUN device without root depends on.
+conditions() {
+    echo "user.max_user_namespaces is $(cat /proc/sys/user/max_user_namespaces 2>/dev/null || echo unknown)," \
+        "/dev/net/tun is $(stat -c %A /dev/net/tun 2>/dev/null || echo missing)"
 }
 
 if [ -z "${E2E_INSIDE:-}" ]; then
@@ -29,8 +36,7 @@ if [ -z "${E2E_INSIDE:-}" ]; then
     done
     enter=(unshare --net)
     [ "$(id -u)" = 0 ] || enter=(unshare --user --map-root-user --net)
-    "${enter[@]}" ip tuntap add dev probe mode tun 2>/dev/null \
-        || skip "no TUN device can be had; root (or a user namespace) and /dev/net/tun are needed"
+    obstacle=$("${enter[@]}" ip tuntap add dev probe mode tun 2>&1) || skip "no TUN device: $obstacle ($(conditions))"
     cargo build --release --locked --package minitcp-apps --bins
     E2E_LIBRARY=$(scripts/build-capi.sh)
     export E2E_LIBRARY
@@ -45,6 +51,7 @@ url=http://10.0.0.2:8080
 megabytes=100
 passed=0
 failed=0
+skipped=0
 
 main() {
     trap clean_up EXIT
@@ -127,7 +134,11 @@ main() {
     check "bad values: one line" fails_in_one_line lots chat_server --addr lots
     check "a busy device: one line" busy_device
     check "no such device: one line" fails_in_one_line tun7 chat_server --tun tun7
-    check "no /dev/net/tun: one line" no_device
+    if unshare --mount true 2>/dev/null; then
+        check "no /dev/net/tun: one line" no_device
+    else
+        skip_one "no /dev/net/tun: one line: no mount namespace; is / a mount point?"
+    fi
     check "no privilege: one line" no_privilege
     check "chat_client, nobody there: one line" nobody_there
     check "minitcp, unknown subcommand: one line" fails_in_one_line frob minitcp frob
@@ -136,10 +147,10 @@ main() {
         echo "== the long pause"
         check "a pause of five minutes with a line on its way: the conversation goes on" long_pause
     else
-        echo "-- SKIP: the pause of five minutes, which scripts/test.sh begins"
+        skip_one "the pause of five minutes, which scripts/test.sh begins"
     fi
 
-    echo "$passed passed, $failed failed"
+    echo "$passed passed, $failed failed, $skipped skipped"
     [ "$failed" = 0 ]
 }
 
@@ -329,7 +340,7 @@ use_memcheck() {
             --show-leak-kinds=definite --errors-for-leak-kinds=definite)
         return
     fi
-    echo "-- SKIP: valgrind is not installed"
+    skip_one "valgrind is not installed: the program in C goes without"
     [ -z "${CI:-}" ] || failed=$((failed + 1))
 }
 c_memcheck=()
@@ -560,6 +571,11 @@ check() {
         sed 's/^/        /' "$work/check.log" | tail -20
         failed=$((failed + 1))
     fi
+}
+
+skip_one() {
+    echo "SKIP: $1"
+    skipped=$((skipped + 1))
 }
 
 wait_until() {

@@ -17,7 +17,7 @@ use minitcp_proto::wire::ip;
 use minitcp_proto::{
     Config, Driver, Drop, Limits, Memory, Offload, Seed, Stack, Stats, UnboundUdp,
 };
-use support::{Shared, echo, in_namespace, pattern, persistent_device};
+use support::{Shared, echo, in_namespace, pattern, persistent_device, skip};
 
 #[test]
 fn a_stream_goes_both_ways_in_super_packets() {
@@ -126,7 +126,7 @@ fn merged_datagrams_are_taken_apart() {
     in_namespace(|| {
         let running = Running::start(4, |config| config, |_| {});
         if !running.offloads.contains(TunOffloads::USO) {
-            println!("SKIP: no USO before Linux 6.2");
+            skip("no USO before Linux 6.2");
             running.stop();
             return;
         }

@@ -14,7 +14,7 @@ use std::{fs, io, thread};
 
 use minitcp_driver_tun::{TunConfig, TunDriver, TunError};
 use minitcp_proto::{Config, Driver, Instant, Limits, Memory, Seed, Stack, UnboundUdp};
-use support::{echo, in_namespace, persistent_device, run};
+use support::{echo, in_namespace, persistent_device, run, skip};
 use tun::AbstractDevice;
 
 const KERNEL: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
@@ -218,7 +218,7 @@ fn ipv6_is_configured() {
             Err(TunError::Io { .. } | TunError::NotPermitted { .. })
                 if !Path::new("/proc/sys/net/ipv6").exists() =>
             {
-                return println!("SKIP: no IPv6");
+                return skip("no IPv6");
             }
             driver => driver.unwrap(),
         };

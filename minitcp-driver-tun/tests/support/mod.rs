@@ -2,35 +2,50 @@
 
 #![allow(dead_code, unreachable_pub)] // Each test binary uses a part.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::{panic, thread};
+use std::{env, panic, thread};
 
 use minitcp_proto::{ConnectionId, RecvError, Stack};
 
 /// Runs `test` in a thread with a network namespace of its own. Without root or /dev/net/tun it
 /// says SKIP and passes.
 pub fn in_namespace(test: impl FnOnce() + Send + 'static) {
-    let outcome = thread::spawn(|| {
+    let name = thread::current().name().unwrap_or_default().to_owned();
+    let outcome = thread::Builder::new().name(name).spawn(|| {
         if !Path::new("/dev/net/tun").exists() {
-            return println!("SKIP: no /dev/net/tun");
+            return skip("no /dev/net/tun");
         }
         // SAFETY: takes no pointer, and concerns only this thread and those it will start.
         if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
-            return println!("SKIP: no network namespace: {}", io::Error::last_os_error());
+            return skip(&format!("no network namespace: {}", io::Error::last_os_error()));
         }
         test();
     });
+    let outcome = outcome.unwrap();
     if let Err(cause) = outcome.join() {
         panic::resume_unwind(cause);
+    }
+}
+
+/// Says that the test of this thread was not run, also in the file `MINITCP_SKIPPED`, where
+/// scripts/test.sh counts: what a test that passes prints is not shown.
+pub fn skip(reason: &str) {
+    let text = format!("test {}: {reason}", thread::current().name().unwrap_or_default());
+    println!("SKIP: {text}");
+    if let Some(path) = env::var_os("MINITCP_SKIPPED") {
+        let mut file = File::options().create(true).append(true).open(path).unwrap();
+        writeln!(file, "{text}").unwrap();
     }
 }
 
 /// Runs a program to its end.
 pub fn run(program: &str, arguments: &[&str]) {
     let status = std::process::Command::new(program).args(arguments).status();
-    assert!(status.unwrap().success(), "{program} {arguments:?}");
+    let status = status.unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
+    assert!(status.success(), "{program} {arguments:?}");
 }
 
 /// Makes a device that outlives its descriptor; the namespace takes it away in the end.
