@@ -90,39 +90,30 @@
 //! - A [`Tap`] sees every packet with what became of it: [`PcapNg`] writes captures for wireshark,
 //!   a [`Recording`] tells where two runs part.
 
-mod agenda;
+mod capture;
 mod chance;
 pub mod check;
-mod device;
 mod edit;
-mod fabric;
 mod hash;
+mod ids;
 pub mod journal;
 mod link;
-mod link_text;
-mod merge;
 mod network;
-mod packets;
-mod pcapng;
-mod pipe;
 mod programs;
-mod record;
-mod routes;
 pub mod script;
-mod stats;
 pub mod swarm;
-mod tap;
-mod transfer;
 
+pub use capture::pcapng::PcapNg;
+pub use capture::recording::{Difference, Recording};
+pub use capture::tap::{Seen, Tap, Way};
 pub use chance::Probability;
 pub use hash::{RunHash, StreamHash};
+pub use ids::{LinkId, NodeId};
 pub use journal::{Journal, JournalError, Recorder, Replay};
+pub use link::pipe::{Effects, Fate, Loss, Pipe};
+pub use link::stats::LinkStats;
+pub use link::text::LinkError;
 pub use link::{Burst, Fault, Link};
-pub use link_text::LinkError;
-pub use network::{App, First, LinkId, LinkStats, Network, NodeId, Outbox, Pause};
-pub use pcapng::PcapNg;
-pub use pipe::{Effects, Fate, Loss, Pipe};
+pub use network::{App, First, Network, Outbox, Pause};
+pub use programs::transfer::{Outcome, Running, Transfer};
 pub use programs::{Programs, SimDriver, SimError};
-pub use record::{Difference, Recording};
-pub use tap::{Seen, Tap, Way};
-pub use transfer::{Outcome, Running, Transfer};

@@ -72,25 +72,22 @@
 //! done                             the run ended at the place said last
 //! ```
 
-mod call_text;
-mod log;
-mod octets;
-mod read;
 mod replay;
-mod settings;
+pub(crate) mod text;
 
 use core::fmt;
 use std::sync::Arc;
 
 use minitcp_proto::{Instant, Observer, Stack};
 
-use crate::network::{App, Network, NodeId};
-use read::Script;
+use crate::ids::NodeId;
+use crate::network::{App, Network};
 use replay::Player;
+use text::read::Script;
 
-pub use log::Recorder;
-pub(crate) use log::{Log, Place, Writing};
 pub(crate) use replay::Cursor;
+pub use text::log::Recorder;
+pub(crate) use text::log::{Log, Place, Writing};
 
 /// A journal that was read and found to be one.
 #[derive(Clone, Debug)]

@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minitcp_proto::{Driver as _, Instant, Memory, Observer, Seed, Stack};
 
-use super::call_text::{self, Source};
-use super::log::Place;
-use super::read::{Item, Script};
+use super::text::call_text::{self, Source};
+use super::text::log::Place;
+use super::text::read::{Item, Script};
 use super::{Chronicle, JournalError, Replay};
-use crate::network::{LinkId, Network, NodeId, Outbox, Progress};
+use crate::ids::{LinkId, NodeId};
+use crate::network::{Network, Outbox, Progress};
 use crate::programs::{Programs, SimDriver};
 
 /// How far a replay is; clones are at the same place.

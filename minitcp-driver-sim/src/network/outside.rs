@@ -2,8 +2,9 @@
 
 use minitcp_proto::{Instant, Observer, Stack};
 
-use super::{Network, NodeId};
-use crate::device;
+use super::Network;
+use crate::ids::NodeId;
+use crate::network::device;
 
 impl<O: Observer> Network<O> {
     /// Sends everything that `stack`, which stands for `node`, wants to send.

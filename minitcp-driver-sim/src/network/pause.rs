@@ -2,9 +2,10 @@
 
 use minitcp_proto::{Instant, Observer};
 
-use super::{Host, Network, NodeId, Progress};
-use crate::agenda::What;
-use crate::device;
+use super::{Host, Network, Progress};
+use crate::ids::NodeId;
+use crate::network::agenda::What;
+use crate::network::device;
 
 /// How a host sleeps and wakes up. Until then it gets no calls: no packets, no time, and its app
 /// is not asked.

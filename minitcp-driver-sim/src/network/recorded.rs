@@ -2,7 +2,8 @@
 
 use minitcp_proto::{Config, Instant, Limits, Memory, Observer, Stack};
 
-use super::{Network, NodeId};
+use super::Network;
+use crate::ids::NodeId;
 use crate::journal::{Chronicle, Log, Place, Recorder, Writing};
 
 /// Hosts whose calls can be written down.

@@ -4,11 +4,12 @@ use std::net::IpAddr;
 
 use minitcp_proto::{Instant, Observer};
 
-use super::{Network, NodeId, Progress};
-use crate::agenda::What;
-use crate::fabric::Fabric;
+use super::{Network, Progress};
+use crate::ids::NodeId;
 use crate::journal::Chronicle;
-use crate::packets::PacketId;
+use crate::network::agenda::What;
+use crate::network::fabric::Fabric;
+use crate::network::packets::PacketId;
 
 /// What a stranger does whenever a packet reaches it, and whenever it asked to be called: it sees
 /// the time and the packet, if any, and says when it wants to be called next.

@@ -11,12 +11,12 @@ use minitcp_proto::wire::tcp::{Flags, Segment};
 use minitcp_proto::wire::udp;
 use minitcp_proto::{CloseReason, Instant, SeqNum};
 
+use crate::capture::tap::{Seen, Tap, Way};
 use crate::check::Checker;
 use crate::edit;
 use crate::swarm::Wrong;
 use crate::swarm::nap::Nap;
 use crate::swarm::plan::Plan;
-use crate::tap::{Seen, Tap, Way};
 
 /// Sees every packet of every host.
 pub(super) struct Judge {
@@ -346,8 +346,9 @@ const MAX_AT_ONCE: u64 = 1_000_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{First, NodeId, Pause};
-    use crate::pipe::{Effects, Fate};
+    use crate::ids::NodeId;
+    use crate::link::pipe::{Effects, Fate};
+    use crate::network::{First, Pause};
     use crate::swarm::reduction::Reduction;
     use crate::swarm::strangers::forge::Forge;
     use crate::swarm::talk::{Content, Talk};

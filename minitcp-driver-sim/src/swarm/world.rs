@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minitcp_proto::{Instant, Usage};
 
+use crate::ids::{LinkId, NodeId};
 use crate::journal::Recorder;
-use crate::network::{LinkId, Network, NodeId};
+use crate::network::Network;
 use crate::swarm::judge::Judge;
 use crate::swarm::path::Path;
 use crate::swarm::plan::{Change, Plan, What};

@@ -13,9 +13,10 @@ use std::sync::atomic::AtomicBool;
 
 use minitcp_proto::Instant;
 
+use crate::ids::NodeId;
 use crate::journal::Recorder;
 use crate::link::Link;
-use crate::network::{Network, NodeId};
+use crate::network::Network;
 use crate::swarm::draw::Draw;
 use crate::swarm::guest::Welcome;
 use crate::swarm::host::Host;

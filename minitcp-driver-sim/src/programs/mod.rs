@@ -10,6 +10,8 @@
 //! by time and number, so the operating system's scheduler has no say in anything. When nothing
 //! can happen any more although programs wait, all turns fail with [`SimError::Deadlock`].
 
+pub(crate) mod transfer;
+
 use core::fmt;
 use core::time::Duration;
 use std::io;
@@ -19,8 +21,9 @@ use std::thread;
 
 use minitcp_proto::{Config, Driver, Instant, Limits, Memory, Observer, Stack};
 
+use crate::ids::NodeId;
 use crate::journal::Recorder;
-use crate::network::{Network, NodeId, Progress};
+use crate::network::{Network, Progress};
 
 /// Programs that run on hosts of one network, to be started together.
 ///

@@ -1,8 +1,14 @@
 //! Many hosts, one clock: who does what at which virtual time?
 
+mod agenda;
+mod device;
+mod fabric;
+mod merge;
 mod outside;
+mod packets;
 mod pause;
 mod recorded;
+mod routes;
 mod stranger;
 
 use core::time::Duration;
@@ -11,39 +17,21 @@ use std::net::IpAddr;
 
 use minitcp_proto::{Config, Instant, Limits, Memory, Observer, Seed, Stack};
 
-use crate::agenda::What;
+use self::device::Device;
+use crate::capture::tap::Tap;
 use crate::chance::mix;
-use crate::device::{self, Device};
-use crate::fabric::Fabric;
+use crate::ids::{LinkId, NodeId};
 use crate::journal::{Chronicle, Place, Writing};
 use crate::link::Link;
-use crate::packets::PacketId;
-use crate::tap::Tap;
+use crate::link::stats::LinkStats;
+use crate::network::agenda::What;
+use crate::network::fabric::Fabric;
+use crate::network::packets::PacketId;
 use pause::Sleep;
 use stranger::Stranger;
 
-pub use crate::stats::LinkStats;
 pub use pause::{First, Pause};
 pub use stranger::Outbox;
-
-/// Names a host or a router of one [`Network`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(pub(crate) u32);
-
-impl NodeId {
-    pub(crate) const fn index(self) -> usize {
-        self.0 as usize
-    }
-
-    /// Nodes are numbered from 0 in the order in which they were added.
-    pub const fn number(self) -> u32 {
-        self.0
-    }
-}
-
-/// Names a link of one [`Network`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LinkId(pub(crate) u32);
 
 /// What a host does when something happens to it: called after every packet that it receives and
 /// every deadline, with the present time; tells when it wants to be called again at the latest.

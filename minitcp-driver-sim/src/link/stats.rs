@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::pipe::{Effects, Fate, Loss};
+use crate::link::pipe::{Effects, Fate, Loss};
 
 /// Counters over all links of a network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

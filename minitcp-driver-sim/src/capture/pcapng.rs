@@ -6,9 +6,9 @@
 
 use std::io::{self, Write};
 
-use crate::network::NodeId;
-use crate::pipe::{Effects, Fate};
-use crate::tap::{Seen, Tap, Way};
+use crate::capture::tap::{Seen, Tap, Way};
+use crate::ids::NodeId;
+use crate::link::pipe::{Effects, Fate};
 
 /// Writes what it sees to `out`. The first error of `out` is kept, and nothing more is written;
 /// [`finish`](Self::finish) returns it.

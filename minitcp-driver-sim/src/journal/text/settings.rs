@@ -10,11 +10,11 @@ use minitcp_proto::{
     TcpOptions, UdpOptions, UnboundUdp,
 };
 
-use crate::link_text::{self, Span};
+use crate::link::text::{self as link_text, Span};
 use crate::network::First;
 
 /// A value that one word can hold.
-pub(super) trait Word: Sized {
+pub(crate) trait Word: Sized {
     fn text(&self) -> String;
     fn read(text: &str) -> Option<Self>;
 }

@@ -5,16 +5,17 @@ use std::net::IpAddr;
 
 use minitcp_proto::Instant;
 
-use crate::agenda::{Agenda, What};
+use crate::capture::tap::{Seen, Tap, Way};
 use crate::chance::mix;
 use crate::edit::{self, Problem};
 use crate::hash::RunHash;
+use crate::ids::{LinkId, NodeId};
 use crate::link::Link;
-use crate::network::{LinkId, LinkStats, NodeId};
-use crate::packets::{PacketId, Packets};
-use crate::pipe::{Effects, Fate, Loss, Pipe};
-use crate::routes::Routes;
-use crate::tap::{Seen, Tap, Way};
+use crate::link::pipe::{Effects, Fate, Loss, Pipe};
+use crate::link::stats::LinkStats;
+use crate::network::agenda::{Agenda, What};
+use crate::network::packets::{PacketId, Packets};
+use crate::network::routes::Routes;
 
 pub(crate) struct Fabric {
     pub(crate) now: Instant,

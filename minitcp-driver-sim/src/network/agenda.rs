@@ -4,8 +4,8 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use minitcp_proto::Instant;
 
-use crate::network::NodeId;
-use crate::packets::PacketId;
+use crate::ids::NodeId;
+use crate::network::packets::PacketId;
 
 /// Something that is going to happen.
 #[derive(Clone, Copy, Debug)]

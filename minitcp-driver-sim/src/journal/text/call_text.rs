@@ -15,7 +15,7 @@ use super::settings::{Settings as _, Word};
 macro_rules! calls {
     ($($variant:ident $name:literal { $($field:ident),+ } $($options:ident: $base:path)?;)+) => {
         /// Appends `call`, made on a host with these settings, as a line without its end.
-        pub(super) fn write(
+        pub(crate) fn write(
             call: &Call<'_>,
             config: &Config,
             octets: &mut Writer,
@@ -43,7 +43,7 @@ macro_rules! calls {
         }
 
         /// Reads what [`write`] wrote, and does something with it.
-        pub(super) fn read<'w, R>(
+        pub(crate) fn read<'w, R>(
             mut words: impl Iterator<Item = &'w str> + Clone,
             config: &Config,
             octets: Source<'_>,
@@ -104,7 +104,7 @@ calls! {
 }
 
 /// Where the octets of a call come from.
-pub(super) enum Source<'r> {
+pub(crate) enum Source<'r> {
     /// The first reading, from the first line to the last: none are given, all are remembered.
     Learn(&'r mut Reader),
     /// A later one.
@@ -130,7 +130,7 @@ impl Source<'_> {
 ///
 /// # Errors
 /// If it is about a connection that does not exist: then it was never made so.
-pub(super) fn make<O: Observer>(
+pub(crate) fn make<O: Observer>(
     call: &Call<'_>,
     stack: &mut Stack<'_, O>,
 ) -> Result<(), &'static str> {
@@ -212,13 +212,13 @@ fn add(to: &mut String, word: &impl Word) {
 }
 
 /// The next word.
-pub(super) fn argument<'w, T: Word>(
+pub(crate) fn argument<'w, T: Word>(
     words: &mut impl Iterator<Item = &'w str>,
 ) -> Result<T, &'static str> {
     T::read(words.next().ok_or("a word is missing")?).ok_or("a word that cannot stand here")
 }
 
-pub(super) fn nothing_more<'w>(
+pub(crate) fn nothing_more<'w>(
     mut words: impl Iterator<Item = &'w str>,
 ) -> Result<(), &'static str> {
     if words.next().is_some() { Err("too many words") } else { Ok(()) }

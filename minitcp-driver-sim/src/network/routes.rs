@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use crate::fabric::Node;
-use crate::network::NodeId;
+use crate::ids::NodeId;
+use crate::network::fabric::Node;
 
 /// Remembers what was found until the network changes. The maps are only looked up, never walked,
 /// so that their order plays no part.

@@ -4,9 +4,9 @@ use core::fmt;
 
 use minitcp_proto::Instant;
 
+use crate::capture::tap::{Seen, Tap, Way};
 use crate::hash::RunHash;
-use crate::network::NodeId;
-use crate::tap::{Seen, Tap, Way};
+use crate::ids::NodeId;
 
 /// Every packet of a run in twenty-odd octets: when, where, and a hash of its content and fate.
 ///

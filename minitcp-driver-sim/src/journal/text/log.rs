@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minitcp_proto::{Call, Config, Instant, Limits, Observer, Trace};
 
+use super::call_text;
 use super::octets::{MAX_SENT, Writer};
 use super::settings::{self, Word as _};
-use super::{FORMAT, call_text};
+use crate::ids::{LinkId, NodeId};
+use crate::journal::FORMAT;
 use crate::link::Link;
-use crate::network::{LinkId, NodeId, Outbox, Pause};
+use crate::network::{Outbox, Pause};
 
 /// The observer of hosts whose calls are written down: see
 /// [`Network::recorded`](crate::Network::recorded).

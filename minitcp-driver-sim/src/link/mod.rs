@@ -2,6 +2,10 @@
 //!
 //! A [`Link`] is only data; [`Pipe`](crate::Pipe) is one direction of it at work.
 
+pub(crate) mod pipe;
+pub(crate) mod stats;
+pub(crate) mod text;
+
 use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;

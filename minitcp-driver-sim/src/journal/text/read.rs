@@ -8,23 +8,24 @@ use minitcp_proto::{Config, Instant, Limits};
 use super::call_text::{self, Source, argument, nothing_more};
 use super::octets::Reader;
 use super::settings;
-use super::{FORMAT, JournalError};
+use crate::ids::NodeId;
+use crate::journal::{FORMAT, JournalError};
 use crate::link::Link;
-use crate::network::{NodeId, Pause};
+use crate::network::Pause;
 
 /// A journal that was read.
 #[derive(Debug)]
-pub(super) struct Script {
-    pub(super) seed: u64,
+pub(crate) struct Script {
+    pub(crate) seed: u64,
     /// Each with the number of its line, from 1. The last is [`Item::Done`].
-    pub(super) items: Vec<(usize, Item)>,
-    pub(super) octets: Reader,
+    pub(crate) items: Vec<(usize, Item)>,
+    pub(crate) octets: Reader,
     /// By node; `None` for routers and strangers.
-    pub(super) configs: Vec<Option<Config>>,
+    pub(crate) configs: Vec<Option<Config>>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Item {
+pub(crate) enum Item {
     /// What follows happens after so many steps, and after nothing was left before `idle_until`.
     Outside {
         steps: u64,
@@ -99,7 +100,7 @@ pub(super) enum Item {
 }
 
 impl Script {
-    pub(super) fn read(text: &str) -> Result<Self, JournalError> {
+    pub(crate) fn read(text: &str) -> Result<Self, JournalError> {
         let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
         let wrong = |line, what: &str| JournalError { line, what: what.to_owned() };
         match lines.next() {

@@ -1,6 +1,6 @@
 //! Where do packets lie while they are under way? In buffers that are used again.
 
-use crate::pipe::Effects;
+use crate::link::pipe::Effects;
 
 /// Names a packet under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use minitcp_proto::{RecvError, SendError, State};
 
 use crate::chance::Dice;
 use crate::hash::StreamHash;
-use crate::network::{Network, NodeId};
+use crate::ids::NodeId;
+use crate::network::Network;
 
 /// A transfer of so many octets over one connection, which both sides then close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use minitcp_proto::Instant;
 
-use crate::network::NodeId;
-use crate::pipe::{Effects, Fate};
+use crate::ids::NodeId;
+use crate::link::pipe::{Effects, Fate};
 
 /// Sees every packet that a node sends or a host receives, in the order of time.
 pub trait Tap {

@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 
 use minitcp_proto::{Instant, Observer, RxMeta, Stack, Transmit, TxChecksum};
 
-use crate::agenda::What;
-use crate::fabric::Fabric;
-use crate::merge::Merger;
-use crate::network::NodeId;
-use crate::packets::PacketId;
+use crate::ids::NodeId;
+use crate::network::agenda::What;
+use crate::network::fabric::Fabric;
+use crate::network::merge::Merger;
+use crate::network::packets::PacketId;
 
 /// The receiving half of a host's device.
 #[derive(Debug, Default)]

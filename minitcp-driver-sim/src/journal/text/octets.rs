@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 /// Finds octets that were written before.
 #[derive(Debug, Default)]
-pub(super) struct Writer {
+pub(crate) struct Writer {
     history: Vec<u8>,
     /// Where every `SPAN`th run of `SPAN` octets begins.
     index: HashMap<[u8; SPAN], usize>,
@@ -19,7 +19,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Appends ` WORD WORD …` for `data`.
-    pub(super) fn write(&mut self, mut data: &[u8], text: &mut String) {
+    pub(crate) fn write(&mut self, mut data: &[u8], text: &mut String) {
         while !data.is_empty() {
             let limit = data.len().min(LITERAL);
             let found = (0..limit).find_map(|at| {
@@ -68,13 +68,13 @@ impl Writer {
 
 /// Collects what the words of a journal teach, from its first line to its last.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     history: Vec<u8>,
 }
 
 impl Reader {
     /// Checks words, and remembers their octets for the words to come.
-    pub(super) fn learn<'w>(
+    pub(crate) fn learn<'w>(
         &mut self,
         words: impl Iterator<Item = &'w str>,
     ) -> Result<(), &'static str> {
@@ -94,7 +94,7 @@ impl Reader {
     }
 
     /// The octets of words that were [learnt](Self::learn).
-    pub(super) fn octets<'w>(
+    pub(crate) fn octets<'w>(
         &self,
         words: impl Iterator<Item = &'w str>,
     ) -> Result<Vec<u8>, &'static str> {
@@ -146,7 +146,7 @@ const LITERAL: usize = 64;
 /// Beyond so many octets nothing new is looked up any more.
 const MAX_INDEXED: usize = 4 << 20;
 /// Most octets of one call: 256 MiB.
-pub(super) const MAX_SENT: usize = 256 << 20;
+pub(crate) const MAX_SENT: usize = 256 << 20;
 const NOT_YET: &str = "repeats octets that were not there";
 
 #[cfg(test)]
