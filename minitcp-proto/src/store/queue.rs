@@ -120,6 +120,13 @@ impl Queue {
         true
     }
 
+    /// Makes `id` the last, from wherever it stands in this queue; false if it is in none.
+    ///
+    /// The caller promises that it is in no other queue than this.
+    pub fn move_back(&mut self, links: &mut Links<'_>, id: u32) -> bool {
+        self.remove(links, id) && self.push_back(links, id)
+    }
+
     /// The number of ids in the queue.
     #[inline]
     pub fn len(&self) -> u32 {
@@ -183,6 +190,7 @@ mod tests {
         Back(usize, u32),
         Pop(usize),
         Remove(u32),
+        MoveBack(u32),
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -190,6 +198,7 @@ mod tests {
             5 => (0..2usize, 0..IDS + 1).prop_map(|(queue, id)| Step::Back(queue, id)),
             1 => (0..2usize).prop_map(Step::Pop),
             2 => (0..IDS).prop_map(Step::Remove),
+            1 => (0..IDS).prop_map(Step::MoveBack),
         ]
     }
 
@@ -216,6 +225,13 @@ mod tests {
                         let linked = models[which].contains(&id);
                         prop_assert_eq!(queues[which].remove(&mut links, id), linked);
                         models[which].retain(|&other| other != id);
+                    }
+                    Step::MoveBack(id) => {
+                        let which = usize::from(models[1].contains(&id));
+                        let linked = models[which].contains(&id);
+                        prop_assert_eq!(queues[which].move_back(&mut links, id), linked);
+                        models[which].retain(|&other| other != id);
+                        models[which].extend(linked.then_some(id));
                     }
                 }
                 for (queue, model) in queues.iter().zip(&models) {
