@@ -104,6 +104,7 @@ impl<'m, O: Observer> Stack<'m, O> {
                 ended: Ended::NOTHING,
                 pool: Pool::new(memory.bytes, memory.blocks),
                 assemblies: Assemblies::new(Line::new(memory.assemblies, memory.assembly_links)),
+                left_behind: 0,
                 short: 0,
                 observer,
             },

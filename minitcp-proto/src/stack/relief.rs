@@ -1,6 +1,7 @@
 //! Who gives way when memory or slots run short? First what came ahead of holes, which was never
-//! promised a place; then connections that their applications have closed, the oldest first. And
-//! only for somebody who needs what they hold: see [`Want`].
+//! promised a place; then connections that their applications have closed, first those that do
+//! not get on. And only for somebody who needs what they hold: see [`Want`]. But no more than a
+//! share of all is left to closed connections from the start, so that few ever come to want.
 
 use core::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::stats::Drop;
 use crate::store::pressure::Want;
 use crate::tcp::input::{take_fin, take_text};
 use crate::tcp::receive::assembler::Need;
-use crate::tcp::{State, Tcb};
+use crate::tcp::{State, Tcb, sources};
 use crate::time::Instant;
 use crate::wire::tcp::Segment;
 
@@ -19,10 +20,14 @@ use crate::wire::tcp::Segment;
 const IDLE_ATTEMPTS: u8 = 6;
 const IDLE: Duration = Duration::from_secs(10);
 const OLD: Duration = Duration::from_secs(60);
-/// So many closed connections are no flood yet.
+/// Of few that hold too much, one gives way whose peer has taken nothing for so long.
+const STUCK: Duration = Duration::from_secs(1);
+/// So many closed connections are never too many.
 const FEW: u32 = 16;
-/// So many of the oldest are looked at each time.
+/// So many of the first in line are looked at each time.
 const LOOKED_AT: usize = 16;
+/// So many of these are a crowd.
+const CROWD: usize = 3;
 
 impl<O: Observer> Stack<'_, O> {
     /// Something came ahead of a hole of connection `index`, and `slot` remembers it. One slot
@@ -52,7 +57,7 @@ impl<O: Observer> Stack<'_, O> {
             }
         }
         if is_starved || self.cx.pool.spare(Want::Sending) == 0 {
-            self.evict_orphan(holds_memory);
+            self.evict_orphan(holds_memory, self.excess());
         }
     }
 
@@ -135,35 +140,132 @@ impl<O: Observer> Stack<'_, O> {
 
     /// Makes room for another connection, if one that nobody holds may go.
     pub(super) fn make_slot(&mut self) {
-        self.evict_orphan(|_| true);
-    }
-
-    fn evict_orphan(&mut self, wanted: fn(&Tcb) -> bool) {
-        if let Some(index) = self.who_may_go(wanted) {
-            self.cx.drop(Drop::OrphanEvicted);
-            self.abort_without_relief(index);
-        }
-    }
-
-    /// Of the oldest closed connections that are `wanted`, the first whose peer does not get on;
-    /// or the first, if there are so many that only a flood explains it.
-    fn who_may_go(&self, wanted: fn(&Tcb) -> bool) -> Option<u32> {
-        let (orphans, connections) = (&self.tcp.orphans, &self.tcp.connections);
-        let find = |may_go: &dyn Fn(&Tcb) -> bool| {
-            let mut oldest = orphans.iter(&self.tcp.waiting).take(LOOKED_AT);
-            oldest.find(|index| connections.at(*index).is_some_and(|t| wanted(t) && may_go(t)))
-        };
-        let is_flood = orphans.len() > (connections.capacity() / 4).max(FEW);
-        find(&|tcb| is_idle(tcb, self.cx.now)).or_else(|| find(&|_| is_flood))
+        self.evict_orphan(|_| true, Excess::Nothing);
     }
 
     /// The application has closed its handle: whatever is left of the connection stands in line.
+    #[inline]
     pub(super) fn line_up_orphan(&mut self, index: u32) {
         let is_orphan = |tcb: &Tcb| tcb.attached && tcb.is_orphan();
         if self.tcp.connections.at(index).is_some_and(is_orphan) {
             self.tcp.orphans.push_back(&mut self.tcp.waiting, index);
+            if self.tcp.orphans.len() > FEW {
+                self.bound_orphans(index);
+            }
         }
     }
+
+    /// Closed connections have no more than a quarter of all slots: beyond, one goes for each that
+    /// comes; and as many as make up for the `newest` while they hold too much memory.
+    #[cold]
+    fn bound_orphans(&mut self, newest: u32) {
+        let most = (self.tcp.connections.capacity() / 4).max(FEW);
+        for _ in 0..LOOKED_AT {
+            let is_wanted: fn(&Tcb) -> bool = if self.tcp.orphans.len() > most {
+                |_| true
+            } else if self.excess() == Excess::OfMany {
+                holds_memory
+            } else {
+                return;
+            };
+            let is_newest_wanted = self.tcp.connections.at(newest).is_some_and(is_wanted);
+            if is_newest_wanted && self.is_of_a_crowd(newest) {
+                return self.evict(newest);
+            }
+            self.evict_orphan(is_wanted, Excess::OfMany);
+        }
+    }
+
+    /// Whether they hold more than a quarter of the pool, while less than half of it is free.
+    fn excess(&self) -> Excess {
+        let (pool, held) = (&self.cx.pool, self.cx.left_behind);
+        if pool.is_ample() || held <= pool.capacity_bytes() / 4 {
+            Excess::Nothing
+        } else if self.tcp.orphans.len() <= FEW {
+            Excess::OfFew
+        } else {
+            Excess::OfMany
+        }
+    }
+
+    /// Several that stand in front are of the same source as the `newest`, and stuck, though not
+    /// for so long that one of them should go. A flood from few places takes from itself first:
+    /// others keep what they have got, and the flood gets nothing that it could make us send.
+    fn is_of_a_crowd(&self, newest: u32) -> bool {
+        let connections = &self.tcp.connections;
+        let source_of = |tcb: &Tcb| sources::source(tcb.flow().remote);
+        let Some(source) = connections.at(newest).map(source_of) else { return false };
+        let in_front = self.tcp.orphans.iter(&self.tcp.waiting).take(LOOKED_AT);
+        let in_front = in_front.filter_map(|index| connections.at(index));
+        let stuck = in_front.filter(|tcb| is_stuck(tcb) && !is_idle(tcb, self.cx.now));
+        stuck.filter(|tcb| source_of(tcb) == source).count() >= CROWD
+    }
+
+    #[cold]
+    fn evict_orphan(&mut self, is_wanted: fn(&Tcb) -> bool, excess: Excess) {
+        if let Some(index) = self.who_may_go(is_wanted, excess) {
+            self.evict(index);
+        }
+    }
+
+    fn evict(&mut self, index: u32) {
+        self.cx.drop(Drop::OrphanEvicted);
+        self.abort_without_relief(index);
+    }
+
+    /// Of the first closed connections in line that are wanted and may go: one that is stuck before
+    /// one that gets on, then the one whose peer took something longest ago.
+    ///
+    /// Those that get on, and those that hold nothing that is wanted, then stand at the end of the
+    /// line, so that whoever comes behind many of them is found all the same.
+    fn who_may_go(&mut self, is_wanted: fn(&Tcb) -> bool, excess: Excess) -> Option<u32> {
+        let mut looked_at = [None; LOOKED_AT];
+        let in_line = self.tcp.orphans.iter(&self.tcp.waiting);
+        looked_at.iter_mut().zip(in_line).for_each(|(place, index)| *place = Some(index));
+        let mut victim = None;
+        for index in looked_at.into_iter().flatten() {
+            let Some(tcb) = self.tcp.connections.at(index) else { continue };
+            let (is_wanted, gets_on) = (is_wanted(tcb), !is_stuck(tcb));
+            let rank = (gets_on, tcb.patience.since());
+            let is_first = victim.is_none_or(|(first, _)| rank < first);
+            if is_wanted && is_first && excess.lets_go(tcb, self.cx.now) {
+                victim = Some((rank, index));
+            }
+            if !is_wanted || gets_on {
+                self.tcp.orphans.move_back(&mut self.tcp.waiting, index);
+            }
+        }
+        victim.map(|(_, index)| index)
+    }
+}
+
+/// Whether closed connections have more than their share, and how many they are then.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Excess {
+    Nothing,
+    OfFew,
+    OfMany,
+}
+
+impl Excess {
+    /// Whether `tcb` may go: if its peer does not get on; before, where it is one of few that have
+    /// too much and it is stuck; in any case, if there are many.
+    fn lets_go(self, tcb: &Tcb, now: Instant) -> bool {
+        match self {
+            Self::Nothing => is_idle(tcb, now),
+            Self::OfFew => {
+                is_idle(tcb, now) || is_stuck(tcb) && now.since(tcb.patience.since()) >= STUCK
+            }
+            Self::OfMany => true,
+        }
+    }
+}
+
+/// Its peer takes nothing just now: it has shut its window, or did not answer, or all that is left
+/// is to wait for its FIN.
+fn is_stuck(tcb: &Tcb) -> bool {
+    let is_asked_again = tcb.patience.retries() > 0;
+    tcb.send.snd_wnd == 0 || is_asked_again || tcb.state() == State::FinWait2
 }
 
 /// It has a block of the pool.

@@ -144,6 +144,7 @@ impl<O: Observer> Stack<'_, O> {
         if let Some(tcb) = self.tcp.connections.at_mut(index) {
             tcb.release(&mut self.cx);
         }
+        debug_assert!(!self.tcp.orphans.is_empty() || self.cx.left_behind == 0);
         self.tcp.connections.remove(index);
     }
 

@@ -37,7 +37,13 @@ impl Buffer {
     /// The size of the block held in bytes; 0 without one.
     #[inline]
     pub fn capacity(&self) -> u32 {
-        count(self.storage_len())
+        count(self.size())
+    }
+
+    /// The same, as the pool counts.
+    #[inline]
+    pub fn size(&self) -> usize {
+        self.block.as_ref().map_or(0, Block::size)
     }
 
     /// Sees to it that the block has room for `extent` bytes from the first byte held.
@@ -101,7 +107,7 @@ impl Buffer {
     /// Holds `n` bytes more, that are in place already; fewer if the block ends before.
     #[inline]
     pub fn extend(&mut self, n: u32) {
-        self.ring.extend(self.storage_len(), n);
+        self.ring.extend(self.size(), n);
     }
 
     /// The bytes held from `offset` on, `len` of them or as many as there are. They may go round
@@ -140,12 +146,12 @@ impl Buffer {
     /// Lets go of the first `n` bytes, or of all if there are fewer. Keeps the block.
     #[inline]
     pub fn consume(&mut self, n: u32) {
-        self.ring.consume(self.storage_len(), n);
+        self.ring.consume(self.size(), n);
     }
 
     /// The bytes of the pool that [`shrink`](Self::shrink) would give back.
     pub fn excess(&self) -> usize {
-        self.storage_len().saturating_sub(self.needed())
+        self.size().saturating_sub(self.needed())
     }
 
     /// The size of the smallest block that has room for the bytes held.
@@ -187,11 +193,6 @@ impl Buffer {
             self.lately -= self.lately.div_ceil(16);
             pool.release(block);
         }
-    }
-
-    #[inline]
-    fn storage_len(&self) -> usize {
-        self.block.as_ref().map_or(0, Block::size)
     }
 
     #[cold]

@@ -259,6 +259,9 @@ impl Tcb {
             self.close_reason = Some(reason);
         }
         self.timers = Timers::NONE;
+        if self.is_orphan() {
+            cx.left_behind -= self.send.buffer.size();
+        }
         self.send.buffer.release(&mut cx.pool);
         self.receive.assembler.release(&mut cx.assemblies);
         if !self.receive.is_finished() || self.receive.buffer.is_empty() {

@@ -24,6 +24,8 @@ pub(crate) struct Context<'m, O> {
     pub(crate) ended: Ended,
     pub(crate) pool: Pool<'m>,
     pub(crate) assemblies: Assemblies<'m>,
+    /// Octets of the pool in blocks of connections that their applications have closed.
+    pub(crate) left_behind: usize,
     /// The text of the segment found no memory to hold so many octets: others may have some.
     pub(crate) short: u32,
     pub(crate) observer: O,

@@ -295,8 +295,11 @@ fn bears_a_shut_window(tcb: &Tcb) -> bool {
 
 /// `ack` covers something new.
 fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>) {
-    let flight = tcb.send.flight();
+    let (flight, free_bytes) = (tcb.send.flight(), cx.pool.free_bytes());
     let Acked { octets, syn, fin } = tcb.send.acknowledge(ack, &mut cx.pool);
+    if tcb.is_orphan() {
+        cx.left_behind -= cx.pool.free_bytes() - free_bytes;
+    }
     if !(tcb.is_orphan() && tcb.send.snd_wnd == 0) {
         tcb.patience.on_heard(tcb.send.flight() > 0, cx.now);
     }

@@ -13,11 +13,15 @@ pub(crate) struct Sources([u32; PLACES]);
 
 /// The group of `remote`.
 pub(crate) fn place(secrets: &Secrets, remote: IpAddr) -> u8 {
-    let source = match remote {
+    secrets.group(source(remote))
+}
+
+/// The source that `remote` belongs to, for comparison within one version of IP.
+pub(crate) fn source(remote: IpAddr) -> u64 {
+    match remote {
         IpAddr::V4(v4) => u64::from(u32::from(v4)),
         IpAddr::V6(v6) => upper_half(u128::from(v6)),
-    };
-    secrets.group(source)
+    }
 }
 
 #[allow(clippy::indexing_slicing)] // One counter for each value of an octet.

@@ -120,6 +120,7 @@ pub(crate) fn close<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Opti
         return abort(tcb, cx);
     }
     tcb.orphan_since = cx.now.min(Instant::LAST);
+    cx.left_behind += tcb.send.buffer.size();
     // From now on the peer has so long, whatever it was granted before.
     tcb.patience.on_heard(tcb.send.flight() > 0, cx.now);
     tcb.receive.forget_early(&mut cx.pool, &mut cx.assemblies);
@@ -153,8 +154,8 @@ pub(crate) fn abort<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Opti
         | State::LastAck
         | State::TimeWait => None,
     };
-    tcb.orphan_since = cx.now.min(Instant::LAST);
     tcb.end(CloseReason::Aborted, cx);
+    tcb.orphan_since = cx.now.min(Instant::LAST);
     tcb.receive.buffer.release(&mut cx.pool);
     reset
 }

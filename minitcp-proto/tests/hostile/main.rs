@@ -18,6 +18,7 @@ mod icmp;
 mod letter;
 mod limits;
 mod memory;
+mod orphan_bound;
 mod orphans;
 mod path_mtu;
 mod pauses;

@@ -328,3 +328,32 @@ fn what_leaves_after_a_shut_window_is_sent_again_in_time() {
     assert!(p.now - sent <= secs(2), "after {:?}", p.now - sent);
     assert_eq!(p.take_all()[0].seq, 2);
 }
+
+/// Orphans that hold memory and do not get on are found behind any number of those that hold none.
+#[test]
+fn orphans_without_memory_hide_nobody() {
+    let limits = Limits { connections: 400, buffer_bytes: 1 << 20, ..limits() };
+    let mut p = Peer::new(config(), &limits);
+    p.listen(400);
+    for port in 5000..5040 {
+        orphan(&mut p, "FIN-WAIT-2", port);
+    }
+    for port in 6000..6016 {
+        open(&mut p, port);
+        p.send(seg().ack(1).win(0));
+        let _short = p.conn().send(&pattern(1, 60_000));
+        p.close();
+        p.take_raw_all();
+    }
+    p.run(20_000);
+    p.take_raw_all();
+    open(&mut p, 9000);
+    let mut taken = 0;
+    for _ in 0..10 {
+        taken += p.conn().send(&pattern(1, 10_000)).unwrap();
+        p.pump();
+        p.run(100);
+        p.take_raw_all();
+    }
+    assert!(taken >= 10_000, "{taken} octets taken: {:?}", p.stack.usage());
+}
