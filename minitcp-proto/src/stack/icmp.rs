@@ -114,9 +114,9 @@ impl<O: Observer> Stack<'_, O> {
         self.complain_of(&to_us, Drop::IpHeader, error, problem.pointer.to_be_bytes());
     }
 
-    /// `packet` is dropped for `reason`, and an error of this kind and code quotes it. It is no such
-    /// error itself, nor was it sent to many (RFC 1122 §3.2.2): the callers and `dispatch` saw to
-    /// that.
+    /// `packet` is dropped for `reason`, and an error of this kind and code quotes it. It is no
+    /// such error itself, nor was it sent to many (RFC 1122 §3.2.2): the callers and `dispatch` saw
+    /// to that.
     fn complain_of(
         &mut self,
         packet: &IpPacket<'_>,
