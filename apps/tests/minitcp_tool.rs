@@ -23,6 +23,8 @@ fn assert_proves_everything(args: &[&str], proofs: &[&str]) {
         assert!(row.is_some_and(|row| row.trim_start().starts_with("ok ")), "{proof}: {table}");
     }
     assert!(!printed.contains('\x1b'), "colours in a pipe");
+    let wide: Vec<&str> = printed.lines().filter(|line| line.chars().count() > 80).collect();
+    assert!(wide.is_empty(), "wider than 80 columns: {wide:#?}");
     assert!(printed.contains("[TCP ] state LISTEN -> SYN_RCVD"), "no trace");
     assert!(begin.elapsed() < Duration::from_secs(15), "took {:?}", begin.elapsed());
 }

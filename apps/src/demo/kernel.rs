@@ -1,15 +1,15 @@
 //! The conversation over TUN: the kernel and the system's programs on one side, the stack on the
 //! other, both in a network that exists only for this.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 
-use anyhow::Context as _;
-use minitcp_driver_tun::{TunConfig, TunDriver, TunOffloads};
+use minitcp_driver_tun::{TunConfig, TunDriver, TunError, TunOffloads};
 use minitcp_proto::{Config, Limits, Memory, Stack};
 use minitcp_sockets::{Net, TcpStream};
 
 use crate::demo::narrate::Narrator;
+use crate::demo::obstacle;
 use crate::demo::server::{SERVER, ServerThread};
 use crate::demo::tools::{PATIENCE, Tool, Typist, fetch, ping};
 use crate::net_ns::{self, Privilege};
@@ -28,10 +28,24 @@ impl World {
     /// # Errors
     /// When the system does not allow it.
     pub(crate) fn open() -> anyhow::Result<Self> {
-        let privilege = net_ns::enter().context("no network namespace")?;
+        let privilege = net_ns::enter().map_err(no_namespace)?;
         let _only_noise_in_the_trace = net_ns::disable_ipv6();
-        let driver = TunDriver::open(&device("tun0", KERNEL, *SERVER.ip()))?;
+        let driver = TunDriver::open(&device("tun0", KERNEL, *SERVER.ip())).map_err(no_device)?;
         Ok(Self { privilege, driver })
+    }
+}
+
+fn no_namespace(error: io::Error) -> anyhow::Error {
+    match obstacle::of_namespaces() {
+        Some(obstacle) => anyhow::anyhow!("no network namespace: {obstacle} ({error})"),
+        None => anyhow::Error::new(error).context("no network namespace"),
+    }
+}
+
+fn no_device(error: TunError) -> anyhow::Error {
+    match obstacle::of_device() {
+        Some(obstacle) => anyhow::anyhow!("{obstacle}"),
+        None => error.into(),
     }
 }
 

@@ -5,6 +5,7 @@ mod kernel;
 mod memory;
 mod memory_link;
 mod narrate;
+mod obstacle;
 mod ping;
 mod server;
 mod tools;

@@ -70,17 +70,15 @@ impl Narrator {
     pub(crate) fn table(&self) -> bool {
         self.page.line(None, "");
         self.page.line(Some(BOLD), "What was proved");
-        let width = |column: fn(&Proof) -> &str| {
-            self.proofs.iter().map(|proof| column(proof).chars().count()).max().unwrap_or(0)
-        };
-        let (claims, programs) = (width(|proof| proof.claim), width(|proof| &proof.by));
+        let lengths = self.proofs.iter().map(|proof| proof.claim.chars().count());
+        let claims = lengths.max().unwrap_or(0);
         for Proof { claim, by, outcome } in &self.proofs {
             let (style, mark, detail) = match outcome {
                 Ok(seen) => (GREEN, "ok    ", seen),
                 Err(missed) => (RED, "FAILED", missed),
             };
-            let row = format!("  {mark}  {claim:claims$}  {by:programs$}  {detail}");
-            self.page.line(Some(style), row.trim_end());
+            self.page.line(Some(style), &format!("  {mark}  {claim:claims$}  {detail}"));
+            self.page.line(Some(DIM), &format!("          {by}"));
         }
         let failed = self.proofs.iter().filter(|proof| proof.outcome.is_err()).count();
         self.say(&format!("{} proved, {failed} failed", self.proofs.len() - failed));
@@ -121,12 +119,40 @@ impl Page {
 
     /// A reader that has gone, as `head` does, is no reason to stop proving.
     fn line(self, style: Option<&str>, text: &str) {
-        let _gone = match style.filter(|_| self.colours) {
-            Some(style) => writeln!(io::stdout(), "{style}{text}{RESET}"),
-            None => writeln!(io::stdout(), "{text}"),
-        };
+        for text in folded(text) {
+            let _gone = match style.filter(|_| self.colours) {
+                Some(style) => writeln!(io::stdout(), "{style}{text}{RESET}"),
+                None => writeln!(io::stdout(), "{text}"),
+            };
+        }
     }
 }
+
+/// The text in lines of at most [`COLUMNS`], broken where there are spaces. What follows a break
+/// stands below what was said, and in a trace below what stands behind `[TCP ]`.
+fn folded(text: &str) -> Vec<String> {
+    let mut lines = vec![];
+    for text in text.split('\n') {
+        let (mut rest, mut indent) = (text.to_owned(), String::new());
+        while rest.chars().count() > COLUMNS {
+            let words = rest.trim_start();
+            let margin = rest.len() - words.len();
+            if indent.is_empty() {
+                let behind = if words.starts_with('[') { "[TCP ] ".len() } else { 2 };
+                indent = " ".repeat(margin + behind);
+            }
+            let limit = rest.char_indices().nth(COLUMNS + 1).map_or(rest.len(), |(at, _)| at);
+            let Some(space) = rest[margin..limit].rfind(' ').map(|at| margin + at) else { break };
+            lines.push(rest[..space].trim_end().to_owned());
+            rest = format!("{indent}{}", rest[space..].trim_start());
+        }
+        lines.push(rest);
+    }
+    lines
+}
+
+/// What every terminal has.
+const COLUMNS: usize = 80;
 
 /// Which lines of a step's trace are worth the reader's time.
 #[derive(Debug, Default)]
@@ -184,6 +210,27 @@ mod tests {
         let printed = (0..40).filter(|_| shown.wants(&packet())).count();
         assert_eq!((printed, shown.left_out), (12, 28));
         assert!(shown.wants(&Trace::Dropped(Drop::TcpChecksum)));
+    }
+
+    #[test]
+    fn long_lines_are_folded_at_spaces() {
+        let count = |text: &str| text.chars().count();
+        assert_eq!(folded("short"), ["short"]);
+        assert_eq!(folded(""), [""]);
+        assert_eq!(folded("\none"), ["", "one"]);
+        let unbroken = "x".repeat(100);
+        assert_eq!(folded(&unbroken), [unbroken.as_str()], "an address is not torn");
+        for length in 70..100 {
+            let text = format!("    [TCP ] {}  state=ESTABLISHED", "y".repeat(length - 30));
+            let lines = folded(&text);
+            assert_eq!(lines.len(), 1 + usize::from(count(&text) > 80), "{length}");
+            assert!(lines.iter().all(|line| count(line) <= 80), "{lines:?}");
+            assert!(lines.len() == 1 || lines[1] == "           state=ESTABLISHED", "{lines:?}");
+        }
+        let prose = "word ".repeat(60);
+        let lines = folded(prose.trim_end());
+        assert!(lines.len() > 3 && lines.iter().all(|line| count(line) <= 80), "{lines:?}");
+        assert_eq!(lines.join(" ").split_whitespace().count(), 60);
     }
 
     #[test]
