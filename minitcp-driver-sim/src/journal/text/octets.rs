@@ -128,8 +128,10 @@ fn piece(word: &str) -> Result<Piece<'_>, &'static str> {
     }
     let repeated = word.strip_prefix('@').and_then(|word| word.split_once('+'));
     let (from, len) = repeated.ok_or("neither xDIGITS nor @FROM+COUNT")?;
+    // What no memory holds is not there yet, either: the same on every machine.
+    let fit = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     match (from.parse(), len.parse()) {
-        (Ok(from), Ok(len)) => Ok(Piece::Repeated { from, len }),
+        (Ok(from), Ok(len)) => Ok(Piece::Repeated { from: fit(from), len: fit(len) }),
         _ => Err("neither xDIGITS nor @FROM+COUNT"),
     }
 }

@@ -32,7 +32,18 @@ macro_rules! plain_words {
     )+};
 }
 
-plain_words!(u8, u16, u32, u64, usize, bool, SocketAddr, IpAddr);
+plain_words!(u8, u16, u32, u64, bool, SocketAddr, IpAddr);
+
+/// The same words on every machine: what is too much for one is as much as there can be.
+impl Word for usize {
+    fn text(&self) -> String {
+        self.to_string()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        u64::read(text).map(|number| Self::try_from(number).unwrap_or(Self::MAX))
+    }
+}
 
 /// Values with names; a new one does not compile until it has one here.
 macro_rules! named_words {
@@ -230,7 +241,7 @@ pub(super) fn read_host<'w>(
     Ok((config, limits))
 }
 
-/// At most a million of everything, and 4 GiB.
+/// At most a million of everything, and 4 GiB, or what a slice can have.
 pub(super) fn is_sane(limits: &Limits) -> bool {
     let Limits {
         connections,
@@ -245,6 +256,7 @@ pub(super) fn is_sane(limits: &Limits) -> bool {
     let counts = [connections, half_open, time_wait, listeners, udp_sockets, datagrams, assemblies];
     counts.iter().all(|count| *count <= 1 << 20)
         && u64::try_from(buffer_bytes).is_ok_and(|bytes| bytes < 1 << 32)
+        && isize::try_from(buffer_bytes).is_ok()
 }
 
 const NO_SUCH: &str = "no such setting";
