@@ -1,5 +1,5 @@
-//! `cargo +nightly fuzz run segment`: see `minitcp_fuzz::segment`. Built without the fuzzer, it takes the
-//! files that are named to it, which repeats a finding with any toolchain.
+//! `cargo +nightly fuzz run segment`: see `minitcp_fuzz::segment`. Built without the fuzzer, it
+//! takes the files that are named to it, which repeats a finding with any toolchain.
 
 #![cfg_attr(fuzzing, no_main)]
 

@@ -8,8 +8,8 @@
 //! minitcp_fuzz::pair(b"here they drive two hosts and the link between them");
 //! ```
 //!
-//! `fuzz_targets/` hands them to libFuzzer, or without it repeats files. `tests/corpus.rs` runs every seed and every past
-//! finding through them as a plain test.
+//! `fuzz_targets/` hands them to libFuzzer, or without it repeats files. `tests/corpus.rs` runs
+//! every seed and every past finding through them as a plain test.
 
 mod pair;
 mod script;

@@ -260,7 +260,7 @@ impl Tcb {
         }
         self.timers = Timers::NONE;
         if self.is_orphan() {
-            cx.left_behind -= self.send.buffer.size();
+            cx.left_behind = cx.left_behind.saturating_sub(self.send.buffer.size());
         }
         self.send.buffer.release(&mut cx.pool);
         self.receive.assembler.release(&mut cx.assemblies);

@@ -298,7 +298,8 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
     let (flight, free_bytes) = (tcb.send.flight(), cx.pool.free_bytes());
     let Acked { octets, syn, fin } = tcb.send.acknowledge(ack, &mut cx.pool);
     if tcb.is_orphan() {
-        cx.left_behind -= cx.pool.free_bytes() - free_bytes;
+        let freed = cx.pool.free_bytes().saturating_sub(free_bytes);
+        cx.left_behind = cx.left_behind.saturating_sub(freed);
     }
     if !(tcb.is_orphan() && tcb.send.snd_wnd == 0) {
         tcb.patience.on_heard(tcb.send.flight() > 0, cx.now);
