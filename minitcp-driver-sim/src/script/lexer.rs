@@ -182,7 +182,7 @@ impl<'s> Lexer<'_, 's> {
     fn skip_blanks_and_comments(&mut self) -> Result<(), ParseError> {
         loop {
             self.take_while(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'));
-            if self.rest().starts_with(b"//") {
+            if self.rest().starts_with(b"//") || self.rest().starts_with(b"#") {
                 self.take_while(|b| *b != b'\n');
             } else if self.rest().starts_with(b"/*") {
                 let inner = self.rest().get(2..).unwrap_or(&[]);
@@ -292,6 +292,7 @@ mod tests {
                 &[(Text, r#"a\"b"#), (Command, r"c \` d"), (Code, " e }f ")],
             ),
             ("a//b\n/* * / c */d", &[(Word, "a"), (Word, "d")]),
+            ("# a\nb#c\n\t# d", &[(Word, "b")]),
             (
                 "--mss=1000 --v --define=A=\"x y\" z",
                 &[

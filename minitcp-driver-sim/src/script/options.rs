@@ -39,6 +39,9 @@ pub enum ScriptOption {
     TcpTsEcrScaled,
     /// `tcp_ts_tick_usecs`: microseconds per timestamp tick; 0 for "do not check".
     TcpTsTickUsecs(u32),
+    /// `exact`: times are within 1 ms, and every packet of the stack must be expected. An addition
+    /// to the published options: virtual time has no jitter.
+    Exact,
     /// `strict_segments`: an expected packet must not arrive in pieces.
     StrictSegments,
     /// `non_fatal`: what may fail without ending the script.
@@ -120,6 +123,7 @@ impl ScriptOption {
     pub fn new(name: &str, value: Option<&str>) -> Result<Self, String> {
         let flag = match name {
             "tcp_ts_ecr_scaled" => Some(Self::TcpTsEcrScaled),
+            "exact" => Some(Self::Exact),
             "strict_segments" => Some(Self::StrictSegments),
             "send_omit_free" => Some(Self::SendOmitFree),
             "is_anyip" => Some(Self::IsAnyip),
@@ -324,6 +328,7 @@ impl fmt::Display for ScriptOption {
             }
             Self::TcpTsEcrScaled => f.write_str("--tcp_ts_ecr_scaled"),
             Self::TcpTsTickUsecs(usecs) => write!(f, "--tcp_ts_tick_usecs={usecs}"),
+            Self::Exact => f.write_str("--exact"),
             Self::StrictSegments => f.write_str("--strict_segments"),
             Self::NonFatal { packet, syscall } => match (packet, syscall) {
                 (true, true) => f.write_str("--non_fatal=packet,syscall"),

@@ -81,7 +81,8 @@ pub struct Ports {
     pub destination: u16,
 }
 
-/// A TCP segment. Sequence numbers are as scripts write them: relative to the first of each side.
+/// A TCP segment. Sequence numbers are as scripts write them: absolute in segments with SYN,
+/// relative to the SYN of each side in all others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tcp {
     /// The ports, if the script names them.
@@ -125,6 +126,8 @@ impl TcpFlags {
         ('A', 0x100),
         ('.', Self::ACK),
     ];
+    /// The bit of SYN.
+    pub const SYN: u16 = 0x02;
     /// The bit of ACK, written as a point.
     pub const ACK: u16 = 0x10;
     /// The bits that are the ACE counter.

@@ -53,6 +53,12 @@ pub enum TcpOption {
 }
 
 impl TcpOption {
+    /// Selective acknowledgments of `blocks`, both edges moved by `offset`.
+    pub(super) fn sack_moved(blocks: &[(u32, u32)], offset: u32) -> Self {
+        let moved = |edge: u32| edge.wrapping_add(offset);
+        Self::Sack(blocks.iter().map(|(left, right)| (moved(*left), moved(*right))).collect())
+    }
+
     /// How many bytes this takes in the header.
     pub fn length(&self) -> usize {
         match self {

@@ -70,17 +70,45 @@ fn tcp_in_script_terms(
         PacketBody::Udp(_) | PacketBody::Icmp(_) => false,
     });
     let has_ack = bits & TcpFlags::ACK != 0;
+    let (seq, ack) = numbers_in_script_terms(header, flow);
     let options = wire::parse_options(&header.options).unwrap_or_default();
+    let options = options_in_script_terms(options, header, flow);
     Tcp {
         ports,
         flags: TcpFlags { bits, ace },
-        seq: header.seq.wrapping_sub(flow.map_or(0, Flow::offset)),
+        seq,
         payload_bytes: u16::try_from(payload.len()).unwrap_or(u16::MAX),
-        ack: (has_ack || header.ack != 0).then_some(header.ack),
+        ack: (has_ack || ack != 0).then_some(ack),
         window: Some(header.window),
         urgent: (header.urgent != 0).then_some(header.urgent),
         options: TcpOptions::Exactly(options),
     }
+}
+
+/// Sequence and acknowledgment number as the script counts them.
+fn numbers_in_script_terms(header: &TcpHeader, flow: Option<&Flow>) -> (u32, u32) {
+    let is_syn = header.flags & TcpFlags::SYN != 0;
+    let seq = header.seq.wrapping_sub(flow.map_or(0, |flow| flow.local_offset(is_syn)));
+    if header.flags & TcpFlags::ACK == 0 {
+        return (seq, header.ack);
+    }
+    (seq, header.ack.wrapping_sub(flow.map_or(0, |flow| flow.remote_offset(is_syn))))
+}
+
+/// What the stack selectively acknowledges, as the script counts it; other options as they are.
+fn options_in_script_terms(
+    mut options: Vec<TcpOption>,
+    header: &TcpHeader,
+    flow: Option<&Flow>,
+) -> Vec<TcpOption> {
+    let is_syn = header.flags & TcpFlags::SYN != 0;
+    let offset = flow.map_or(0, |flow| flow.remote_offset(is_syn));
+    for option in &mut options {
+        if let TcpOption::Sack(blocks) = option {
+            *option = TcpOption::sack_moved(blocks, offset.wrapping_neg());
+        }
+    }
+    options
 }
 
 /// What differs between `expected` and what was `sent`; nothing when nothing does.
@@ -163,9 +191,10 @@ fn tcp_differences(
         let flags = TcpFlags { bits: header.flags & 0x1ff, ace: expected.flags.ace };
         found.push(format!("flags {flags}, not {}", expected.flags));
     }
-    note(found, "seq", wide(expected.seq), wide(header.seq.wrapping_sub(flow.offset())));
+    let (seq, ack) = numbers_in_script_terms(header, Some(flow));
+    note(found, "seq", wide(expected.seq), wide(seq));
     note(found, "length", expected.payload_bytes.into(), payload.len());
-    note(found, "ack", wide(expected.ack.unwrap_or(0)), wide(header.ack));
+    note(found, "ack", wide(expected.ack.unwrap_or(0)), wide(ack));
     if let Some(window) = expected.window {
         note(found, "win", window.into(), header.window.into());
     }
@@ -176,6 +205,7 @@ fn tcp_differences(
     let Some(options) = wire::parse_options(&header.options) else {
         return found.push("malformed options".to_owned());
     };
+    let options = options_in_script_terms(options, header, Some(flow));
     if let TcpOptions::Exactly(wanted) = &expected.options {
         let same = wanted.len() == options.len()
             && wanted.iter().zip(&options).all(|(w, o)| is_same_option(w, o, flow, setup));
@@ -233,7 +263,7 @@ fn icmp_differences(
             note(found, "quoted length", payload_bytes.into(), length);
         }
         (Some(Quoted::Tcp { seq, .. }), Some(tcp)) => {
-            let (seq, actual) = (u64::from(seq), u64::from(wire::be32(tcp, 4)));
+            let actual = wire::be32(tcp, 4).wrapping_sub(flow.remote_offset(false));
             if seq != actual {
                 found.push(format!("quoted seq {actual}, not {seq}"));
             }
@@ -273,7 +303,7 @@ mod tests {
 
     #[test]
     fn timestamps_count_from_the_first() {
-        let text = b"--tcp_ts_tick_usecs=1000\n0 socket() = 3\n";
+        let text = b"--exact\n--tcp_ts_tick_usecs=1000\n0 socket() = 3\n";
         let script = parse("t.pkt", text).unwrap();
         let setup = Setup::new(&script, &Settings::default()).unwrap();
         let mut flow = Flow::new(wire::TCP, (setup.remote, 1), (setup.local, 2));

@@ -56,9 +56,21 @@ impl Flow {
         }
     }
 
-    /// What to add to the script's numbers of the stack's side to get the stack's.
-    pub(super) fn offset(&self) -> u32 {
-        self.isn.map_or(0, |(live, script)| live.wrapping_sub(script))
+    /// What to add to the script's numbers of the stack's stream to get those on the wire. They are
+    /// absolute in SYN segments, where the script says what the initial number is, and count from
+    /// it elsewhere. Before the stack's SYN they are as written.
+    pub(super) fn local_offset(&self, in_syn: bool) -> u32 {
+        match self.isn {
+            Some((live, script)) if in_syn => live.wrapping_sub(script),
+            Some((live, _)) => live,
+            None => 0,
+        }
+    }
+
+    /// The same for the numbers of the peer's stream: in SYN segments they are those on the wire,
+    /// elsewhere they count from the SYN that the stack has accepted, or from the first one.
+    pub(super) fn remote_offset(&self, in_syn: bool) -> u32 {
+        if in_syn { 0 } else { self.remote_isn.or(self.offered_isn).unwrap_or(0) }
     }
 
     /// The stack's initial sequence number, once the script has seen it.
@@ -182,9 +194,10 @@ mod tests {
     #[test]
     fn numbers_map_from_the_first_syn_on() {
         let mut flow = flow();
-        assert_eq!(flow.offset(), 0);
+        assert_eq!((flow.local_offset(true), flow.local_offset(false)), (0, 0));
         flow.on_outbound_syn(100, 5);
-        assert_eq!(flow.offset(), 5_u32.wrapping_sub(100));
+        assert_eq!(flow.local_offset(true), 5_u32.wrapping_sub(100));
+        assert_eq!(flow.local_offset(false), 5);
         flow.on_outbound_syn(0, 77);
         assert_eq!(flow.local_isn(), Some(5), "a second SYN must repeat the first");
     }
@@ -204,6 +217,20 @@ mod tests {
         flow.on_outbound_syn(0, 9);
         assert!(!flow.is_written(6, b"abc") && !flow.is_written(10, b"abc"));
         assert_eq!(flow.next_octets(2), octets_from(1001, 2));
+    }
+
+    #[test]
+    fn numbers_of_the_peer_count_from_the_syn_that_was_accepted() {
+        let mut flow = flow();
+        let offset = |flow: &Flow| flow.remote_offset(false);
+        assert_eq!(offset(&flow), 0);
+        flow.on_inbound_syn(1000, false);
+        assert_eq!(offset(&flow), 1000, "nobody may ever answer the first");
+        flow.on_outbound_syn(0, 9);
+        flow.on_inbound_syn(7000, false);
+        assert_eq!(offset(&flow), 1000, "a SYN into a connection is challenged");
+        flow.on_outbound_syn(0, 77);
+        assert_eq!((offset(&flow), flow.remote_offset(true)), (7000, 0));
     }
 
     #[test]

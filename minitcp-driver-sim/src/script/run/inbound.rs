@@ -35,8 +35,6 @@ pub(super) struct World {
     next_remote_port: u16,
 }
 
-const SYN: u16 = 2;
-
 impl World {
     pub(super) fn new(setup: Setup, host: Host) -> Self {
         Self {
@@ -120,22 +118,23 @@ impl World {
     fn segment(&mut self, ip: IpFields, tcp: &Tcp, at: Position) -> Result<Vec<u8>, Failure> {
         let index = self.inbound_flow(TCP, tcp.ports);
         let flow = &mut self.flows[index];
-        let offset = flow.offset();
         let has_ack = tcp.flags.bits & TcpFlags::ACK != 0;
-        if tcp.flags.bits & SYN != 0 {
+        let is_syn = tcp.flags.bits & TcpFlags::SYN != 0;
+        if is_syn {
             flow.on_inbound_syn(tcp.seq, has_ack);
         }
+        let seq = tcp.seq.wrapping_add(flow.remote_offset(is_syn));
         let ack = tcp.ack.unwrap_or(0);
-        let first = tcp.seq.wrapping_add(u32::from(tcp.flags.bits & SYN != 0));
         let header = TcpHeader {
-            seq: tcp.seq,
-            ack: if has_ack { ack.wrapping_add(offset) } else { ack },
+            seq,
+            ack: if has_ack { ack.wrapping_add(flow.local_offset(is_syn)) } else { ack },
             flags: tcp.flags.bits,
             window: tcp.window.unwrap_or(0),
             urgent: tcp.urgent.unwrap_or(0),
-            options: inbound_options(&tcp.options, flow, &self.setup, has_ack)
+            options: inbound_options(tcp, flow, &self.setup)
                 .map_err(|message| Failure::refused(at, message))?,
         };
+        let first = seq.wrapping_add(u32::from(is_syn));
         let body = Body::Tcp(header, octets_from(first, usize::from(tcp.payload_bytes)));
         Ok(wire::build(flow.inbound, ip, &body))
     }
@@ -204,7 +203,7 @@ fn quote(quoted: Option<Quoted>, flow: &Flow) -> Vec<u8> {
     let ports = [ends.source.1.to_be_bytes(), ends.destination.1.to_be_bytes()].concat();
     let header = |protocol, length| wire::ip_header(ends, IpFields::default(), protocol, length);
     let tcp = |seq: u32, payload_bytes: u16| {
-        let seq = seq.wrapping_add(flow.offset()).to_be_bytes();
+        let seq = seq.wrapping_add(flow.local_offset(false)).to_be_bytes();
         [header(TCP, 20 + usize::from(payload_bytes)), ports.clone(), seq.to_vec()].concat()
     };
     match quoted {
@@ -220,20 +219,15 @@ fn quote(quoted: Option<Quoted>, flow: &Flow) -> Vec<u8> {
 }
 
 /// Options for the wire: acknowledged numbers and echoed clocks become the stack's.
-fn inbound_options(
-    options: &TcpOptions,
-    flow: &Flow,
-    setup: &Setup,
-    has_ack: bool,
-) -> Result<Vec<u8>, String> {
+fn inbound_options(tcp: &Tcp, flow: &Flow, setup: &Setup) -> Result<Vec<u8>, String> {
     let mut octets = Vec::new();
-    let TcpOptions::Exactly(options) = options else { return Ok(octets) };
+    let TcpOptions::Exactly(options) = &tcp.options else { return Ok(octets) };
+    let has_ack = tcp.flags.bits & TcpFlags::ACK != 0;
+    let offset = flow.local_offset(tcp.flags.bits & TcpFlags::SYN != 0);
     for option in options {
         match option {
             TcpOption::Sack(blocks) => {
-                let live = |edge: u32| edge.wrapping_add(flow.offset());
-                let blocks = blocks.iter().map(|(left, right)| (live(*left), live(*right)));
-                TcpOption::Sack(blocks.collect()).encode(&mut octets);
+                TcpOption::sack_moved(blocks, offset).encode(&mut octets);
             }
             TcpOption::Timestamps { value, echo } if has_ack => {
                 let echo = live_echo(*echo, flow, setup)?;

@@ -69,16 +69,22 @@ impl Default for Settings {
 }
 
 /// What a script that passed has done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// `--dry_run` was given: the script was read and not run.
     pub is_dry_run: bool,
     /// Packets sent to the stack.
     pub inbound: usize,
-    /// Packets of the stack, all of which were checked.
+    /// Packets of the stack that were checked.
     pub outbound: usize,
+    /// Packets of the stack that the script does not mention, which an exact script refuses: those
+    /// after its last packet, and those of conversations that it has left.
+    pub unmentioned: usize,
     /// Virtual time that passed, in nanoseconds.
     pub nanos: u64,
+    /// Every packet with its time, in the notation of scripts and in the order of the script; of
+    /// very many, the last ones.
+    pub exchange: Vec<String>,
 }
 
 /// Runs `script`; `file` is its name in messages.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::calls::{Outcome, check_result};
 use super::code::{self, Value};
 use super::expect;
+use super::flow::Flow;
 use super::host::{Host, Sent};
 use super::inbound::{Subject, World};
 use super::setup::Setup;
@@ -12,10 +13,12 @@ use super::wire::{self, Body};
 use super::{Failure, Report, Settings};
 use crate::script::ast::{Action, Event, EventTime, Script, Spanned, SystemCall};
 use crate::script::error::Position;
-use crate::script::packet::{Direction, Packet, PacketBody};
+use crate::script::packet::{Direction, Packet, PacketBody, TcpFlags};
 
 /// How many of the last packets a failure shows.
 const SHOWN_PACKETS: usize = 8;
+/// How many packets a report shows at most.
+const EXCHANGE_PACKETS: usize = 10_000;
 
 pub(super) fn run(script: &Script, settings: &Settings) -> Result<Report, Failure> {
     let setup = Setup::new(script, settings)?;
@@ -26,8 +29,9 @@ pub(super) fn run(script: &Script, settings: &Settings) -> Result<Report, Failur
         world: World::new(setup, host),
         names: BTreeMap::new(),
         blocked: None,
-        shown: Vec::new(),
-        report: Report { is_dry_run, inbound: 0, outbound: 0, nanos: 0 },
+        last_event: None,
+        exchange: Vec::new(),
+        report: Report { is_dry_run, ..Report::default() },
     };
     if !is_dry_run {
         runner.run(script)?;
@@ -85,8 +89,10 @@ struct Runner<'s> {
     /// What code has given names to.
     names: BTreeMap<String, Value>,
     blocked: Option<Blocked<'s>>,
-    /// The last packets as lines.
-    shown: Vec<String>,
+    /// When the event before was to happen.
+    last_event: Option<u64>,
+    /// The packets as lines.
+    exchange: Vec<String>,
     report: Report,
 }
 
@@ -108,26 +114,27 @@ impl<'s> Runner<'s> {
 
     fn event(&mut self, event: &'s Spanned<Event>) -> Result<(), Failure> {
         let (times, at) = (self.times(event.value.time), event.at);
+        self.last_event = Some(times.first);
         match &event.value.action {
             Action::Packet(packet) if packet.direction == Direction::Outbound => {
                 self.expect(packet, times, event)
             }
             Action::Packet(packet) => {
-                self.wait_until(times.first, at)?;
+                self.wait_for(times, at)?;
                 self.show(format!("< {}", bare(packet)));
                 self.world.inject(packet, at)?;
                 self.report.inbound += 1;
                 self.settle(at)
             }
             Action::SystemCall(call) => {
-                self.wait_until(times.first, at)?;
+                self.wait_for(times, at)?;
                 self.call(call, at, event.value.time)
             }
             Action::Code(statements) => {
-                self.wait_until(times.first, at)?;
+                self.wait_for(times, at)?;
                 code::run(statements, &mut self.world, &mut self.names)
             }
-            Action::Command(_) => self.wait_until(times.first, at),
+            Action::Command(_) => self.wait_for(times, at),
         }
     }
 
@@ -142,24 +149,29 @@ impl<'s> Runner<'s> {
             }
             EventTime::Any => {
                 let patience = u64::try_from(Host::PATIENCE.as_nanos()).unwrap_or(u64::MAX);
-                (0, now.saturating_add(patience))
+                (now, now.saturating_add(patience))
             }
             EventTime::AbsoluteRange(first, last) => (first.nanos, last.nanos),
             EventTime::RelativeRange(first, last) => {
                 (now.saturating_add(first.nanos), now.saturating_add(last.nanos))
             }
         };
-        let tolerance = self.world.setup.tolerance(first.saturating_sub(now));
+        let since = |last: u64| first.saturating_sub(last);
+        let tolerance = self.world.setup.tolerance(self.last_event.map_or(0, since));
         Times { first, last, tolerance }
     }
 
-    /// Lets time pass until `time`, which must not be over.
-    fn wait_until(&mut self, time: u64, at: Position) -> Result<(), Failure> {
+    /// Lets time pass until the event is to happen, which must not be over.
+    fn wait_for(&mut self, times: Times, at: Position) -> Result<(), Failure> {
         let now = self.world.host.now();
-        if now > time.saturating_add(self.world.setup.tolerance_nanos) {
+        if now > times.first.saturating_add(times.tolerance) {
             let message = format!("it is {} already", seconds(now));
             return Err(self.failure(at, message));
         }
+        self.wait_until(times.first, at)
+    }
+
+    fn wait_until(&mut self, time: u64, at: Position) -> Result<(), Failure> {
         loop {
             let limit = self.blocked_deadline().map_or(time, |deadline| deadline.min(time));
             let stepped = self.world.host.step(limit);
@@ -202,9 +214,12 @@ impl<'s> Runner<'s> {
         let line = format!("{} {}", event.value.time, bare(expected));
         let flow = self.world.outbound_flow(expected, event.at)?;
         let mut sent = self.next_sent(times, event.at, &line)?;
+        while self.is_foreign(expected, flow, &sent) {
+            self.pass_over(&sent);
+            sent = self.next_sent(times, event.at, &line)?;
+        }
         if let (Body::Tcp(header, _), PacketBody::Tcp(tcp)) = (&sent.packet.body, &expected.body) {
-            const SYN: u16 = 2;
-            if header.flags & tcp.flags.bits & SYN != 0 {
+            if header.flags & tcp.flags.bits & TcpFlags::SYN != 0 {
                 self.world.flows[flow].on_outbound_syn(tcp.seq, header.seq);
             }
         }
@@ -221,7 +236,7 @@ impl<'s> Runner<'s> {
         let flow = &mut self.world.flows[flow];
         let actual = expect::in_script_terms(&sent.packet, Some(flow), Some(expected));
         let mut found = expect::differences(expected, &sent.packet, flow, &self.world.setup);
-        if !times.hold(sent.at) {
+        if event.value.time != EventTime::Any && !times.hold(sent.at) {
             found.insert(0, format!("sent at {}", seconds(sent.at)));
         }
         if !found.is_empty() {
@@ -240,6 +255,30 @@ impl<'s> Runner<'s> {
         self.report.outbound += 1;
         self.show_at(sent.at, format!("> {}", bare(&actual)));
         Ok(())
+    }
+
+    /// As the published tool, which sees one socket at a time: where the script names no ports, a
+    /// packet of another conversation is no news, unless the script is exact.
+    fn is_foreign(&self, expected: &Packet, flow: usize, sent: &Sent) -> bool {
+        let of = |flow: &Flow| flow.inbound.reversed() == sent.packet.ends;
+        let flows = &self.world.flows;
+        let names_none = match &expected.body {
+            PacketBody::Tcp(tcp) => tcp.ports.is_none(),
+            PacketBody::Udp(udp) => udp.ports.is_none(),
+            PacketBody::Icmp(_) => false,
+        };
+        names_none && !self.world.setup.is_exact && !of(&flows[flow]) && flows.iter().any(of)
+    }
+
+    /// Notes a packet that the script does not mention.
+    fn pass_over(&mut self, sent: &Sent) {
+        let flow = self.world.flows.iter_mut().find(|f| f.inbound.reversed() == sent.packet.ends);
+        let packet = expect::in_script_terms(&sent.packet, flow.as_deref(), None);
+        if let Some(flow) = flow {
+            flow.on_sent(&sent.packet);
+        }
+        self.report.unmentioned += 1;
+        self.show_at(sent.at, format!("> {}    (not in the script)", bare(&packet)));
     }
 
     /// The next packet that the stack sends, by the last of `times`.
@@ -324,7 +363,13 @@ impl<'s> Runner<'s> {
             return Err(self.failure(blocked.at, message));
         }
         self.report.nanos = self.world.host.now();
+        if !self.world.setup.is_exact {
+            while let Some(sent) = self.world.host.sent.pop_front() {
+                self.pass_over(&sent);
+            }
+        }
         if self.world.host.sent.is_empty() {
+            self.report.exchange = std::mem::take(&mut self.exchange);
             return Ok(());
         }
         let mut failure = Failure::new(at, "the stack sent more than the script expects");
@@ -343,10 +388,10 @@ impl<'s> Runner<'s> {
     }
 
     fn show_at(&mut self, time: u64, packet: String) {
-        if self.shown.len() == SHOWN_PACKETS {
-            self.shown.remove(0);
+        if self.exchange.len() == EXCHANGE_PACKETS {
+            self.exchange.drain(..EXCHANGE_PACKETS / 2);
         }
-        self.shown.push(format!("{} {packet}", seconds(time)));
+        self.exchange.push(format!("{} {packet}", seconds(time)));
     }
 
     fn failure(&self, at: Position, message: impl Into<String>) -> Failure {
@@ -354,10 +399,12 @@ impl<'s> Runner<'s> {
     }
 
     fn with_shown(&self, mut failure: Failure) -> Failure {
-        if !self.shown.is_empty() {
+        let first = self.exchange.len().saturating_sub(SHOWN_PACKETS);
+        let last = self.exchange.get(first..).unwrap_or_default();
+        if !last.is_empty() {
             failure = failure.with("the last packets:");
         }
-        self.shown.iter().fold(failure, |failure, line| failure.with(format!("  {line}")))
+        last.iter().fold(failure, |failure, line| failure.with(format!("  {line}")))
     }
 }
 

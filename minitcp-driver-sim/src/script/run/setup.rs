@@ -7,7 +7,7 @@ use crate::script::ast::Script;
 use crate::script::error::Position;
 use crate::script::options::{IpVersion, ScriptOption};
 
-/// What the options come to; the defaults are those of the published tool, but for the tolerance.
+/// What the options come to; the defaults are those of the published tool.
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
     pub(super) v6: bool,
@@ -24,6 +24,8 @@ pub(super) struct Setup {
     pub(super) tick_nanos: u64,
     pub(super) scaled_echo: bool,
     pub(super) strict_segments: bool,
+    /// Every packet of the stack must be expected.
+    pub(super) is_exact: bool,
     pub(super) dry_run: bool,
 }
 
@@ -37,11 +39,12 @@ impl Setup {
             connect_port: 8080,
             mss: None,
             mtu: 1500,
-            tolerance_nanos: 1_000_000,
-            tolerance_milli_percent: 0,
+            tolerance_nanos: 4_000_000,
+            tolerance_milli_percent: 12_500,
             tick_nanos: 0,
             scaled_echo: false,
             strict_segments: false,
+            is_exact: false,
             dry_run: false,
         };
         let (mut local, mut remote) = (None, None);
@@ -95,6 +98,10 @@ impl Setup {
             ScriptOption::TcpTsEcrScaled => self.scaled_echo = true,
             ScriptOption::TcpTsTickUsecs(usecs) => self.tick_nanos = u64::from(*usecs) * 1000,
             ScriptOption::StrictSegments => self.strict_segments = true,
+            ScriptOption::Exact => {
+                self.is_exact = true;
+                (self.tolerance_nanos, self.tolerance_milli_percent) = (EXACT_NANOS, 0);
+            }
             ScriptOption::DryRun => self.dry_run = true,
             ScriptOption::NonFatal { packet: false, syscall: false } => {}
             ScriptOption::NonFatal { .. } => {
@@ -121,6 +128,9 @@ impl Setup {
         self.tolerance_nanos.max(u64::try_from(share).unwrap_or(u64::MAX))
     }
 }
+
+/// How far off a time may be in an exact script: what its digits leave out.
+const EXACT_NANOS: u64 = 1_000_000;
 
 const LOCAL_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 0, 1));
 const REMOTE_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -149,12 +159,23 @@ mod tests {
     }
 
     #[test]
+    fn the_tolerance_is_the_published_one_unless_the_script_is_exact() {
+        let published = setup("", &[]).unwrap();
+        assert_eq!(published.tolerance(32_000_000), 4_000_000);
+        assert_eq!(published.tolerance(40_000_000), 5_000_000);
+        let exact = setup("--exact", &[]).unwrap();
+        assert_eq!((exact.tolerance(0), exact.tolerance(u64::MAX)), (1_000_000, 1_000_000));
+        let both = setup("--exact\n--tolerance_percent=50", &[]).unwrap();
+        assert_eq!(both.tolerance(10_000_000), 5_000_000);
+    }
+
+    #[test]
     fn the_command_line_prevails() {
         let given = [ScriptOption::Mtu(9000), ScriptOption::IpVersion(IpVersion::Ipv6)];
         let setup = setup("--mtu=1400\n--tolerance_percent=1", &given).unwrap();
         assert_eq!((setup.mtu, setup.v6), (9000, true));
         assert_eq!(setup.tolerance(10_000_000_000), 100_000_000);
-        assert_eq!(setup.tolerance(1000), 1_000_000);
+        assert_eq!(setup.tolerance(1000), 4_000_000);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use super::{Failure, Report, Settings, run};
 use crate::script::parse;
 
-const ESTABLISHED: &str = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
+const ESTABLISHED: &str = "--exact
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 +0 bind(3, ..., ...) = 0
 +0 listen(3, 5) = 0
 +0 < S 0:0(0) win 65535 <mss 1000>
@@ -12,7 +13,7 @@ const ESTABLISHED: &str = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 +0 accept(3, ..., ...) = 4
 ";
 
-const ESTABLISHED_LINES: usize = 7;
+const ESTABLISHED_LINES: usize = 8;
 
 fn run_with(text: &str, settings: &Settings) -> Result<Report, Failure> {
     run("t.pkt", &parse("t.pkt", text.as_bytes()).unwrap(), settings)
@@ -101,7 +102,7 @@ fn what_cannot_be_checked_is_refused() {
 
 #[test]
 fn shell_commands_are_skipped_on_demand_only() {
-    let text = ["`sysctl -q net.ipv4.tcp_sack=0`\n", ESTABLISHED, "+0 `true`\n"].concat();
+    let text = ["`sysctl -q net.ipv4.tcp_sack=0`\n", &published(), "+0 `true`\n"].concat();
     let failure = run_text(&text).unwrap_err();
     assert_eq!((failure.is_refusal, failure.position.line), (true, 1));
     run_with(&text, &Settings { ignore_shell: true, ..Settings::default() }).unwrap();
@@ -117,15 +118,59 @@ fn a_packet_may_come_in_pieces_unless_told_otherwise() {
 
 #[test]
 fn tolerance_is_what_the_script_says() {
-    let timed = |tolerance: &str, time: &str| {
+    let timed = |options: &str, time: &str| {
         let rest =
             format!("+0 write(4, ..., 9) = 9\n+0 > P. 1:10(9) ack 1\n+{time} > P. 1:10(9) ack 1\n");
-        run_text(&[tolerance, ESTABLISHED, &rest].concat()).is_ok()
+        run_text(&[options, &published(), &rest].concat()).is_ok()
     };
-    assert!(timed("", ".3") && timed("", ".3009") && timed("", ".2991"));
-    assert!(!timed("", ".3011") && !timed("", ".2989"));
-    assert!(timed("--tolerance_usecs=50000\n", ".26") && !timed("--tolerance_usecs=10\n", ".3001"));
+    // The retransmission leaves after 0.3 s: an eighth of the time since the event before.
+    assert!(timed("", ".3") && timed("", ".342") && timed("", ".267"));
+    assert!(!timed("", ".343") && !timed("", ".266"));
+    let exact = "--exact\n";
+    assert!(timed(exact, ".3") && timed(exact, ".3009") && timed(exact, ".2991"));
+    assert!(!timed(exact, ".3011") && !timed(exact, ".2989"));
+    let wide = "--tolerance_usecs=50000\n";
+    assert!(timed(wide, ".26") && !timed(wide, ".24"));
+    let none = "--tolerance_percent=0\n";
+    assert!(timed(none, ".304") && !timed(none, ".3041"));
     assert!(timed("--tolerance_percent=20\n", ".35"));
+}
+
+/// The beginning of a script that is not exact.
+fn published() -> String {
+    ESTABLISHED.replace("--exact\n", "")
+}
+
+#[test]
+fn an_exact_script_mentions_every_packet() {
+    // Behind the last line, and of a conversation that the script has left for another one.
+    let at_the_end = "+0 write(4, ..., 9) = 9\n";
+    let of_another = "+0 write(4, ..., 9) = 9
++0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
++0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 5
++0 fcntl(5, F_SETFL, O_RDWR|O_NONBLOCK) = 0
++0 connect(5, ..., ...) = -1 EINPROGRESS (Operation now in progress)
++0 > S 0:0(0) <...>
+";
+    for rest in [at_the_end, of_another] {
+        let report = run_text(&[&published(), rest].concat()).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(report.unmentioned, 1, "{rest}");
+        assert!(run_text(&[ESTABLISHED, rest].concat()).is_err(), "{rest}");
+    }
+    // What the conversation itself sends must be in the script, exact or not.
+    let wrong = "+0 write(4, ..., 9) = 9\n+.1 < . 1:1(0) ack 1 win 9\n+0 > F. 1:1(0) ack 1\n";
+    run_text(&[&published(), wrong].concat()).unwrap_err();
+}
+
+#[test]
+fn a_report_has_the_exchange() {
+    let report = run_text(&published()).unwrap();
+    let expected = [
+        "0.000000 < S 0:0(0) win 65535 <mss 1000>",
+        "0.000000 > S. 0:0(0) ack 1 win 65535 <mss 1460>",
+        "0.100000 < . 1:1(0) ack 1 win 65535",
+    ];
+    assert_eq!(report.exchange, expected);
 }
 
 #[test]
@@ -140,7 +185,7 @@ fn a_run_that_never_ends_is_ended() {
 fn the_message_shows_both_sides() {
     let text = [ESTABLISHED, "+0 write(4, ..., 9) = 9\n+.2 > P. 1:11(10) ack 1 win 9\n"].concat();
     let expected = "\
-t.pkt:9:1: not the expected packet: sent at 0.100000; length 9, not 10; win 65535, not 9
+t.pkt:10:1: not the expected packet: sent at 0.100000; length 9, not 10; win 65535, not 9
   expected  0.300000 > P. 1:11(10) ack 1 win 9
     actual  0.100000 > P. 1:10(9) ack 1 win 65535
   the last packets:
