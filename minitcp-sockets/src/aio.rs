@@ -1,4 +1,6 @@
-//! Sockets for tasks: nothing blocks, and a task that must wait is woken by the net's thread.
+//! Sockets for tasks: nothing blocks, and a task that must wait is woken by the net: by its thread
+//! ([`ThreadedNet`]), by the turn of the driver that [`Net::block_on`](crate::Net::block_on) does,
+//! or by the packet or time that was handed in ([`ManualNet`](crate::ManualNet)).
 //!
 //! They need no particular executor. With the feature `tokio`, streams are tokio's `AsyncRead` and
 //! `AsyncWrite`, so that programs written for tokio's own sockets, such as hyper, take them as they
@@ -12,38 +14,81 @@ mod tokio;
 use std::future::poll_fn;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use minitcp_proto::Observer;
+use minitcp_proto::Instant;
 
 use crate::flags::MsgFlags;
+use crate::host::Alarm;
 use crate::option::SocketOption;
-use crate::runtime::ThreadedNet;
+use crate::runtime::{Runtime, ThreadedNet};
 use crate::socket::{Begun, Datagram, Domain, Side, Socket, Type};
 
 /// A TCP connection. It closes as [`crate::TcpStream`] does.
 ///
 /// One task may read while another writes: see [`split`](Self::split).
 #[derive(Debug)]
-pub struct TcpStream<O: Observer = ()>(Socket<ThreadedNet<O>>);
+pub struct TcpStream<R: Runtime = ThreadedNet>(Socket<R>);
 
 /// A socket that accepts connections.
 #[derive(Debug)]
-pub struct TcpListener<O: Observer = ()>(Socket<ThreadedNet<O>>);
+pub struct TcpListener<R: Runtime = ThreadedNet>(Socket<R>);
 
 /// A bound UDP port.
 #[derive(Debug)]
-pub struct UdpSocket<O: Observer = ()>(Socket<ThreadedNet<O>>);
+pub struct UdpSocket<R: Runtime = ThreadedNet>(Socket<R>);
+
+/// Waits until `span` has passed on the clock of `net`: real time over a device, virtual time over a
+/// simulated host, for a [`ManualNet`](crate::ManualNet) the time that it is told.
+///
+/// # Errors
+/// `EDEADLK` from inside the driver or the observer; the await gives those of the driver.
+pub fn sleep<R: Runtime>(net: &R, span: Duration) -> io::Result<Sleep<R>> {
+    sleep_until(net, net.now()? + span)
+}
+
+/// Waits until it is `time` on the clock of `net`.
+///
+/// # Errors
+/// As [`sleep`].
+pub fn sleep_until<R: Runtime>(net: &R, time: Instant) -> io::Result<Sleep<R>> {
+    let alarm = net.with(|host| host.alarms.make(time))?;
+    Ok(Sleep { net: net.clone(), alarm })
+}
+
+/// A wait for a time, to be awaited. Dropping it ends the wait.
+#[derive(Debug)]
+pub struct Sleep<R: Runtime = ThreadedNet> {
+    net: R,
+    alarm: Alarm,
+}
+
+impl<R: Runtime> Future for Sleep<R> {
+    type Output = io::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.net.poll_alarm(cx, self.alarm)
+    }
+}
+
+impl<R: Runtime> Drop for Sleep<R> {
+    fn drop(&mut self) {
+        // From inside the driver it stays, and is taken away when it is due.
+        let _ = self.net.with(|host| host.alarms.remove(self.alarm));
+    }
+}
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-impl<O: Observer> TcpStream<O> {
+impl<R: Runtime> TcpStream<R> {
     /// Connects to `peer`. Dropping the future ends the attempt.
     ///
     /// # Errors
     /// As [`Socket::connect`], but never `EINPROGRESS`.
-    pub async fn connect(net: &ThreadedNet<O>, peer: SocketAddr) -> io::Result<Self> {
+    pub async fn connect(net: &R, peer: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(net, Domain::of(peer), Type::Stream)?;
         if socket.begin_connect(peer)? == Begun::Waiting {
             let connected =
@@ -77,7 +122,8 @@ impl<O: Observer> TcpStream<O> {
         if out.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let receive = |host: &mut crate::Host<O>, at| host.recv(at, out, MsgFlags::empty(), 0);
+        let receive =
+            |host: &mut crate::Host<R::Observer>, at| host.recv(at, out, MsgFlags::empty(), 0);
         self.0.poll(cx, Side::Read, receive).map_ok(|received| received.len)
     }
 
@@ -130,17 +176,17 @@ impl<O: Observer> TcpStream<O> {
     }
 
     /// The same as a [`Socket`], for its options.
-    pub const fn socket(&self) -> &Socket<ThreadedNet<O>> {
+    pub const fn socket(&self) -> &Socket<R> {
         &self.0
     }
 }
 
-impl<O: Observer> TcpListener<O> {
+impl<R: Runtime> TcpListener<R> {
     /// Listens on `addr`, with `SO_REUSEADDR`, and room for 1024 connections that wait.
     ///
     /// # Errors
     /// As [`Socket::bind`].
-    pub fn bind(net: &ThreadedNet<O>, addr: SocketAddr) -> io::Result<Self> {
+    pub fn bind(net: &R, addr: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(net, Domain::of(addr), Type::Stream)?;
         socket.set_option(SocketOption::ReuseAddress, true.into())?;
         socket.bind(addr)?;
@@ -152,7 +198,7 @@ impl<O: Observer> TcpListener<O> {
     ///
     /// # Errors
     /// As [`Socket::accept`].
-    pub async fn accept(&self) -> io::Result<(TcpStream<O>, SocketAddr)> {
+    pub async fn accept(&self) -> io::Result<(TcpStream<R>, SocketAddr)> {
         poll_fn(|cx| self.poll_accept(cx)).await
     }
 
@@ -163,7 +209,7 @@ impl<O: Observer> TcpListener<O> {
     pub fn poll_accept(
         &self,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(TcpStream<O>, SocketAddr)>> {
+    ) -> Poll<io::Result<(TcpStream<R>, SocketAddr)>> {
         let (handle, peer) = ready!(self.0.poll(cx, Side::Read, |host, at| host.accept(at)))?;
         Poll::Ready(Ok((TcpStream(self.0.sibling(handle)), peer)))
     }
@@ -177,17 +223,17 @@ impl<O: Observer> TcpListener<O> {
     }
 
     /// The same as a [`Socket`], for its options.
-    pub const fn socket(&self) -> &Socket<ThreadedNet<O>> {
+    pub const fn socket(&self) -> &Socket<R> {
         &self.0
     }
 }
 
-impl<O: Observer> UdpSocket<O> {
+impl<R: Runtime> UdpSocket<R> {
     /// Binds to `addr`.
     ///
     /// # Errors
     /// As [`Socket::bind`].
-    pub fn bind(net: &ThreadedNet<O>, addr: SocketAddr) -> io::Result<Self> {
+    pub fn bind(net: &R, addr: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(net, Domain::of(addr), Type::Datagram)?;
         socket.bind(addr)?;
         Ok(Self(socket))
@@ -250,7 +296,7 @@ impl<O: Observer> UdpSocket<O> {
     }
 
     /// The same as a [`Socket`], for its options.
-    pub const fn socket(&self) -> &Socket<ThreadedNet<O>> {
+    pub const fn socket(&self) -> &Socket<R> {
         &self.0
     }
 }

@@ -105,7 +105,7 @@ mod tcp_stream;
 mod udp_socket;
 
 pub use flags::MsgFlags;
-pub use host::{Host, SocketHandle};
+pub use host::{Alarm, Host, SocketHandle};
 pub use option::{OptionValue, SocketOption};
 pub use poll::{AsSocket, PollFd, PollFlags};
 pub use runtime::{Counters, Entered, Interrupter, ManualNet, Net, Runtime, ThreadedNet};

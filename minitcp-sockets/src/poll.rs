@@ -60,7 +60,8 @@ impl PollFd {
     /// Which news can make it ready. Both directions may be over at any time.
     pub(crate) fn waits_for(&self) -> (SocketHandle, PollFlags) {
         let mut interest = self.interest & (PollFlags::IN | PollFlags::OUT);
-        interest.set(PollFlags::IN, !self.interest.difference(PollFlags::OUT).is_empty());
+        // The end and failures are news of both: who asks for nothing else hears of those, too.
+        interest.set(PollFlags::IN, self.interest != PollFlags::OUT);
         (self.socket, interest)
     }
 

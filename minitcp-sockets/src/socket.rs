@@ -1,19 +1,20 @@
 //! `Socket`: the calls of POSIX, as methods. The other faces are made of it.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use minitcp_proto::{Info, Instant, Observer};
+use minitcp_proto::{Info, Instant};
 
 use crate::errno;
 use crate::flags::MsgFlags;
 use crate::host::{Attempt, Host, SocketHandle};
 use crate::option::{OptionValue, SocketOption};
-use crate::poll::{AsSocket, PollFlags};
+use crate::poll::{AsSocket, PollFd, PollFlags};
 use crate::runtime::{Runtime, ThreadedNet};
 
 /// The addresses that a socket speaks of (`AF_INET`, `AF_INET6`).
@@ -392,6 +393,37 @@ impl<R: Runtime> Socket<R> {
         self.with(|host, handle| host.unsent(handle))?
     }
 
+    /// For a task: for which of `interest` the socket is ready now, as `poll` has it, with ends and
+    /// failures (`ERR`, `HUP`, `NVAL`) in any case; or the task is woken when it may be.
+    ///
+    /// # Errors
+    /// `EDEADLK` from inside the driver or the observer; those of the driver.
+    pub fn poll_ready(
+        &self,
+        cx: &mut Context<'_>,
+        interest: PollFlags,
+    ) -> Poll<io::Result<PollFlags>> {
+        let mut fd = PollFd::new(self, interest);
+        let on = fd.waits_for();
+        self.shared.runtime.poll_attempt(cx, on, |host| {
+            match fd.update(host.readiness(self.shared.handle)) {
+                Some(()) => {
+                    host.pass_on(&[on]);
+                    Poll::Ready(Ok(fd.ready()))
+                }
+                None => Poll::Pending,
+            }
+        })
+    }
+
+    /// As [`poll_ready`](Self::poll_ready), to be awaited.
+    ///
+    /// # Errors
+    /// As [`poll_ready`](Self::poll_ready).
+    pub async fn ready(&self, interest: PollFlags) -> io::Result<PollFlags> {
+        poll_fn(|cx| self.poll_ready(cx, interest)).await
+    }
+
     /// Another socket of the same runtime.
     pub(crate) fn sibling(&self, handle: SocketHandle) -> Self {
         Self::from_handle(self.shared.runtime.clone(), handle)
@@ -461,13 +493,13 @@ impl<R: Runtime> Socket<R> {
     }
 }
 
-impl<O: Observer> Socket<ThreadedNet<O>> {
+impl<R: Runtime> Socket<R> {
     /// For a task: one call, as [`call`](Self::call) makes it for a thread.
     pub(crate) fn poll<T>(
         &self,
         cx: &mut Context<'_>,
         side: Side,
-        attempt: impl FnOnce(&mut Host<O>, SocketHandle) -> Attempt<T>,
+        attempt: impl FnOnce(&mut Host<R::Observer>, SocketHandle) -> Attempt<T>,
     ) -> Attempt<T> {
         let Shared { runtime, handle } = &*self.shared;
         runtime.poll_attempt(cx, (*handle, side.interest()), |host| attempt(host, *handle))

@@ -38,7 +38,9 @@ impl TcpStream {
 }
 
 impl<R: Runtime> TcpStream<R> {
-    /// Connects to `addr`; waits for the handshake.
+    /// Connects to `addr`; waits for the handshake. Over a [`ManualNet`](crate::ManualNet), which
+    /// waits for nothing, the stream may still be connecting: it is writable when it is known how
+    /// that went, and [`take_error`](Self::take_error) says so.
     ///
     /// # Errors
     /// `ECONNREFUSED`, `ETIMEDOUT`, `EADDRNOTAVAIL` (no address or port of ours fits, or `addr`
@@ -46,7 +48,10 @@ impl<R: Runtime> TcpStream<R> {
     pub fn connect_on(runtime: &R, addr: impl ToSocketAddrs) -> io::Result<Self> {
         first_that_works(addr, |addr| {
             let socket = Socket::new(runtime, Domain::of(addr), Type::Stream)?;
-            socket.connect(addr)?;
+            match socket.connect(addr) {
+                Err(error) if !runtime.waits() && is_in_progress(&error) => {}
+                connected => connected?,
+            }
             Ok(Self(socket))
         })
     }
@@ -277,6 +282,10 @@ impl<R: Runtime> fmt::Debug for TcpStream<R> {
         let (local, peer) = (self.local_addr().ok(), self.peer_addr().ok());
         f.debug_struct("TcpStream").field("addr", &local).field("peer", &peer).finish()
     }
+}
+
+fn is_in_progress(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EINPROGRESS)
 }
 
 /// A timeout as `std::net` takes it: zero is not "at once", it is a mistake.

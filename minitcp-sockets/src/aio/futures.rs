@@ -4,12 +4,11 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures_io::{AsyncRead, AsyncWrite};
-use minitcp_proto::Observer;
-
 use crate::aio::TcpStream;
+use crate::runtime::Runtime;
+use futures_io::{AsyncRead, AsyncWrite};
 
-impl<O: Observer> AsyncRead for TcpStream<O> {
+impl<R: Runtime> AsyncRead for TcpStream<R> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -19,7 +18,7 @@ impl<O: Observer> AsyncRead for TcpStream<O> {
     }
 }
 
-impl<O: Observer> AsyncWrite for TcpStream<O> {
+impl<R: Runtime> AsyncWrite for TcpStream<R> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -4,12 +4,12 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use minitcp_proto::Observer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::aio::TcpStream;
+use crate::runtime::Runtime;
 
-impl<O: Observer> AsyncRead for TcpStream<O> {
+impl<R: Runtime> AsyncRead for TcpStream<R> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -21,7 +21,7 @@ impl<O: Observer> AsyncRead for TcpStream<O> {
     }
 }
 
-impl<O: Observer> AsyncWrite for TcpStream<O> {
+impl<R: Runtime> AsyncWrite for TcpStream<R> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,11 +1,11 @@
 //! Sockets of the process-wide net and sockets of stacks without a device are of one type in C.
 
 use std::io;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use minitcp_proto::Instant;
 
-use crate::host::{Host, SocketHandle};
+use crate::host::{Alarm, Host, SocketHandle};
 use crate::poll::PollFlags;
 use crate::runtime::{ManualNet, Runtime, ThreadedNet};
 
@@ -13,13 +13,6 @@ use crate::runtime::{ManualNet, Runtime, ThreadedNet};
 pub(super) enum AnyNet {
     Threaded(ThreadedNet),
     Manual(ManualNet),
-}
-
-impl AnyNet {
-    /// No call on its sockets ever waits.
-    pub(super) const fn never_waits(&self) -> bool {
-        matches!(self, Self::Manual(_))
-    }
 }
 
 impl Runtime for AnyNet {
@@ -41,6 +34,32 @@ impl Runtime for AnyNet {
         match self {
             Self::Threaded(net) => net.wait(on, deadline, attempt),
             Self::Manual(net) => net.wait(on, deadline, attempt),
+        }
+    }
+
+    fn poll_attempt<T>(
+        &self,
+        cx: &mut Context<'_>,
+        on: (SocketHandle, PollFlags),
+        attempt: impl FnOnce(&mut Host<()>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match self {
+            Self::Threaded(net) => net.poll_attempt(cx, on, attempt),
+            Self::Manual(net) => net.poll_attempt(cx, on, attempt),
+        }
+    }
+
+    fn poll_alarm(&self, cx: &mut Context<'_>, alarm: Alarm) -> Poll<io::Result<()>> {
+        match self {
+            Self::Threaded(net) => net.poll_alarm(cx, alarm),
+            Self::Manual(net) => net.poll_alarm(cx, alarm),
+        }
+    }
+
+    fn waits(&self) -> bool {
+        match self {
+            Self::Threaded(net) => net.waits(),
+            Self::Manual(net) => net.waits(),
         }
     }
 

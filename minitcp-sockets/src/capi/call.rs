@@ -36,7 +36,7 @@ pub(super) fn socket(on: Which, domain: i32, kind: i32, protocol: i32) -> io::Re
     table::check_room()?;
     let (owner, net) = stacks::net_of(on)?;
     let socket = Socket::new(&net, domain, kind)?;
-    socket.set_nonblocking(nonblocking || net.never_waits())?;
+    socket.set_nonblocking(nonblocking || !net.waits())?;
     table::insert(socket, owner)
 }
 
@@ -51,7 +51,7 @@ const MAX_BACKLOG: u32 = 4096;
 pub(super) fn accept(open: &Open) -> io::Result<(i32, SocketAddr)> {
     table::check_room()?;
     let (socket, peer) = open.socket.accept()?;
-    socket.set_nonblocking(socket.runtime().never_waits())?;
+    socket.set_nonblocking(!socket.runtime().waits())?;
     Ok((table::insert(socket, open.owner)?, peer))
 }
 
@@ -121,7 +121,7 @@ pub(super) fn fcntl(open: &Open, command: i32, argument: i32) -> io::Result<i32>
 }
 
 pub(super) fn set_nonblocking(open: &Open, nonblocking: bool) -> io::Result<()> {
-    open.socket.set_nonblocking(nonblocking || open.socket.runtime().never_waits())
+    open.socket.set_nonblocking(nonblocking || !open.socket.runtime().waits())
 }
 
 /// What `ioctl` is asked for.
@@ -185,10 +185,10 @@ pub(super) fn poll(list: &mut [libc::pollfd], timeout: i32) -> io::Result<Option
     }
     let mut waits = None;
     for group in groups.into_values() {
-        let looked_at = match group.net.never_waits() {
-            true => Some(group),
+        let looked_at = match group.net.waits() {
+            false => Some(group),
             // An earlier process-wide net has ended: its sockets are gone.
-            false => waits.replace(group),
+            true => waits.replace(group),
         };
         if let Some(group) = looked_at {
             ready += look(group, list, Some(Duration::ZERO))?;

@@ -12,7 +12,7 @@ use std::ptr;
 use std::time::Duration;
 
 use libc::{nfds_t, pollfd, size_t, sockaddr, socklen_t, ssize_t};
-use minitcp_proto::Instant;
+use minitcp_proto::{Instant, RxMeta};
 
 use crate::capi::memory::{
     RawConfig, Room, addr_at, config_at, octets, octets_mut, settings, text,
@@ -359,7 +359,7 @@ unsafe extern "C" fn minitcp_stack_input(
         let stack = stack_at(stack)?;
         // SAFETY: `len` octets, as the header asks.
         let packet = unsafe { octets(packet.cast(), len) }?;
-        stack.input(Instant::from_nanos(now_ns), packet);
+        stack.input(Instant::from_nanos(now_ns), packet, RxMeta::default());
         Ok(0)
     })
 }

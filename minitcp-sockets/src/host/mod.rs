@@ -1,6 +1,7 @@
 //! What all sockets of one host share: the stack, and the table of sockets with what POSIX wants
 //! remembered about each and the stack has no use for.
 
+mod alarms;
 mod options;
 mod readiness;
 mod tcp;
@@ -9,14 +10,18 @@ mod udp;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
-use minitcp_proto::{ConnectionId, ListenerId, Observer, Readiness, SocketId, Stack, UdpId};
+use minitcp_proto::{
+    ConnectionId, Instant, ListenerId, Observer, Readiness, SocketId, Stack, UdpId,
+};
 
 use crate::errno;
 use crate::poll::PollFlags;
 use crate::socket::{Domain, Type};
 
+pub use alarms::Alarm;
+use alarms::Alarms;
 pub(crate) use options::Options;
 
 /// A stack and its sockets. Only a [`Runtime`](crate::Runtime) has one.
@@ -34,6 +39,8 @@ pub struct Host<O: Observer = ()> {
     woken: Vec<Sleeper>,
     /// Something was done that should leave the host soon.
     urgent: bool,
+    /// Tasks that wait for a time.
+    pub(crate) alarms: Alarms,
 }
 
 /// Names a socket for ever: after it is closed, the handle finds nothing.
@@ -184,6 +191,7 @@ impl<O: Observer> Host<O> {
             waiting: 0,
             woken: Vec::new(),
             urgent: false,
+            alarms: Alarms::default(),
         }
     }
 
@@ -317,6 +325,7 @@ impl<O: Observer> Host<O> {
         let woken = entries.flat_map(|entry| entry.waiters.drain(..));
         self.woken.extend(woken.map(|waiter| waiter.sleeper));
         self.waiting = 0;
+        self.ring(Instant::MAX);
     }
 
     /// `sleeper` will be woken, once, when `handle` may be ready for `interest`.
@@ -373,9 +382,56 @@ impl<O: Observer> Host<O> {
         &self.woken
     }
 
+    /// The earlier of the stack's next deadline and of the first alarm.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        [self.stack.poll_timeout(), self.alarms.first()].into_iter().flatten().min()
+    }
+
+    /// It is `now`: those whose alarms are due are to be woken.
+    pub(crate) fn ring(&mut self, now: Instant) {
+        while let Some(waker) = self.alarms.take_due(now) {
+            self.woken.push(Sleeper { waker, is_thread: false });
+        }
+    }
+
+    /// For a task: whether it is `alarm`'s time; it is to be woken then.
+    pub(crate) fn await_alarm(
+        &mut self,
+        cx: &mut Context<'_>,
+        alarm: Alarm,
+        now: Instant,
+    ) -> Attempt<()> {
+        if alarm.at <= now {
+            self.alarms.remove(alarm);
+            return Poll::Ready(Ok(()));
+        }
+        self.alarms.set(alarm, cx.waker());
+        Poll::Pending
+    }
+
+    /// For a task: `attempt`, and where it would wait, the task is to be woken by news.
+    pub(crate) fn attempt_or_register<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        (handle, interest): (SocketHandle, PollFlags),
+        attempt: impl FnOnce(&mut Self) -> Attempt<T>,
+    ) -> Attempt<T> {
+        let result = attempt(self);
+        if result.is_pending() {
+            let sleeper = Sleeper { waker: cx.waker().clone(), is_thread: false };
+            self.register(handle, interest, &sleeper);
+        }
+        result
+    }
+
     /// Something should leave soon, or whoever waits with the driver should look.
     pub(crate) const fn set_urgent(&mut self) {
         self.urgent = true;
+    }
+
+    /// Whether something should leave soon.
+    pub(crate) const fn is_urgent(&self) -> bool {
+        self.urgent
     }
 
     /// Whether something should leave soon; asked once.

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use minitcp_proto::{Instant, RxMeta, Stack};
 
 use crate::errno;
-use crate::host::{Host, SocketHandle};
+use crate::host::{Alarm, Host, SocketHandle};
 use crate::poll::PollFlags;
 use crate::runtime::Runtime;
 
@@ -16,10 +16,13 @@ use crate::runtime::Runtime;
 /// is another handle to the same; any thread may use it.
 ///
 /// Nothing happens between calls, so no call waits: where another runtime would, `EAGAIN`
-/// (`EINPROGRESS` from connecting) comes at once, and [`poll`](Runtime::poll) says what is ready
-/// now.
+/// (`EINPROGRESS` from [`Socket::connect`](crate::Socket::connect)) comes at once, and
+/// [`poll`](Runtime::poll) says what is ready now. Tasks can wait: the sockets of
+/// [`aio`](crate::aio) and [`Socket::ready`](crate::Socket::ready) are woken by what is handed in.
 ///
-/// Time is what the last call said, and never goes back.
+/// **Time** is what the last of `input`, `output` and `advance` said, and never goes back. Calls of
+/// sockets go by it: after a pause, [`advance`](Self::advance) comes first, or a timer that the
+/// call starts would start in the past, and end too early.
 #[derive(Clone)]
 pub struct ManualNet {
     core: Arc<Mutex<Core>>,
@@ -29,22 +32,27 @@ pub struct ManualNet {
 struct Core {
     host: Host<()>,
     now: Instant,
+    /// Who is to ask for output when there may be some, or when the deadline moves forward that it
+    /// was told.
+    sender: Option<(Waker, Instant)>,
 }
 
 impl ManualNet {
     /// Sockets over `stack`, at time zero.
     pub fn new(stack: Stack<'static>) -> Self {
-        let core = Core { host: Host::new(stack), now: Instant::ZERO };
+        let core = Core { host: Host::new(stack), now: Instant::ZERO, sender: None };
         Self { core: Arc::new(Mutex::new(core)) }
     }
 
-    /// A packet has come.
-    pub fn input(&self, now: Instant, packet: &[u8]) {
-        let mut core = self.lock();
-        core.advance(now);
-        let now = core.now;
-        core.host.stack.handle_packet(now, packet, RxMeta::default());
-        core.host.collect_events();
+    /// A packet has come, with what its device knows of it ([`RxMeta::default`]: nothing). Wakes
+    /// the tasks that have news, and who waits in [`poll_output`](Self::poll_output).
+    pub fn input(&self, now: Instant, packet: &[u8], meta: RxMeta) {
+        self.act(|core| {
+            core.advance(now);
+            let now = core.now;
+            core.host.stack.handle_packet(now, packet, meta);
+            core.host.set_urgent();
+        });
     }
 
     /// Writes the next packet to send to the front of `out` and returns its length; `None` if
@@ -54,38 +62,80 @@ impl ManualNet {
     /// # Errors
     /// `EMSGSIZE` if `out` is shorter than the MTU; no packet is lost by that.
     pub fn output(&self, now: Instant, out: &mut [u8]) -> io::Result<Option<usize>> {
-        self.lock().output(now, out)
+        self.act(|core| core.output(now, out))
+    }
+
+    /// As [`output`](Self::output), for a task that moves packets: where there is nothing to send
+    /// it is woken by the next call, from whatever thread or task, that may have changed this or
+    /// that has made [`deadline`](Self::deadline) earlier. Of several tasks, the last one is.
+    ///
+    /// # Errors
+    /// As [`output`](Self::output).
+    pub fn poll_output(
+        &self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        out: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.act(|core| match core.output(now, out) {
+            Ok(Some(len)) => Poll::Ready(Ok(len)),
+            Err(error) => Poll::Ready(Err(error)),
+            Ok(None) => {
+                let deadline = core.host.deadline().unwrap_or(Instant::MAX);
+                core.sender = Some((cx.waker().clone(), deadline));
+                Poll::Pending
+            }
+        })
     }
 
     /// As [`output`](Self::output), for C: octets of the packet and when it leaves; or none, and
     /// the deadline (`Instant::MAX` for never).
     #[cfg(feature = "capi")]
     pub(crate) fn output_at(&self, now: Instant, out: &mut [u8]) -> io::Result<(usize, Instant)> {
-        let mut core = self.lock();
-        Ok(match core.output(now, out)? {
-            Some(len) => (len, core.now),
-            None => (0, core.host.stack.poll_timeout().unwrap_or(Instant::MAX)),
+        self.act(|core| {
+            Ok(match core.output(now, out)? {
+                Some(len) => (len, core.now),
+                None => (0, core.host.deadline().unwrap_or(Instant::MAX)),
+            })
         })
     }
 
     /// When [`advance`](Self::advance) or [`output`](Self::output) must be called at the latest;
     /// `None`: not before something else was.
     pub fn deadline(&self) -> Option<Instant> {
-        self.lock().host.stack.poll_timeout()
+        self.lock().host.deadline()
     }
 
-    /// It is `now`: serves the timers that are due.
+    /// It is `now`: serves the timers that are due, and wakes the tasks whose time has come.
     pub fn advance(&self, now: Instant) {
-        self.lock().advance(now);
+        self.act(|core| core.advance(now));
     }
 
     /// Looks at the stack itself, for counters and the like. Sockets cannot be used meanwhile.
     pub fn with_stack<T>(&self, look: impl FnOnce(&mut Stack<'static>) -> T) -> T {
-        look(&mut self.lock().host.stack)
+        self.act(|core| {
+            core.host.set_urgent(); // Whatever it does there.
+            look(&mut core.host.stack)
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something to the core, and wakes who has news of it, when the core is free again.
+    fn act<T>(&self, act: impl FnOnce(&mut Core) -> T) -> T {
+        let mut core = self.lock();
+        let value = act(&mut core);
+        core.host.collect_events();
+        let woken = core.host.take_woken();
+        let sender = core.take_sender();
+        drop(core);
+        woken.into_iter().for_each(|sleeper| sleeper.waker.wake());
+        if let Some(sender) = sender {
+            sender.wake();
+        }
+        value
     }
 }
 
@@ -94,8 +144,9 @@ impl Core {
         self.now = self.now.max(now);
         if self.host.stack.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
             self.host.stack.handle_timeout(self.now);
-            self.host.collect_events();
+            self.host.set_urgent();
         }
+        self.host.ring(self.now);
     }
 
     fn output(&mut self, now: Instant, out: &mut [u8]) -> io::Result<Option<usize>> {
@@ -105,8 +156,18 @@ impl Core {
         self.advance(now);
         let packet = self.host.stack.poll_transmit(self.now);
         let len = packet.and_then(|packet| packet.copy_to(out));
-        self.host.collect_events();
+        if len.is_none() {
+            self.host.take_urgent();
+        }
         Ok(len)
+    }
+
+    /// Who is to be told that there may be something to send, or an earlier deadline.
+    fn take_sender(&mut self) -> Option<Waker> {
+        let (_, told) = self.sender.as_ref()?;
+        let is_earlier = self.host.deadline().is_some_and(|deadline| deadline < *told);
+        let has_news = is_earlier || self.host.is_urgent();
+        self.sender.take_if(|_| has_news).map(|(waker, _)| waker)
     }
 }
 
@@ -114,7 +175,7 @@ impl Runtime for ManualNet {
     type Observer = ();
 
     fn with<T>(&self, act: impl FnOnce(&mut Host<()>) -> T) -> io::Result<T> {
-        Ok(act(&mut self.lock().host))
+        Ok(self.act(|core| act(&mut core.host)))
     }
 
     fn wait<T>(
@@ -123,10 +184,27 @@ impl Runtime for ManualNet {
         _: Option<Instant>,
         mut attempt: impl FnMut(&mut Host<()>) -> Poll<io::Result<T>>,
     ) -> io::Result<T> {
-        match attempt(&mut self.lock().host) {
+        match self.act(|core| attempt(&mut core.host)) {
             Poll::Ready(result) => result,
             Poll::Pending => Err(errno::would_block()),
         }
+    }
+
+    fn poll_attempt<T>(
+        &self,
+        cx: &mut Context<'_>,
+        on: (SocketHandle, PollFlags),
+        attempt: impl FnOnce(&mut Host<()>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        self.act(|core| core.host.attempt_or_register(cx, on, attempt))
+    }
+
+    fn poll_alarm(&self, cx: &mut Context<'_>, alarm: Alarm) -> Poll<io::Result<()>> {
+        self.act(|core| core.host.await_alarm(cx, alarm, core.now))
+    }
+
+    fn waits(&self) -> bool {
+        false
     }
 
     /// Nothing to do: what was queued leaves when the caller asks for it.
@@ -139,7 +217,7 @@ impl Runtime for ManualNet {
     }
 
     fn end(&self, socket: SocketHandle) {
-        self.lock().host.end(socket);
+        self.act(|core| core.host.end(socket));
     }
 }
 

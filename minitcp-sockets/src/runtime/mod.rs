@@ -5,13 +5,13 @@ mod net;
 mod threaded;
 
 use std::io;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use minitcp_proto::{Instant, Observer};
 
 use crate::errno;
-use crate::host::{Host, SocketHandle};
+use crate::host::{Alarm, Host, SocketHandle};
 use crate::poll::{PollFd, PollFlags};
 
 pub use manual::ManualNet;
@@ -74,6 +74,30 @@ pub trait Runtime: Clone {
             Err(Some(patience)) => Some(self.now()? + patience),
         };
         self.wait(&[on], deadline, attempt)
+    }
+
+    /// For a task: `attempt`, and where it would wait, the task is woken when the sockets of `on`
+    /// have news that make another worth while.
+    ///
+    /// # Errors
+    /// Those of `attempt`; those of the driver.
+    fn poll_attempt<T>(
+        &self,
+        cx: &mut Context<'_>,
+        on: (SocketHandle, PollFlags),
+        attempt: impl FnOnce(&mut Host<Self::Observer>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>>;
+
+    /// For a task: whether it is `alarm`'s time on the driver's clock; it is woken then.
+    ///
+    /// # Errors
+    /// `EDEADLK` from inside the driver or the observer; those of the driver.
+    fn poll_alarm(&self, cx: &mut Context<'_>, alarm: Alarm) -> Poll<io::Result<()>>;
+
+    /// Whether there is anything to wait with. Where there is not, a call that would wait fails
+    /// with `EAGAIN` at once, and a connection that is made may still be connecting.
+    fn waits(&self) -> bool {
+        true
     }
 
     /// Something was queued: lets it leave, without waiting. Where only calls that block move

@@ -4,16 +4,17 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use minitcp_proto::{Driver, Instant, Observer, Stack};
 
 use crate::errno;
-use crate::host::{Host, SocketHandle};
+use crate::host::{Alarm, Host, SocketHandle};
 use crate::poll::PollFlags;
 use crate::runtime::Runtime;
 
@@ -60,10 +61,42 @@ where
     /// Those of the driver; `EDEADLK` from inside it.
     pub fn turn(&self, wait_until: Option<Instant>) -> io::Result<()> {
         self.core(|core| {
-            let turned = core.driver.turn(&mut core.host.stack, wait_until);
+            let until = [wait_until, core.host.alarms.first()].into_iter().flatten().min();
+            let turned = core.driver.turn(&mut core.host.stack, until);
             core.host.collect_events();
+            core.host.ring(core.driver.now());
             turned.map_err(Into::into)
         })?
+    }
+
+    /// Runs `task` to its end on this thread, and turns the driver while it waits. With an
+    /// executor of one thread inside, such as tokio's `LocalSet` or `FuturesUnordered`, that may be
+    /// any number of tasks that use the sockets of [`aio`](crate::aio). Over a simulated host all
+    /// of it is deterministic, times of [`aio::sleep`](crate::aio::sleep) included.
+    ///
+    /// A waker that another thread uses is heeded when the driver's turn ends: wake the driver
+    /// after it.
+    ///
+    /// # Errors
+    /// `EINTR` when interrupted; those of the driver; `EDEADLK` from inside it. The task is
+    /// dropped then.
+    pub fn block_on<F: Future>(&self, task: F) -> io::Result<F::Output> {
+        let flag = Arc::new(Flag(AtomicBool::new(true)));
+        let waker = Waker::from(Arc::clone(&flag));
+        let mut cx = Context::from_waker(&waker);
+        let mut task = pin!(task);
+        loop {
+            if flag.0.swap(false, Ordering::AcqRel)
+                && let Poll::Ready(output) = task.as_mut().poll(&mut cx)
+            {
+                self.push(true)?;
+                return Ok(output);
+            }
+            self.check_interrupt()?;
+            // What it has queued leaves, but one that has woken itself does not wait.
+            let is_woken = flag.0.load(Ordering::Acquire);
+            self.turn(is_woken.then_some(Instant::ZERO))?;
+        }
     }
 
     /// Turns until all closed connections have finished in the background, at most for `timeout`;
@@ -123,7 +156,11 @@ where
         for socket in self.shared.ended.take() {
             core.host.end(socket);
         }
-        Ok(act(&mut core))
+        let value = act(&mut core);
+        let woken = core.host.take_woken();
+        drop(core);
+        woken.into_iter().for_each(|sleeper| sleeper.waker.wake());
+        Ok(value)
     }
 }
 
@@ -158,6 +195,19 @@ where
         }
     }
 
+    fn poll_attempt<T>(
+        &self,
+        cx: &mut Context<'_>,
+        on: (SocketHandle, PollFlags),
+        attempt: impl FnOnce(&mut Host<O>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        self.with(|host| host.attempt_or_register(cx, on, attempt))?
+    }
+
+    fn poll_alarm(&self, cx: &mut Context<'_>, alarm: Alarm) -> Poll<io::Result<()>> {
+        self.core(|core| core.host.await_alarm(cx, alarm, core.driver.now()))?
+    }
+
     fn push(&self, blocks: bool) -> io::Result<()> {
         if blocks { self.turn(Some(Instant::ZERO)) } else { Ok(()) }
     }
@@ -182,6 +232,15 @@ impl<D: Driver, O: Observer> Clone for Net<D, O> {
 impl<D: Driver, O: Observer> fmt::Debug for Net<D, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Net").finish_non_exhaustive()
+    }
+}
+
+/// The task of [`Net::block_on`] was woken.
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
     }
 }
 

@@ -4,5 +4,6 @@ mod options;
 mod peers;
 mod poll;
 mod support;
+mod tasks;
 mod tcp;
 mod udp;

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use minitcp_sockets::aio::{TcpListener, TcpStream, UdpSocket};
+use minitcp_sockets::Runtime as _;
+use minitcp_sockets::aio::{self, TcpListener, TcpStream, UdpSocket};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use cable::{CLIENT, SERVER, pair};
@@ -140,4 +141,18 @@ fn the_traits_of_futures_under_another_executor() {
     };
     let (text, ()) = futures_lite::future::block_on(futures_lite::future::zip(server, client));
     assert_eq!(text, "hello");
+}
+
+#[tokio::test]
+async fn a_task_sleeps_by_the_clock_of_its_net() {
+    let pair = pair();
+    let span = Duration::from_millis(20);
+    let start = std::time::Instant::now();
+    // One is given up; one is woken, also while a thread waits with the driver.
+    drop(aio::sleep(&pair.client, Duration::from_millis(1)).unwrap());
+    let net = pair.client.clone();
+    let waits = std::thread::spawn(move || net.poll(&mut [], Some(Duration::from_millis(200))));
+    aio::sleep(&pair.client, span).unwrap().await.unwrap();
+    assert!((span..10 * span).contains(&start.elapsed()), "{:?}", start.elapsed());
+    waits.join().unwrap().unwrap();
 }

@@ -124,6 +124,9 @@ impl<O: Observer> Shared<O> {
         let stack = &mut core.host.stack;
         let exchanged = catch_unwind(AssertUnwindSafe(|| driver.exchange(stack)));
         core.host.collect_events();
+        if core.host.alarms.first().is_some() {
+            core.host.ring((self.clock)());
+        }
         self.note_all_news(core);
         match exchanged.unwrap_or_else(|panic| self.fail_by_panic(core, panic)) {
             Ok(more) => {
@@ -204,7 +207,7 @@ impl<O: Observer> Shared<O> {
         core.attended = core.attended.wrapping_add(1);
         let Some(mut driver) = core.driver.take() else { return core };
         core.settled = false;
-        let timer = core.host.stack.poll_timeout();
+        let timer = core.host.deadline();
         let until = [timer, deadline].into_iter().flatten().min();
         core.parked_until = until.unwrap_or(Instant::MAX);
         let woken = core.host.take_woken();
@@ -321,7 +324,7 @@ impl<O: Observer> Shared<O> {
         if core.driver.is_some() || core.kicked {
             return;
         }
-        let timer = core.host.stack.poll_timeout();
+        let timer = core.host.deadline();
         if core.host.take_urgent() || timer.is_some_and(|timer| timer < core.parked_until) {
             core.kicked = true;
             self.counts.kicks.fetch_add(1, Ordering::Relaxed);

@@ -35,7 +35,7 @@ use std::time::Duration;
 use minitcp_proto::{Instant, Observer, Park, Stack};
 
 use crate::errno;
-use crate::host::{Host, Sleeper, SocketHandle};
+use crate::host::{Alarm, Host, SocketHandle};
 use crate::poll::PollFlags;
 use crate::runtime::Runtime;
 use attend::{Core, Duty, Shared};
@@ -139,22 +139,20 @@ impl<O: Observer> ThreadedNet<O> {
     pub fn counters(&self) -> Counters {
         self.owner.shared.counts.read()
     }
+}
 
-    /// For a task: `attempt`, and where it would wait, the task is woken when it is worth another.
-    pub(crate) fn poll_attempt<T>(
+impl<O: Observer> ThreadedNet<O> {
+    /// Something that a task may have to wait for: the driver's thread turns the driver then.
+    fn await_with<T>(
         &self,
-        cx: &mut Context<'_>,
-        (handle, interest): (SocketHandle, PollFlags),
-        attempt: impl FnOnce(&mut Host<O>) -> Poll<io::Result<T>>,
+        act: impl FnOnce(&mut Host<O>, &dyn Fn() -> Instant) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let shared = &*self.owner.shared;
         let mut core = shared.lock()?;
         core.settled = false;
-        let result = attempt(&mut core.host);
+        let result = act(&mut core.host, &shared.clock);
         if result.is_pending() {
             core.check()?;
-            let sleeper = Sleeper { waker: cx.waker().clone(), is_thread: false };
-            core.host.register(handle, interest, &sleeper);
             shared.appoint(&mut core, Duty::Lead);
         }
         shared.finish(core);
@@ -215,6 +213,19 @@ impl<O: Observer> Runtime for ThreadedNet<O> {
         };
         shared.finish(core);
         result
+    }
+
+    fn poll_attempt<T>(
+        &self,
+        cx: &mut Context<'_>,
+        on: (SocketHandle, PollFlags),
+        attempt: impl FnOnce(&mut Host<O>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        self.await_with(|host, _| host.attempt_or_register(cx, on, attempt))
+    }
+
+    fn poll_alarm(&self, cx: &mut Context<'_>, alarm: Alarm) -> Poll<io::Result<()>> {
+        self.await_with(|host, now| host.await_alarm(cx, alarm, now()))
     }
 
     /// Nothing to do: every call lets what it queued leave before it returns.
