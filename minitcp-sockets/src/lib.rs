@@ -92,6 +92,7 @@
 pub mod aio;
 #[cfg(feature = "capi")]
 mod capi;
+pub mod driver;
 mod errno;
 mod flags;
 mod host;
