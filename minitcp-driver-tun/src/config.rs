@@ -27,6 +27,9 @@ pub struct TunConfig {
     /// Packets that the kernel queues for the stack before it drops (`txqueuelen`); `None`
     /// leaves the kernel's default of 500.
     pub queue_len: Option<u32>,
+    /// Use a device that is there, and make none: where there is none, opening fails with
+    /// [`TunError::NoDevice`](crate::TunError::NoDevice).
+    pub must_exist: bool,
     /// What the device should do for the stack; all unless set. What the kernel does not have is
     /// left out: [`TunDriver::offloads`](crate::TunDriver::offloads) says what there is.
     pub offloads: TunOffloads,
@@ -43,6 +46,7 @@ impl TunConfig {
             mtu: 1500,
             up: true,
             queue_len: None,
+            must_exist: false,
             offloads: TunOffloads::all(),
         }
     }
@@ -86,6 +90,13 @@ impl TunConfig {
     #[must_use]
     pub fn queue_len(mut self, packets: u32) -> Self {
         self.queue_len = Some(packets);
+        self
+    }
+
+    /// Sets whether the device must be there already.
+    #[must_use]
+    pub fn must_exist(mut self, must_exist: bool) -> Self {
+        self.must_exist = must_exist;
         self
     }
 

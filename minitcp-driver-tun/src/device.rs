@@ -56,6 +56,9 @@ impl Device {
         let failed = |attempt| move |error| TunError::from_io(attempt, name, error);
         let interface = Interface::new(name).map_err(failed("see the settings"))?;
         let is_new = !interface.exists();
+        if is_new && config.must_exist {
+            return Err(TunError::NoDevice { name: name.to_owned() });
+        }
         let is_shared = queues.get() > 1;
         let (first, has_header) = attach(config, is_shared)?;
         let wanted = if has_header { config.offloads } else { TunOffloads::empty() };

@@ -13,6 +13,11 @@ pub enum TunError {
         /// The interface.
         name: String,
     },
+    /// There is no interface of this name, and none was to be made.
+    NoDevice {
+        /// The interface.
+        name: String,
+    },
     /// Another process is attached to the device.
     Busy {
         /// The interface.
@@ -67,6 +72,11 @@ impl fmt::Display for TunError {
                 "no permission for TUN device {name}: run as root, or give CAP_NET_ADMIN, or \
                  create the device first with scripts/setup_tun.sh"
             ),
+            Self::NoDevice { name } => write!(
+                f,
+                "there is no TUN device {name}: create it first with scripts/setup_tun.sh, or give \
+                 an address for the kernel's side, so that it is made"
+            ),
             Self::Busy { name } => write!(
                 f,
                 "TUN device {name} is in use by another process: end it, or choose another name"
@@ -94,6 +104,7 @@ impl error::Error for TunError {
             Self::Io { source, .. } => Some(source),
             Self::NoTunSupport
             | Self::NotPermitted { .. }
+            | Self::NoDevice { .. }
             | Self::Busy { .. }
             | Self::BadName { .. }
             | Self::NotTun { .. }

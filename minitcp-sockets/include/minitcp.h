@@ -57,7 +57,7 @@ struct minitcp_config {
     /* Only for a TUN device, and may be NULL: the kernel's address at the other end, as
      * "10.0.0.1/24". Then the device is made and configured, which needs CAP_NET_ADMIN. Its peer is
      * the first address of that family; EINVAL if there is none. With NULL, a device that is there
-     * is used as it is. */
+     * is used as it is, and ENODEV if there is none. */
     const char *kernel_address;
     /* All that is random, such as sequence numbers, follows from it: equal seeds, packets and times
      * give equal packets. 0 takes one from the operating system, as a stack that strangers can
@@ -83,8 +83,8 @@ struct minitcp_config {
 /*
  * Gives the process a stack with `addresses` (as in minitcp_config) on TUN device `tun`. Its thread
  * takes no signals.
- * EALREADY if it has one; EBUSY if another process uses the device, EPERM, ENODEV without
- * /dev/net/tun.
+ * EALREADY if it has one; EBUSY if another process uses the device; EPERM; ENODEV if there is no
+ * such device, or no /dev/net/tun.
  */
 int minitcp_init(const char *tun, const char *addresses);
 

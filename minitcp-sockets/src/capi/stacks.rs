@@ -61,7 +61,7 @@ pub(super) enum Which {
 ///
 /// # Errors
 /// `EALREADY` if there is one; `EINVAL` for bad settings; of the device `EBUSY`, `EPERM`,
-/// `ENODEV`, or what the system said.
+/// `ENODEV` (also if none is there and no address of the kernel's was given), or what the system said.
 pub(super) fn init(tun: &str, settings: &Settings<'_>) -> io::Result<()> {
     let mut net = write(&NET);
     if net.is_some() {
@@ -71,7 +71,9 @@ pub(super) fn init(tun: &str, settings: &Settings<'_>) -> io::Result<()> {
     // a privilege.
     let mut config = settings.config()?;
     let limits = settings.limits()?;
-    let mut device = TunConfig::new(tun).mtu(config.mtu);
+    // One without an address would be of no use.
+    let must_exist = settings.kernel_address.is_none();
+    let mut device = TunConfig::new(tun).mtu(config.mtu).must_exist(must_exist);
     if let Some(text) = settings.kernel_address {
         let (kernel, prefix_len) = parse_address(text)?;
         device = device.kernel_addr(kernel).prefix_len(prefix_len);
@@ -90,7 +92,7 @@ pub(super) fn init(tun: &str, settings: &Settings<'_>) -> io::Result<()> {
 
 fn tun_error(error: &TunError) -> i32 {
     match error {
-        TunError::NoTunSupport => libc::ENODEV,
+        TunError::NoTunSupport | TunError::NoDevice { .. } => libc::ENODEV,
         TunError::NotPermitted { .. } => libc::EPERM,
         TunError::Busy { .. } => libc::EBUSY,
         TunError::BadName { .. } | TunError::NotTun { .. } | TunError::BadAddress { .. } => {

@@ -546,6 +546,7 @@ static void process_wide(void)
     FAILS(minitcp_init("a name that is far too long", "10.0.0.1/24"), EINVAL);
     FAILS(minitcp_init("", "10.0.0.1/24"), EINVAL);
     FAILS(minitcp_init("a/b", "10.0.0.1/24"), EINVAL);
+    FAILS(minitcp_init("misuse0", "10.0.0.1/24"), ENODEV); /* Nobody has made it. */
     FAILS(minitcp_init_with(NULL, &config), EFAULT);
     FAILS(minitcp_init_with("misuse0", NULL), EFAULT);
     config.kernel_address = "lots";
