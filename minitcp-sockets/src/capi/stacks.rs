@@ -61,7 +61,8 @@ pub(super) enum Which {
 ///
 /// # Errors
 /// `EALREADY` if there is one; `EINVAL` for bad settings; of the device `EBUSY`, `EPERM`,
-/// `ENODEV` (also if none is there and no address of the kernel's was given), or what the system said.
+/// `ENODEV` (also if none is there and no address of the kernel's was given), or what the system
+/// said.
 pub(super) fn init(tun: &str, settings: &Settings<'_>) -> io::Result<()> {
     let mut net = write(&NET);
     if net.is_some() {
