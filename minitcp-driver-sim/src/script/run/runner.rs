@@ -218,10 +218,10 @@ impl<'s> Runner<'s> {
             self.pass_over(&sent);
             sent = self.next_sent(times, event.at, &line)?;
         }
-        if let (Body::Tcp(header, _), PacketBody::Tcp(tcp)) = (&sent.packet.body, &expected.body) {
-            if header.flags & tcp.flags.bits & TcpFlags::SYN != 0 {
-                self.world.flows[flow].on_outbound_syn(tcp.seq, header.seq);
-            }
+        if let (Body::Tcp(header, _), PacketBody::Tcp(tcp)) = (&sent.packet.body, &expected.body)
+            && header.flags & tcp.flags.bits & TcpFlags::SYN != 0
+        {
+            self.world.flows[flow].on_outbound_syn(tcp.seq, header.seq);
         }
         let wanted = payload_len(expected);
         self.world.flows[flow].on_sent(&sent.packet);
