@@ -1,10 +1,10 @@
 //! Many seeds, many situations that nobody thought of; on failure, the shortest way back to it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal as _, Write as _};
 use std::num::NonZeroUsize;
 use std::panic;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use minitcp_driver_sim::journal::Draft;
 use minitcp_driver_sim::swarm::{self, Failure, Reduction};
 
 /// Run random situations in virtual time and check everything that can be checked.
@@ -41,7 +42,7 @@ pub struct Args {
 /// # Errors
 /// When nothing can be printed, or the journal of a failure cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    print_seed_on_panic();
+    write_journal_on_panic(args.record.clone());
     let one = NonZeroUsize::MIN;
     let jobs = args.jobs.unwrap_or_else(|| thread::available_parallelism().unwrap_or(one));
     let search = Search::new(args);
@@ -63,7 +64,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let mut shortest = failure;
             if args.reduce == Reduction::NOTHING {
                 writeln!(out, "\nThe shortest reproduction found:")?;
+                RUN.set(Some((shortest.seed, Reduction::NOTHING))); // Of which it tries parts.
                 shortest = shortest.shrink();
+                RUN.set(None);
                 writeln!(out, "{shortest}")?;
             }
             let path = write_journal(&shortest, args.record.as_ref())?;
@@ -75,11 +78,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// Writes down the run of a failure; returns where.
 fn write_journal(failure: &Failure, path: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
-    let name = || PathBuf::from(format!("minitcp-swarm-{}.journal", failure.seed));
-    let path = path.cloned().unwrap_or_else(name);
+    let path = path.cloned().unwrap_or_else(|| journal_of(failure.seed));
     let written = std::fs::write(&path, swarm::record(failure.seed, failure.reduction));
     written.with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
+}
+
+fn journal_of(seed: u64) -> PathBuf {
+    PathBuf::from(format!("minitcp-swarm-{seed}.journal"))
 }
 
 struct Search {
@@ -121,7 +127,7 @@ impl Search {
                 return;
             }
             let seed = self.start.wrapping_add(number);
-            SEED.set(Some(seed));
+            RUN.set(Some((seed, self.reduction)));
             match swarm::run_reduced(seed, self.reduction) {
                 Ok(report) => {
                     self.packets.fetch_add(report.packets, Ordering::Relaxed);
@@ -136,7 +142,7 @@ impl Search {
                     }
                 }
             }
-            SEED.set(None);
+            RUN.set(None);
             self.done.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -178,22 +184,59 @@ impl Search {
     }
 }
 
-/// A panic is a finding too: whoever sees it must know the seed.
-fn print_seed_on_panic() {
+/// A panic is a finding too: whoever sees it must know the seed, and have the journal. It is
+/// written from the hook, since a panic ends the program where it is built to abort.
+fn write_journal_on_panic(path: Option<PathBuf>) {
     let default = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        if let Some(seed) = SEED.get() {
-            eprintln!(
-                "\nseed {seed} panicked; repeat with: minitcp swarm --start {seed} --seeds 1"
-            );
+        if let Some((draft, path)) = DRAFT.take() {
+            // The run that is written down has come to the same end.
+            return save(&path, draft.text());
         }
         default(info);
+        if let Some((seed, reduction)) = RUN.take() {
+            let but = match reduction == Reduction::NOTHING {
+                true => String::new(),
+                false => format!(" --reduce {reduction}"),
+            };
+            eprintln!("\nseed {seed} panicked");
+            eprintln!("repeat with: minitcp swarm --start {seed} --seeds 1{but}");
+            write_down(seed, reduction, path.clone().unwrap_or_else(|| journal_of(seed)));
+        }
     }));
 }
 
+/// Runs a seed that panics once more, and saves what was written down by then.
+fn write_down(seed: u64, reduction: Reduction, path: PathBuf) {
+    // Where a panic aborts, others that panicked wait here until it does.
+    let _alone = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    // In a thread of its own, as a thread that panics must not panic again.
+    let again = thread::Builder::new().spawn(move || {
+        let keep = |draft: Option<Draft>| DRAFT.set(draft.map(|draft| (draft, path.clone())));
+        let text = swarm::record_with(seed, reduction, keep);
+        DRAFT.take();
+        save(&path, Some(text));
+    });
+    // It has either saved the journal or panicked, which is what was expected.
+    let _ = again.map(thread::JoinHandle::join);
+}
+
+fn save(path: &Path, text: Option<String>) {
+    let name = path.display();
+    match text.map(|text| std::fs::write(path, text)) {
+        Some(Ok(())) => eprintln!("its packets: minitcp replay {name} --pcap FILE"),
+        Some(Err(error)) => eprintln!("cannot write {name}: {error}"),
+        None => eprintln!("it panicked while its journal was written: there is none"),
+    }
+}
+
+static WRITING: Mutex<()> = Mutex::new(());
+
 thread_local! {
     /// What this thread is at.
-    static SEED: Cell<Option<u64>> = const { Cell::new(None) };
+    static RUN: Cell<Option<(u64, Reduction)>> = const { Cell::new(None) };
+    /// What this thread writes down, and where it goes if it panics.
+    static DRAFT: RefCell<Option<(Draft, PathBuf)>> = const { RefCell::new(None) };
 }
 
 const REFRESH: Duration = Duration::from_millis(50);
@@ -233,5 +276,38 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         let replay = Journal::read(&text).unwrap().replay(|_| {}).unwrap();
         assert_eq!(replay.packet_hash, report.packet_hash);
+    }
+
+    #[test]
+    fn a_panic_leaves_a_journal() {
+        let path = |name| {
+            let id = std::process::id();
+            std::env::temp_dir().join(format!("minitcp-swarm-{id}-{name}.journal"))
+        };
+        let take = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path).unwrap();
+            std::fs::remove_file(path).unwrap();
+            Journal::read(&text).unwrap().replay(|_| {}).unwrap()
+        };
+        let (first, second) = (path("first"), path("second"));
+        write_journal_on_panic(Some(first.clone()));
+        // A worker panics, and the run that is written down does not.
+        let reduction: Reduction = "bytes/64".parse().unwrap();
+        let worker = thread::spawn(move || {
+            RUN.set(Some((11, reduction)));
+            panic!("a defect");
+        });
+        assert!(worker.join().is_err());
+        let report = swarm::run_reduced(11, reduction).unwrap();
+        assert_eq!(take(&first).packet_hash, report.packet_hash);
+        // The run that is written down panics, too.
+        let saved = second.clone();
+        let again = thread::spawn(move || {
+            let text = |draft: Option<Draft>| DRAFT.set(draft.map(|draft| (draft, saved)));
+            swarm::record_with(11, reduction, text);
+            panic!("a defect");
+        });
+        assert!(again.join().is_err());
+        assert!(take(&second).network.stats().packets > 0);
     }
 }

@@ -2,10 +2,11 @@
 
 use core::time::Duration;
 use std::net::Ipv4Addr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use minitcp_driver_sim::swarm::{self, Reduction};
 use minitcp_driver_sim::{
-    Journal, JournalError, Link, Network, Programs, Recorder, Replay, Transfer,
+    Journal, JournalError, Link, Network, Programs, Recorder, Replay, Seen, Tap, Transfer,
 };
 use minitcp_proto::{Config, Driver, Instant, Limits, RecvError, Stack};
 
@@ -301,4 +302,33 @@ fn what_cannot_be_recorded_says_so() {
     assert!(error.contains("could not be recorded: a program"), "{error}");
 
     assert_eq!(Network::<Recorder>::observed(1).journal(), None);
+}
+
+/// Stands for a defect: panics at the so-and-so-many-th packet that a node sees.
+struct Fragile(u64);
+
+impl Tap for Fragile {
+    fn packet(&mut self, _: &Seen<'_>) {
+        self.0 -= 1;
+        assert!(self.0 > 0, "one packet too many");
+    }
+}
+
+#[test]
+fn a_run_that_panics_leaves_a_journal_that_leads_there_again() {
+    for at in [1, 2, 50, 400] {
+        let mut network = Network::recorded(3);
+        let [a, b] = [1, 2].map(|last| network.recorded_host(config(last), &Limits::default()));
+        network.link(a, b, Link::dsl().loss(0.05));
+        network.tap(Fragile(at));
+        let draft = network.draft().unwrap();
+        let run = move || Transfer::new(300_000).run(&mut network, a, b);
+        assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
+        let text = draft.text().unwrap();
+        let journal = Journal::read(&text).unwrap();
+        let again = || journal.replay(|network| network.tap(Fragile(at)));
+        assert!(catch_unwind(AssertUnwindSafe(again)).is_err(), "packet {at} did not come");
+        let mended = journal.replay(|_| {}).unwrap();
+        assert!(mended.network.stats().packets > 0, "packet {at}");
+    }
 }

@@ -86,7 +86,7 @@ use replay::Player;
 use text::read::Script;
 
 pub(crate) use replay::Cursor;
-pub use text::log::Recorder;
+pub use text::log::{Draft, Recorder};
 pub(crate) use text::log::{Log, Place, Writing};
 
 /// A journal that was read and found to be one.

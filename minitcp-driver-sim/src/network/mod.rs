@@ -337,7 +337,7 @@ impl<O: Observer> Network<O> {
 
     fn count_step(&mut self) {
         self.steps += 1;
-        self.record(|journal, _| journal.step());
+        self.record(Writing::step);
     }
 
     fn arrive(&mut self, node: NodeId, packet: PacketId) -> Progress {

@@ -4,7 +4,7 @@ use minitcp_proto::{Config, Instant, Limits, Memory, Observer, Stack};
 
 use super::Network;
 use crate::ids::NodeId;
-use crate::journal::{Chronicle, Log, Place, Recorder, Writing};
+use crate::journal::{Chronicle, Draft, Log, Place, Recorder, Writing};
 
 /// Hosts whose calls can be written down.
 impl Network<Recorder> {
@@ -30,6 +30,15 @@ impl Network<Recorder> {
         let mut journal = None;
         self.record(|writing, place| journal = Some(writing.finished(place)));
         journal
+    }
+
+    /// A handle on the journal that outlives the run, should it panic; `None` if nothing is written
+    /// down.
+    pub fn draft(&self) -> Option<Draft> {
+        match &self.journal {
+            Some(Chronicle::Record(log)) => Some(log.draft()),
+            _ => None,
+        }
     }
 
     /// The observer of the host that is added next.

@@ -46,7 +46,7 @@ use core::time::Duration;
 use minitcp_proto::{CloseReason, Instant, Stack, Usage};
 
 use crate::check::Violation;
-use crate::journal::Recorder;
+use crate::journal::{Draft, Recorder};
 use crate::network::Network;
 use plan::Plan;
 use world::World;
@@ -79,7 +79,14 @@ pub fn run_reduced(seed: u64, reduction: Reduction) -> Result<Report, Failure> {
 /// Runs what `reduction` leaves of the plan of `seed`, and writes a [`Journal`](crate::Journal)
 /// of it, up to where it ends or is found wrong.
 pub fn record(seed: u64, reduction: Reduction) -> String {
-    let mut world = World::new(Plan::draw(seed, &reduction), Network::recorded(seed));
+    record_with(seed, reduction, drop)
+}
+
+/// As [`record`], for runs that may panic: `keep` gets what has the text in that case.
+pub fn record_with(seed: u64, reduction: Reduction, keep: impl FnOnce(Option<Draft>)) -> String {
+    let network = Network::recorded(seed);
+    keep(network.draft());
+    let mut world = World::new(Plan::draw(seed, &reduction), network);
     // What is wrong with it was known before.
     let _ = world.run();
     world.journal().unwrap_or_default()

@@ -32,6 +32,18 @@ impl Observer for Recorder {
     }
 }
 
+/// The journal of a run that may panic, for whoever is there when it has.
+#[derive(Clone, Debug)]
+pub struct Draft(Log);
+
+impl Draft {
+    /// What was written before the panic. A replay takes the step in which it happened as its last;
+    /// a call that panicked itself is missing. `None` if it happened while something was written.
+    pub fn text(&self) -> Option<String> {
+        self.0.0.try_lock().ok().map(|mut writing| writing.broken_off())
+    }
+}
+
 /// A journal that is being written; clones write the same one.
 #[derive(Clone, Debug)]
 pub(crate) struct Log(Arc<Mutex<Writing>>);
@@ -47,12 +59,17 @@ impl Log {
             is_told: false,
             idle_until: None,
             activations: 0,
+            last: None,
         };
         Self(Arc::new(Mutex::new(writing)))
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Writing> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn draft(&self) -> Draft {
+        Draft(self.clone())
     }
 
     pub(crate) fn recorder(&self, node: NodeId) -> Recorder {
@@ -93,6 +110,8 @@ pub(crate) struct Writing {
     /// Since the last step, nothing was left to do before then.
     idle_until: Option<Instant>,
     activations: u64,
+    /// Where the network was when its last step began.
+    last: Option<Place>,
 }
 
 impl Writing {
@@ -180,9 +199,10 @@ impl Writing {
         self.line(&format!("unrecorded {reason}"));
     }
 
-    /// A step of the network.
-    pub(crate) const fn step(&mut self) {
+    /// A step of the network begins.
+    pub(crate) const fn step(&mut self, place: Place) {
         self.idle_until = None;
+        self.last = Some(place);
     }
 
     /// Nothing was left to do before `limit`.
@@ -230,6 +250,18 @@ impl Writing {
     pub(crate) fn finished(&mut self, place: Place) -> String {
         self.scene = None;
         self.outside(place, "done");
+        self.text.clone()
+    }
+
+    /// The text of a run that panicked and has no end of its own: it is written as if it ended after
+    /// the step in which that happened, so that a replay takes this step.
+    fn broken_off(&mut self) -> String {
+        let has_programs = matches!(self.scene, Some((Scene::Program(_), _)));
+        if let Some(last) = self.last.filter(|_| !has_programs) {
+            self.scene = None;
+            self.idle_until = None;
+            self.outside(last, "done");
+        }
         self.text.clone()
     }
 
