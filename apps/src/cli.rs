@@ -6,25 +6,38 @@ use std::process::{self, ExitCode};
 use clap::Parser;
 use clap::error::ErrorKind;
 
+use crate::out::WriteError;
+use crate::{errln, outln};
+
 /// The program's arguments. Prints help or version where asked for, one line about the first
 /// mistake otherwise, and exits then: with 0 or 2.
 pub fn parse<T: Parser>() -> T {
     parse_from(std::env::args_os()).unwrap_or_else(|refusal| match refusal {
-        Refusal::Text(text) => {
-            print!("{text}");
-            process::exit(0);
-        }
+        Refusal::Text(text) => match outln!("{}", text.trim_end()) {
+            Ok(()) | Err(WriteError::Closed) => process::exit(0),
+            Err(error) => {
+                errln!("error: {error}");
+                process::exit(1);
+            }
+        },
         Refusal::Mistake(line) => {
-            eprintln!("{line}");
+            errln!("{line}");
             process::exit(2);
         }
     })
 }
 
-/// What `main` returns: a failure is told in one line, with its causes.
+/// What `main` returns: a failure is told in one line, with its causes. A reader of our output who
+/// has gone has read enough: that is no failure.
 pub fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        let is_end = |cause: &(dyn std::error::Error + 'static)| {
+            matches!(cause.downcast_ref(), Some(WriteError::Closed))
+        };
+        if error.chain().any(is_end) {
+            return ExitCode::SUCCESS;
+        }
+        errln!("error: {error:#}");
         ExitCode::FAILURE
     })
 }

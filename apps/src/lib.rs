@@ -10,6 +10,7 @@ pub mod cli;
 pub mod demo;
 pub mod interrupt;
 pub mod net_ns;
+pub mod out;
 pub mod pkt;
 pub mod replay;
 pub mod seed;

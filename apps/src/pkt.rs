@@ -5,7 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use minitcp_driver_sim::script::options::{Definition, ScriptOption};
-use minitcp_driver_sim::script::{self, run::Settings};
+use minitcp_driver_sim::script::{
+    self,
+    run::{Report, Settings},
+};
+
+use crate::out::WriteError;
+use crate::{errln, outln};
 
 /// Run packet scripts (packetdrill's notation) against the stack, in virtual time.
 ///
@@ -28,8 +34,11 @@ pub struct Args {
     /// Seed of the stack
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Show every packet of scripts that pass, with its time
+    #[arg(long)]
+    show: bool,
     /// Say nothing of scripts that pass
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "show")]
     quiet: bool,
 }
 
@@ -43,8 +52,11 @@ enum Verdict {
 
 /// Runs all scripts.
 ///
+/// What is wrong with a script is printed, and shows in the exit status. When nobody reads the
+/// output any more, the scripts that are left are not run.
+///
 /// # Errors
-/// None: what is wrong with a script is printed, and shows in the exit status.
+/// If the output cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = Settings {
         options: args.options.clone(),
@@ -56,15 +68,19 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for file in &args.files {
         let name = file.display().to_string();
         let (verdict, text) = match fs::read(file) {
-            Ok(text) => judge(&name, &text, &args.define, &settings),
+            Ok(text) => judge(&name, &text, &args.define, &settings, args.show),
             Err(error) => (Verdict::Refused, format!("{name}: {error}")),
         };
+        worst = worst.max(verdict);
         match verdict {
             Verdict::Passed if args.quiet => {}
-            Verdict::Passed => println!("{text}"),
-            Verdict::Failed | Verdict::Refused => eprintln!("{text}"),
+            Verdict::Passed => match outln!("{text}") {
+                Ok(()) => {}
+                Err(WriteError::Closed) => break,
+                Err(error) => return Err(error.into()),
+            },
+            Verdict::Failed | Verdict::Refused => errln!("{text}"),
         }
-        worst = worst.max(verdict);
     }
     Ok(match worst {
         Verdict::Passed => ExitCode::SUCCESS,
@@ -73,21 +89,37 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn judge(name: &str, text: &[u8], define: &[Definition], settings: &Settings) -> (Verdict, String) {
+fn judge(
+    name: &str,
+    text: &[u8],
+    define: &[Definition],
+    settings: &Settings,
+    show: bool,
+) -> (Verdict, String) {
     let script = match script::parse_with(name, text, define) {
         Ok(script) => script,
         Err(error) => return (Verdict::Refused, error.to_string()),
     };
     match script::run::run(name, &script, settings) {
         Ok(report) if report.is_dry_run => (Verdict::Passed, format!("{name}: read, not run")),
-        Ok(report) => {
-            let (packets, seconds) =
-                (report.inbound + report.outbound, report.nanos / 1_000_000_000);
-            (Verdict::Passed, format!("{name}: ok, {packets} packets in {seconds} s"))
-        }
+        Ok(report) => (Verdict::Passed, told(name, &report, show)),
         Err(failure) if failure.is_refusal => (Verdict::Refused, failure.to_string()),
         Err(failure) => (Verdict::Failed, failure.to_string()),
     }
+}
+
+/// What is said of a script that passed.
+fn told(name: &str, report: &Report, show: bool) -> String {
+    let (packets, seconds) = (report.inbound + report.outbound, report.nanos / 1_000_000_000);
+    let mut text = format!("{name}: ok, {packets} packets in {seconds} s");
+    if report.unmentioned > 0 {
+        text += &format!(", {} more that the script does not mention", report.unmentioned);
+    }
+    for line in report.exchange.iter().filter(|_| show) {
+        text += "\n  ";
+        text += line;
+    }
+    text
 }
 
 fn script_option(text: &str) -> Result<ScriptOption, String> {
@@ -107,10 +139,11 @@ mod tests {
 
     #[test]
     fn verdicts() {
-        let refused = "0 < S 9:9(0) win 9\n+0 > R. 0:0(0) ack 10 win 0\n";
+        let refused = "0 < S 9:9(0) win 9\n+0 > R. 0:0(0) ack 1 win 0\n";
         for (text, options, verdict) in [
             (refused, &[][..], Verdict::Passed),
-            ("0 < S 9:9(0) win 9\n", &[], Verdict::Failed),
+            ("0 < S 9:9(0) win 9\n", &[], Verdict::Passed),
+            ("0 < S 9:9(0) win 9\n", &["exact"], Verdict::Failed),
             ("0 < S 9:9(0) win 9\n", &["dry_run"], Verdict::Passed),
             ("0 `sysctl -w x=1`\n", &[], Verdict::Refused),
             ("0 > Z 9:9(0)\n", &[], Verdict::Refused),
@@ -119,9 +152,19 @@ mod tests {
         ] {
             let options = options.iter().map(|text| script_option(text).unwrap()).collect();
             let settings = Settings { options, ..Settings::default() };
-            let (found, message) = judge("t.pkt", text.as_bytes(), &[], &settings);
+            let (found, message) = judge("t.pkt", text.as_bytes(), &[], &settings, false);
             assert_eq!(found, verdict, "{text}{message}");
         }
+    }
+
+    #[test]
+    fn a_script_that_passed_shows_its_exchange_on_demand() {
+        let text = b"0 < S 9:9(0) win 9\n";
+        let shown = |show| judge("t.pkt", text, &[], &Settings::default(), show).1;
+        let first = "t.pkt: ok, 1 packets in 0 s, 1 more that the script does not mention";
+        assert_eq!(shown(false), first);
+        let packets = "  0.000000 < S 9:9(0) win 9\n  0.000000 > ";
+        assert!(shown(true).starts_with(&format!("{first}\n{packets}")), "{}", shown(true));
     }
 
     #[test]

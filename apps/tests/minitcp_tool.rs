@@ -1,6 +1,6 @@
 //! The `minitcp` command-line tool as its users see it: what it prints, and its exit status.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 fn minitcp(args: &[&str]) -> Output {
@@ -206,4 +206,32 @@ fn a_journal_that_was_changed_gets_status_1() {
         assert!(printed.contains(told), "{told}: {printed}");
         assert!(printed.lines().count() <= 2, "{printed}");
     }
+}
+
+/// Runs `minitcp pkt` on a script of our own, its output going to `stdout`.
+fn pkt_into(stdout: Stdio) -> Output {
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../minitcp-driver-sim/tests/scripts/rfc9293-close/passive.pkt"
+    );
+    let mut command = Command::new(env!("CARGO_BIN_EXE_minitcp"));
+    command.args(["pkt", "--show", script]).stdout(stdout).stderr(Stdio::piped());
+    command.spawn().unwrap().wait_with_output().unwrap()
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_is_an_end() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = pkt_into(writer.into());
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_full_device_is_an_error() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = pkt_into(full.into());
+    let complaint = text(&output.stderr);
+    assert_eq!((output.status.code(), complaint.lines().count()), (Some(1), 1), "{complaint}");
+    assert!(complaint.starts_with("error: standard output: "), "{complaint}");
 }

@@ -157,6 +157,8 @@ pub enum Expr {
     },
     /// `{fd=…, events=…, revents=…}`: one entry of `poll`.
     PollFd(Box<PollFd>),
+    /// `{events=…, fd=…}`: what `epoll_ctl` takes and `epoll_wait` finds.
+    EpollEvent(Box<EpollEvent>),
     /// `{onoff=1, linger=0}`.
     Linger {
         /// Zero for off.
@@ -188,6 +190,22 @@ pub struct PollFd {
     pub revents: Option<Expr>,
 }
 
+/// An event of `epoll`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpollEvent {
+    /// What to wait for, or what has happened.
+    pub events: Expr,
+    /// How the script calls the number below: `fd`, `ptr`, `u32` or `u64`.
+    pub field: &'static str,
+    /// What the program gets back with the event.
+    pub data: Expr,
+}
+
+impl EpollEvent {
+    /// The names that the number may have.
+    pub const FIELDS: [&'static str; 4] = ["fd", "ptr", "u32", "u64"];
+}
+
 impl Expr {
     /// The number that this stands for, if it stands for one.
     ///
@@ -214,6 +232,7 @@ impl Expr {
             | Self::MessageHeader(_)
             | Self::IoVector { .. }
             | Self::PollFd(_)
+            | Self::EpollEvent(_)
             | Self::Linger { .. } => None,
         }
     }

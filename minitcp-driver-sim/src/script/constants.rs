@@ -9,7 +9,8 @@
 /// assert_eq!(lookup("SOL_NOTHING"), None);
 /// ```
 pub fn lookup(name: &str) -> Option<i64> {
-    find(CONSTANTS, name).or_else(|| errno(name).map(i64::from))
+    let shared = || find(CODE_CONSTANTS, name).filter(|_| name.starts_with("TCP"));
+    find(CONSTANTS, name).or_else(|| errno(name).map(i64::from)).or_else(shared)
 }
 
 /// The number of an `errno` name.
@@ -29,7 +30,8 @@ pub fn size_of(name: &str) -> Option<i64> {
 
 /// The value of a constant in code, such as `TCP_ESTABLISHED`.
 pub fn code_constant(name: &str) -> Option<i64> {
-    find(CODE_CONSTANTS, name)
+    let named_like_tcp = || find(CONSTANTS, name).filter(|_| name.starts_with("TCP_"));
+    find(CODE_CONSTANTS, name).or_else(named_like_tcp)
 }
 
 /// Whether `name` is a field of `tcp_info` that code may name.
@@ -75,11 +77,28 @@ const CONSTANTS: &[(&str, i64)] = &[
     ("TCP_DEFER_ACCEPT", 9), ("TCP_WINDOW_CLAMP", 10), ("TCP_INFO", 11), ("TCP_QUICKACK", 12),
     ("TCP_CONGESTION", 13), ("TCP_MD5SIG", 14), ("TCP_COOKIE_TRANSACTIONS", 15),
     ("TCP_THIN_LINEAR_TIMEOUTS", 16), ("TCP_THIN_DUPACK", 17), ("TCP_USER_TIMEOUT", 18),
-    ("TCP_REPAIR", 19), ("TCP_REPAIR_QUEUE", 20), ("TCP_QUEUE_SEQ", 21), ("TCP_FASTOPEN", 23),
+    ("TCP_REPAIR", 19), ("TCP_REPAIR_QUEUE", 20), ("TCP_QUEUE_SEQ", 21), ("TCP_REPAIR_OPTIONS", 22),
+    ("TCP_FASTOPEN", 23),
     ("TCP_TIMESTAMP", 24), ("TCP_NOTSENT_LOWAT", 25), ("TCP_CC_INFO", 26), ("TCP_SAVE_SYN", 27),
     ("TCP_SAVED_SYN", 28), ("TCP_REPAIR_WINDOW", 29), ("TCP_FASTOPEN_CONNECT", 30), ("TCP_ULP", 31),
     ("TCP_MD5SIG_EXT", 32), ("TCP_FASTOPEN_KEY", 33), ("TCP_FASTOPEN_NO_COOKIE", 34),
     ("TCP_ZEROCOPY_RECEIVE", 35), ("TCP_INQ", 36), ("TCP_CM_INQ", 36), ("TCP_TX_DELAY", 37),
+    ("TCP_AO_ADD_KEY", 38), ("TCP_AO_DEL_KEY", 39), ("TCP_AO_INFO", 40), ("TCP_AO_GET_KEYS", 41),
+    ("TCP_AO_REPAIR", 42), ("TCP_IS_MPTCP", 43), ("TCP_RTO_MAX_MS", 44), ("TCP_RTO_MIN_US", 45),
+    ("TCP_DELACK_MAX_US", 46),
+    // The other numbers of <linux/tcp.h>, as a little-endian machine has them.
+    ("TCP_REPAIR_ON", 1), ("TCP_REPAIR_OFF", 0), ("TCP_REPAIR_OFF_NO_WP", -1),
+    ("TCP_NO_QUEUE", 0), ("TCP_RECV_QUEUE", 1), ("TCP_SEND_QUEUE", 2), ("TCP_QUEUES_NR", 3),
+    ("TCP_MSS_DEFAULT", 536), ("TCP_MSS_DESIRED", 1220), ("TCP_MD5SIG_MAXKEYLEN", 80),
+    ("TCP_MD5SIG_FLAG_PREFIX", 1), ("TCP_MD5SIG_FLAG_IFINDEX", 2),
+    ("TCP_AO_MAXKEYLEN", 80), ("TCP_AO_KEYF_IFINDEX", 1), ("TCP_AO_KEYF_EXCLUDE_OPT", 2),
+    ("TCP_RECEIVE_ZEROCOPY_FLAG_TLB_CLEAN_HINT", 1),
+    ("TCP_FLAG_AE", 0x1), ("TCP_FLAG_CWR", 0x8000), ("TCP_FLAG_ECE", 0x4000),
+    ("TCP_FLAG_URG", 0x2000), ("TCP_FLAG_ACK", 0x1000), ("TCP_FLAG_PSH", 0x800),
+    ("TCP_FLAG_RST", 0x400), ("TCP_FLAG_SYN", 0x200), ("TCP_FLAG_FIN", 0x100),
+    ("TCP_RESERVED_BITS", 0xf), ("TCP_DATA_OFFSET", 0xf0),
+    ("TFO_STATUS_UNSPEC", 0), ("TFO_COOKIE_UNAVAILABLE", 1), ("TFO_DATA_NOT_ACKED", 2),
+    ("TFO_SYN_RETRANSMITTED", 3),
     // Flags of calls.
     ("MSG_OOB", 1), ("MSG_PEEK", 2), ("MSG_DONTROUTE", 4), ("MSG_CTRUNC", 8), ("MSG_PROXY", 0x10),
     ("MSG_TRUNC", 0x20), ("MSG_DONTWAIT", 0x40), ("MSG_EOR", 0x80), ("MSG_WAITALL", 0x100),
@@ -95,6 +114,13 @@ const CONSTANTS: &[(&str, i64)] = &[
     ("POLLPRI", 2), ("POLLOUT", 4), ("POLLERR", 8), ("POLLHUP", 0x10), ("POLLNVAL", 0x20),
     ("POLLRDNORM", 0x40), ("POLLRDBAND", 0x80), ("POLLWRNORM", 0x100), ("POLLWRBAND", 0x200),
     ("POLLMSG", 0x400), ("POLLREMOVE", 0x1000), ("POLLRDHUP", 0x2000),
+    // What epoll(7) has of its own, and where it has the names of poll(2) anew.
+    ("EPOLL_CTL_ADD", 1), ("EPOLL_CTL_DEL", 2), ("EPOLL_CTL_MOD", 3), ("EPOLL_CLOEXEC", 0x80000),
+    ("EPOLLIN", 1), ("EPOLLPRI", 2), ("EPOLLOUT", 4), ("EPOLLERR", 8), ("EPOLLHUP", 0x10),
+    ("EPOLLRDNORM", 0x40), ("EPOLLRDBAND", 0x80), ("EPOLLWRNORM", 0x100), ("EPOLLWRBAND", 0x200),
+    ("EPOLLMSG", 0x400), ("EPOLLRDHUP", 0x2000), ("EPOLLEXCLUSIVE", 1 << 28),
+    ("EPOLLWAKEUP", 1 << 29), ("EPOLLONESHOT", 1 << 30), ("EPOLLET", 1 << 31),
+    ("NULL", 0),
 ];
 
 #[rustfmt::skip]
@@ -139,7 +165,19 @@ const CODE_CONSTANTS: &[(&str, i64)] = &[
     ("TCP_LAST_ACK", 9), ("TCP_LISTEN", 10), ("TCP_CLOSING", 11), ("TCP_CA_Open", 0),
     ("TCP_CA_Disorder", 1), ("TCP_CA_CWR", 2), ("TCP_CA_Recovery", 3), ("TCP_CA_Loss", 4),
     ("TCPI_OPT_TIMESTAMPS", 1), ("TCPI_OPT_SACK", 2), ("TCPI_OPT_WSCALE", 4), ("TCPI_OPT_ECN", 8),
-    ("TCPI_OPT_ECN_SEEN", 16), ("TCPI_OPT_SYN_DATA", 32),
+    ("TCPI_OPT_ECN_SEEN", 16), ("TCPI_OPT_SYN_DATA", 32), ("TCPI_OPT_USEC_TS", 64),
+    ("TCPI_OPT_TFO_CHILD", 128), ("TCPF_CA_Open", 1), ("TCPF_CA_Disorder", 2), ("TCPF_CA_CWR", 4),
+    ("TCPF_CA_Recovery", 8), ("TCPF_CA_Loss", 16),
+    ("TCP_NLA_PAD", 0), ("TCP_NLA_BUSY", 1), ("TCP_NLA_RWND_LIMITED", 2),
+    ("TCP_NLA_SNDBUF_LIMITED", 3), ("TCP_NLA_DATA_SEGS_OUT", 4), ("TCP_NLA_TOTAL_RETRANS", 5),
+    ("TCP_NLA_PACING_RATE", 6), ("TCP_NLA_DELIVERY_RATE", 7), ("TCP_NLA_SND_CWND", 8),
+    ("TCP_NLA_REORDERING", 9), ("TCP_NLA_MIN_RTT", 10), ("TCP_NLA_RECUR_RETRANS", 11),
+    ("TCP_NLA_DELIVERY_RATE_APP_LMT", 12), ("TCP_NLA_SNDQ_SIZE", 13), ("TCP_NLA_CA_STATE", 14),
+    ("TCP_NLA_SND_SSTHRESH", 15), ("TCP_NLA_DELIVERED", 16), ("TCP_NLA_DELIVERED_CE", 17),
+    ("TCP_NLA_BYTES_SENT", 18), ("TCP_NLA_BYTES_RETRANS", 19), ("TCP_NLA_DSACK_DUPS", 20),
+    ("TCP_NLA_REORD_SEEN", 21), ("TCP_NLA_SRTT", 22), ("TCP_NLA_TIMEOUT_REHASH", 23),
+    ("TCP_NLA_BYTES_NOTSENT", 24), ("TCP_NLA_EDT", 25), ("TCP_NLA_TTL", 26),
+    ("TCP_NLA_REHASH", 27),
 ];
 
 #[rustfmt::skip]
@@ -155,7 +193,12 @@ const TCP_INFO_FIELDS: &[&str] = &[
     "tcpi_segs_in", "tcpi_notsent_bytes", "tcpi_min_rtt", "tcpi_data_segs_in", "tcpi_data_segs_out",
     "tcpi_delivery_rate", "tcpi_busy_time", "tcpi_rwnd_limited", "tcpi_sndbuf_limited",
     "tcpi_delivered", "tcpi_delivered_ce", "tcpi_bytes_sent", "tcpi_bytes_retrans",
-    "tcpi_dsack_dups", "tcpi_reord_seen",
+    "tcpi_dsack_dups", "tcpi_reord_seen", "tcpi_rcv_ooopack", "tcpi_snd_wnd", "tcpi_rcv_wnd",
+    "tcpi_rehash", "tcpi_total_rto", "tcpi_total_rto_recoveries", "tcpi_total_rto_time",
+    "tcpi_fastopen_client_fail", "tcpi_received_ce", "tcpi_delivered_e1_bytes",
+    "tcpi_delivered_e0_bytes", "tcpi_delivered_ce_bytes", "tcpi_received_e1_bytes",
+    "tcpi_received_e0_bytes", "tcpi_received_ce_bytes", "tcpi_ecn_mode", "tcpi_accecn_opt_seen",
+    "tcpi_accecn_fail_mode", "tcpi_options2",
 ];
 
 #[cfg(test)]
@@ -169,6 +212,32 @@ mod tests {
         let names: Vec<_> = names.chain(ERRNOS.iter().map(|(name, _)| *name)).collect();
         let unique: BTreeSet<_> = names.iter().collect();
         assert_eq!(unique.len(), names.len());
+    }
+
+    /// Every name that this machine's kernel headers have, if it has some.
+    #[test]
+    fn the_names_of_the_kernel_are_known() {
+        let Ok(header) = std::fs::read_to_string("/usr/include/linux/tcp.h") else { return };
+        let words = header.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let mut count = 0;
+        for word in words {
+            let (rest, is_field) = match (word.strip_prefix("tcpi_"), word.strip_prefix("TCP")) {
+                (Some(rest), _) => (rest, true),
+                (None, Some(rest)) if rest.starts_with(['_', 'I', 'F']) => (rest, false),
+                (None, _) => continue,
+            };
+            let is_attribute = rest.ends_with("_F") || rest.ends_with("_LEN");
+            if rest.is_empty() || is_attribute {
+                continue;
+            }
+            let is_known = match is_field {
+                true => is_tcp_info_field(word),
+                false => lookup(word).is_some() && code_constant(word).is_some(),
+            };
+            assert!(is_known, "{word}");
+            count += 1;
+        }
+        assert!(count > 100, "only {count} names found");
     }
 
     #[test]

@@ -262,6 +262,9 @@ impl Display for Expr {
             Self::MessageHeader(header) => header.fmt(f),
             Self::IoVector { length } => write!(f, "{{..., {length}}}"),
             Self::PollFd(poll) => poll.fmt(f),
+            Self::EpollEvent(event) => {
+                write!(f, "{{events={}, {}={}}}", event.events, event.field, event.data)
+            }
             Self::Linger { onoff, linger } => write!(f, "{{onoff={onoff}, linger={linger}}}"),
         }
     }

@@ -32,12 +32,13 @@
 //!
 //! - Encapsulation (GRE, MPLS, PSP, IP in IP), mutations of packets, and TCP options beside those
 //!   of [`tcp_option`] (Multipath TCP, Accurate ECN).
-//! - Control messages, epoll events and error-queue records as arguments; constants that
+//! - Control messages and error-queue records as arguments; constants that
 //!   [`constants`] does not list.
 //! - Code other than `assert` and `NAME = value` on whole numbers ([`expr`]).
 //! - Options that start programs or speak to a second machine ([`options`]).
 //!
-//! One thing is added to the published notation: the TCP option `kind N HEX`.
+//! Added to the published notation are comments that begin with `#`, the TCP option `kind N HEX`, and
+//! the option `--exact`.
 
 pub mod ast;
 mod code_lexer;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::ast::{Errno, Expr, MessageHeader, PollFd, Spanned, SystemCall};
+use super::ast::{EpollEvent, Errno, Expr, MessageHeader, PollFd, Spanned, SystemCall};
 use super::constants;
 use super::error::ParseError;
 use super::lexer::{Token, TokenKind};
@@ -252,7 +252,7 @@ fn parse_braces(parser: &mut Parser<'_, '_>, depth: usize) -> Result<Expr, Parse
             parser.expect_symbol(b',')?;
             Expr::Linger { onoff, linger: parse_integer_field(parser, "linger")? }
         }
-        "events" => return Err(parser.error_at(open, "epoll events are not supported")),
+        "events" => parse_epoll_event(parser, depth)?,
         "cmsg_level" => return Err(parser.error_at(open, "control messages are not supported")),
         "ee_errno" | "scm_sec" => {
             return Err(parser.error_at(open, "messages of the error queue are not supported"));
@@ -330,6 +330,18 @@ fn parse_poll_fd(parser: &mut Parser<'_, '_>, depth: usize) -> Result<Expr, Pars
         false => None,
     };
     Ok(Expr::PollFd(Box::new(PollFd { fd, events, revents })))
+}
+
+fn parse_epoll_event(parser: &mut Parser<'_, '_>, depth: usize) -> Result<Expr, ParseError> {
+    parse_field(parser, "events")?;
+    let events = parse_expr(parser, depth + 1)?;
+    parser.expect_symbol(b',')?;
+    let Some(field) = EpollEvent::FIELDS.into_iter().find(|field| parser.at_word(field)) else {
+        return Err(parser.unexpected("`fd`, `ptr`, `u32` or `u64`"));
+    };
+    parse_field(parser, field)?;
+    let data = parse_expr(parser, depth + 1)?;
+    Ok(Expr::EpollEvent(Box::new(EpollEvent { events, field, data })))
 }
 
 fn parse_integer_field(parser: &mut Parser<'_, '_>, name: &str) -> Result<i64, ParseError> {

@@ -250,6 +250,14 @@ fn arguments_of_calls() {
             })),
         ),
         (
+            "{events=EPOLLIN|EPOLLET, u64=7}",
+            Expr::EpollEvent(Box::new(EpollEvent {
+                events: Expr::Or(vec![name("EPOLLIN"), name("EPOLLET")]),
+                field: "u64",
+                data: Expr::Integer(7),
+            })),
+        ),
+        (
             "{msg_name(...)=..., msg_iov(1)=[{..., 10}], msg_flags=0}",
             Expr::MessageHeader(Box::new(MessageHeader {
                 iov_length: 1,

@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use minitcp_proto::{BindError, CloseReason, ConnectError, ConnectionId, SocketId, State};
+use minitcp_proto::{BindError, CloseReason, ConnectError, ConnectionId, State};
 
 use super::Failure;
 use super::arguments::Arguments;
 use super::fd::{Fd, Kind, Opening};
 use super::inbound::{Subject, World};
+use super::tcp_sockopt::SocketOptions;
 use super::wire::{TCP, UDP};
 use crate::script::ast::{Expr, SystemCall};
 use crate::script::constants;
@@ -81,6 +82,9 @@ impl World {
             "fcntl" => self.fcntl(arguments),
             "ioctl" => self.ioctl(arguments),
             "poll" => self.poll(arguments, began),
+            "epoll_create" | "epoll_create1" => self.epoll_create(arguments),
+            "epoll_ctl" => self.epoll_ctl(arguments),
+            "epoll_wait" => self.epoll_wait(arguments, began),
             name => Err(Failure::refused(at, format!("{name}() is not supported"))),
         }
     }
@@ -91,25 +95,16 @@ impl World {
         Ok(self.fds.iter().position(|fd| fd.number == number))
     }
 
-    /// Sockets that the stack has reported as ready.
-    pub(super) fn note_ready(&mut self) {
-        for socket in std::mem::take(&mut self.host.ready) {
-            let SocketId::Listener(ready) = socket else { continue };
-            for fd in &mut self.fds {
-                if let Kind::Listener { id, is_ready } = &mut fd.kind
-                    && *id == ready
-                {
-                    *is_ready = true;
-                }
-            }
-        }
-    }
-
     /// The number of a new descriptor: the one that the script expects, if it is free.
     fn new_number(&self, call: &SystemCall) -> i64 {
         let is_free = |number: &i64| *number >= 0 && self.fds.iter().all(|fd| fd.number != *number);
         let expected = call.result.value.number().filter(is_free);
         expected.or_else(|| (3..).find(is_free)).unwrap_or(-1)
+    }
+
+    pub(super) fn new_fd(&self, call: &SystemCall, kind: Kind) -> Fd {
+        let options = SocketOptions::new(self.host.config().tcp_options());
+        Fd::new(self.new_number(call), kind, options)
     }
 
     fn socket(&mut self, a: Arguments<'_>) -> Result<Outcome, Failure> {
@@ -126,7 +121,7 @@ impl World {
             _ => return a.refuse(1, "only TCP and UDP sockets are supported"),
         };
         self.subject = Subject::Nothing;
-        let mut fd = Fd::new(self.new_number(a.call), kind);
+        let mut fd = self.new_fd(a.call, kind);
         fd.nonblocking = flags & nonblocking != 0;
         let number = fd.number;
         self.fds.push(fd);
@@ -163,6 +158,7 @@ impl World {
             | Kind::Listener { .. }
             | Kind::Connection { .. }
             | Kind::Udp { .. } => Ok(Outcome::Error("EINVAL")),
+            Kind::Epoll { .. } => Ok(Outcome::Error("ENOTSOCK")),
         }
     }
 
@@ -180,10 +176,13 @@ impl World {
             Kind::Listener { .. } => return a.refuse(0, "a second listen() is not supported"),
             Kind::Connection { .. } => return Ok(Outcome::Error("EINVAL")),
             Kind::Udp { .. } => return Ok(Outcome::Error("EOPNOTSUPP")),
+            Kind::Epoll { .. } => return Ok(Outcome::Error("ENOTSOCK")),
         };
+        let options = self.fds[fd].options.for_listener();
         match self.host.stack().listen(local, backlog) {
             Ok(id) => {
-                self.fds[fd].kind = Kind::Listener { id, is_ready: false };
+                self.host.stack().set_listener_options(id, &options);
+                self.fds[fd].kind = Kind::Listener { id };
                 self.subject = Subject::Newcomers;
                 Ok(Outcome::Value(0))
             }
@@ -200,29 +199,21 @@ impl World {
             return a.refuse(1, "addresses are not checked here: write `...`");
         }
         let Some(fd) = self.fd(a, 0)? else { return Ok(Outcome::Error("EBADF")) };
-        let Kind::Listener { id, .. } = self.fds[fd].kind else {
+        let Kind::Listener { id } = self.fds[fd].kind else {
             return Ok(Outcome::Error("EINVAL"));
         };
         let Some(accepted) = self.host.stack().accept(id) else {
-            if let Kind::Listener { is_ready, .. } = &mut self.fds[fd].kind {
-                *is_ready = false;
-            }
             return Ok(self.would_block(fd, "EAGAIN"));
         };
         let listener = self.fds[fd].clone();
         let flow = self.flow_of(accepted, a)?;
         let kind =
             Kind::Connection { id: accepted, flow, opening: Opening::Told, is_error_told: false };
-        let mut fd = Fd::new(self.new_number(a.call), kind);
+        let mut fd = self.new_fd(a.call, kind);
         fd.nonblocking = flags & nonblocking != 0;
-        (fd.no_delay, fd.reuse_address) = (listener.no_delay, listener.reuse_address);
+        (fd.options, fd.reuse_address) = (listener.options, listener.reuse_address);
         fd.resets_on_close = listener.resets_on_close;
         let number = fd.number;
-        if fd.no_delay
-            && let Some(mut connection) = self.host.stack().connection(accepted)
-        {
-            connection.set_no_delay(true);
-        }
         self.fds.push(fd);
         Ok(Outcome::Value(number))
     }
@@ -259,6 +250,7 @@ impl World {
                 self.udp_flow(fd, remote);
                 Ok(Outcome::Value(0))
             }
+            Kind::Epoll { .. } => Ok(Outcome::Error("ENOTSOCK")),
         }
     }
 
@@ -276,13 +268,11 @@ impl World {
             false => bound,
         });
         let now = self.host.instant();
-        let id = match self.host.stack().connect(now, remote, local) {
+        let options = self.fds[fd].options.tcp;
+        let id = match self.host.stack().connect_with(now, remote, local, &options) {
             Ok(id) => id,
             Err(error) => return Ok(Outcome::Error(connect_errno(error))),
         };
-        if let Some(mut connection) = self.host.stack().connection(id) {
-            connection.set_no_delay(self.fds[fd].no_delay);
-        }
         let flow = self.flow_of(id, a)?;
         let (opening, is_error_told) = (Opening::Pending, false);
         self.flows[flow].on_connect();
@@ -314,35 +304,59 @@ impl World {
         }
     }
 
+    /// As Linux: the reading side is a matter of the socket, and the peer does not notice.
     fn shutdown(&mut self, a: Arguments<'_>) -> Result<Outcome, Failure> {
         a.count(&[2])?;
         let how = a.number(1)?;
         let Some(fd) = self.fd(a, 0)? else { return Ok(Outcome::Error("EBADF")) };
-        match (&self.fds[fd].kind, how) {
-            (_, 0 | 2) => a.refuse(1, "the stack has no way to shut its reading side"),
-            (Kind::Connection { id, .. }, 1) => {
-                let id = *id;
+        if !(0..=2).contains(&how) {
+            return Ok(Outcome::Error("EINVAL"));
+        }
+        let (read, write) = (how != 1, how != 0);
+        match self.fds[fd].kind {
+            Kind::Connection { id, .. } => {
                 let Some(mut connection) = self.host.stack().connection(id) else {
                     return Ok(Outcome::Error("ENOTCONN"));
                 };
-                if matches!(connection.state(), State::Closed | State::SynSent) {
-                    return Ok(Outcome::Error("ENOTCONN"));
+                match connection.state() {
+                    State::Closed => return Ok(Outcome::Error("ENOTCONN")),
+                    // The socket is as new, whichever side it was.
+                    State::SynSent => {
+                        connection.abort();
+                        self.fds[fd].kind = Kind::Fresh { bound: None };
+                        return Ok(Outcome::Value(0));
+                    }
+                    _ if write => connection.shutdown(),
+                    _ => {}
                 }
-                connection.shutdown();
-                Ok(Outcome::Value(0))
             }
-            (_, 1) => Ok(Outcome::Error("ENOTCONN")),
-            _ => Ok(Outcome::Error("EINVAL")),
+            // Nobody listens any more, but `listen` can be called again.
+            Kind::Listener { id } if read => {
+                let bound = self.host.stack().listener_addr(id);
+                self.host.stack().close_listener(id);
+                self.fds[fd].kind = Kind::Fresh { bound };
+                return Ok(Outcome::Value(0));
+            }
+            Kind::Listener { .. } => return Ok(Outcome::Value(0)),
+            Kind::Udp { peer: Some(_), .. } if !write => {}
+            Kind::Udp { peer: Some(_), .. } => {
+                return a.refuse(1, "datagram sockets do not shut their writing side here");
+            }
+            Kind::Udp { .. } | Kind::Fresh { .. } => return Ok(Outcome::Error("ENOTCONN")),
+            Kind::Epoll { .. } => return Ok(Outcome::Error("ENOTSOCK")),
         }
+        self.fds[fd].read_shut |= read;
+        Ok(Outcome::Value(0))
     }
 
     fn close(&mut self, a: Arguments<'_>) -> Result<Outcome, Failure> {
         a.count(&[1])?;
         let Some(index) = self.fd(a, 0)? else { return Ok(Outcome::Error("EBADF")) };
         let fd = self.fds.remove(index);
+        self.forget_interest(fd.number);
         match fd.kind {
-            Kind::Fresh { .. } => {}
-            Kind::Listener { id, .. } => self.host.stack().close_listener(id),
+            Kind::Fresh { .. } | Kind::Epoll { .. } => {}
+            Kind::Listener { id } => self.host.stack().close_listener(id),
             Kind::Connection { id, .. } => {
                 if let Some(connection) = self.host.stack().connection(id) {
                     match fd.resets_on_close {

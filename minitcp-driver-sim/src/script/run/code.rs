@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use minitcp_proto::{Info, State};
-
 use super::Failure;
-use super::fd::Kind;
-use super::inbound::{Subject, World};
+use super::inbound::World;
 use crate::script::ast::Spanned;
 use crate::script::constants;
 use crate::script::error::Position;
@@ -191,69 +188,7 @@ impl Scope<'_> {
         if !constants::is_tcp_info_field(name) {
             return Err(format!("{name} is not known"));
         }
-        self.field(name).map(whole)
-    }
-
-    /// A field of `tcp_info`, of the connection that the packets of the script belong to.
-    fn field(&mut self, name: &str) -> Result<i128, String> {
-        let Subject::Flow(subject) = self.world.subject else {
-            return Err("there is no connection to ask".to_owned());
-        };
-        let mut ids = self.world.fds.iter().filter_map(|fd| match fd.kind {
-            Kind::Connection { id, flow, .. } if flow == subject => Some(id),
-            Kind::Fresh { .. } | Kind::Listener { .. } | Kind::Connection { .. } => None,
-            Kind::Udp { .. } => None,
-        });
-        let id = ids.next_back().ok_or("the program has no such connection")?;
-        let connection = self.world.host.stack().connection(id);
-        let info = connection.and_then(|connection| connection.info());
-        let info = info.ok_or("the stack has no such connection")?;
-        let flow = &self.world.flows[subject];
-        let mtu = self.world.host.config().mtu;
-        let segments = |octets: u32| i128::from(octets / u32::from(info.mss.max(1)));
-        Ok(match name {
-            "tcpi_state" => state_number(info),
-            "tcpi_retransmits" | "tcpi_backoff" => info.timeouts.into(),
-            "tcpi_rto" => info.rto_micros.into(),
-            "tcpi_snd_mss" => info.mss.into(),
-            "tcpi_unacked" => count(flow.segments_beyond(info.snd_una.0)),
-            "tcpi_pmtu" => mtu.into(),
-            "tcpi_rtt" => info.srtt_micros.unwrap_or(0).into(),
-            "tcpi_rttvar" => info.rttvar_micros.into(),
-            // Linux has this number for "none yet".
-            "tcpi_snd_ssthresh" if info.ssthresh == u32::MAX => 0x7fff_ffff,
-            "tcpi_snd_ssthresh" => segments(info.ssthresh),
-            "tcpi_snd_cwnd" => segments(info.cwnd),
-            "tcpi_notsent_bytes" => info.unsent.into(),
-            "tcpi_bytes_received" => flow.received(info.rcv_nxt.0).into(),
-            "tcpi_bytes_acked" => {
-                let isn = flow.local_isn().unwrap_or(info.snd_una.0);
-                let acked = info.snd_una.0.wrapping_sub(isn).saturating_sub(1);
-                i128::from(acked).min(count(flow.written_len()))
-            }
-            _ => return Err(format!("the stack has no {name}")),
-        })
-    }
-}
-
-fn count(number: usize) -> i128 {
-    i128::try_from(number).unwrap_or(i128::MAX)
-}
-
-/// The numbers of Linux.
-fn state_number(info: Info) -> i128 {
-    match info.state {
-        State::Established => 1,
-        State::SynSent => 2,
-        State::SynRcvd => 3,
-        State::FinWait1 => 4,
-        State::FinWait2 => 5,
-        State::TimeWait => 6,
-        State::Closed => 7,
-        State::CloseWait => 8,
-        State::LastAck => 9,
-        State::Listen => 10,
-        State::Closing => 11,
+        self.world.tcp_info(name).map(whole)
     }
 }
 

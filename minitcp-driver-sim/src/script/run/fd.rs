@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 
 use minitcp_proto::{ConnectionId, ListenerId, UdpId};
 
+use super::epoll::Interest;
+use super::tcp_sockopt::SocketOptions;
+
 /// An open descriptor.
 #[derive(Clone, Debug)]
 pub(super) struct Fd {
@@ -11,7 +14,10 @@ pub(super) struct Fd {
     pub(super) number: i64,
     pub(super) kind: Kind,
     pub(super) nonblocking: bool,
-    pub(super) no_delay: bool,
+    /// What `setsockopt` said, if it is a TCP socket.
+    pub(super) options: SocketOptions,
+    /// `shutdown` of the reading side: nothing more is waited for.
+    pub(super) read_shut: bool,
     pub(super) reuse_address: bool,
     /// `SO_LINGER` with a time of zero: close resets.
     pub(super) resets_on_close: bool,
@@ -23,11 +29,7 @@ pub(super) enum Kind {
     /// A TCP socket that has neither connected nor listened.
     Fresh { bound: Option<SocketAddr> },
     /// A listening socket.
-    Listener {
-        id: ListenerId,
-        /// A connection may wait.
-        is_ready: bool,
-    },
+    Listener { id: ListenerId },
     /// A connection; `flow` is its place among the flows of the script.
     Connection {
         id: ConnectionId,
@@ -39,6 +41,8 @@ pub(super) enum Kind {
     },
     /// A UDP socket.
     Udp { id: Option<UdpId>, peer: Option<SocketAddr> },
+    /// Of `epoll_create`.
+    Epoll { interests: Vec<Interest> },
 }
 
 /// How far `connect` has come.
@@ -51,12 +55,13 @@ pub(super) enum Opening {
 }
 
 impl Fd {
-    pub(super) fn new(number: i64, kind: Kind) -> Self {
+    pub(super) fn new(number: i64, kind: Kind, options: SocketOptions) -> Self {
         Self {
             number,
             kind,
             nonblocking: false,
-            no_delay: false,
+            options,
+            read_shut: false,
             reuse_address: false,
             resets_on_close: false,
         }

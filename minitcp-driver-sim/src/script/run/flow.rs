@@ -7,7 +7,9 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use super::wire::{Body, Ends, Parsed};
+use super::wire::{self, Body, Ends, Parsed, TcpHeader};
+use crate::script::packet::TcpFlags;
+use crate::script::tcp_option::TcpOption;
 
 /// A conversation between the stack and the script's side.
 #[derive(Clone, Debug)]
@@ -28,6 +30,13 @@ pub(super) struct Flow {
     written: Vec<u8>,
     /// How many octets the program has read since the SYN.
     read: u32,
+    /// What has come from the peer, and what the stack has sent.
+    pub(super) received_segments: Segments,
+    pub(super) sent_segments: Segments,
+    /// The end of the octets sent so far, counted from the SYN.
+    octets_end: u32,
+    /// Options of the last SYN either way, as bits of `tcpi_options`.
+    offered_options: [u8; 2],
     /// The ends of all segments that the stack has sent, in its numbers.
     segment_ends: Vec<u32>,
     /// Timestamp values of the script, and the stack's that they stood for.
@@ -49,6 +58,10 @@ impl Flow {
             offered_isn: None,
             written: Vec::new(),
             read: 0,
+            received_segments: Segments::default(),
+            sent_segments: Segments::default(),
+            octets_end: 0,
+            offered_options: [0; 2],
             segment_ends: Vec::new(),
             timestamps: Vec::new(),
             echo: None,
@@ -105,6 +118,8 @@ impl Flow {
             self.written.clear();
             self.segment_ends.clear();
             self.read = 0;
+            (self.sent_segments, self.octets_end) = (Segments::default(), 0);
+            self.received_segments = Segments { all: 1, ..Segments::default() };
         }
         self.isn = Some((live, script));
     }
@@ -115,7 +130,32 @@ impl Flow {
             let controls = (header.flags & 3).count_ones();
             let payload = u32::try_from(payload.len()).unwrap_or(0);
             self.on_segment(header.seq, payload + controls);
+            self.sent_segments.add(payload);
+            if header.flags & TcpFlags::SYN != 0 {
+                self.offered_options[1] = option_bits(&header.options);
+            } else if let Some(isn) = self.local_isn().filter(|_| payload > 0) {
+                let end = header.seq.wrapping_sub(isn).wrapping_sub(1).wrapping_add(payload);
+                self.octets_end = self.octets_end.max(end);
+            }
         }
+    }
+
+    /// The peer sends a segment with so many octets.
+    pub(super) fn on_received(&mut self, header: &TcpHeader, payload: u16) {
+        self.received_segments.add(payload.into());
+        if header.flags & TcpFlags::SYN != 0 {
+            self.offered_options[0] = option_bits(&header.options);
+        }
+    }
+
+    /// Octets that were sent, each counted once.
+    pub(super) fn sent_once(&self) -> u32 {
+        self.octets_end
+    }
+
+    /// Options that both SYNs had, as `tcpi_options` has them.
+    pub(super) fn agreed_options(&self) -> u8 {
+        self.offered_options[0] & self.offered_options[1]
     }
 
     /// The stack sends a segment that takes up `length` numbers from `seq` on.
@@ -170,6 +210,34 @@ impl Flow {
     pub(super) fn received(&self, rcv_nxt: u32) -> u32 {
         rcv_nxt.wrapping_sub(self.remote_isn.unwrap_or(0)).wrapping_sub(1)
     }
+}
+
+/// Segments of one direction, and what was in them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Segments {
+    pub(super) all: u32,
+    pub(super) with_data: u32,
+    /// Octets, those sent again included.
+    pub(super) octets: u32,
+}
+
+impl Segments {
+    fn add(&mut self, payload: u32) {
+        self.all += 1;
+        self.with_data += u32::from(payload > 0);
+        self.octets = self.octets.wrapping_add(payload);
+    }
+}
+
+/// TCPI_OPT_TIMESTAMPS, TCPI_OPT_SACK and TCPI_OPT_WSCALE, by the options of a SYN.
+fn option_bits(options: &[u8]) -> u8 {
+    let options = wire::parse_options(options).unwrap_or_default();
+    options.iter().fold(0, |bits, option| match option {
+        TcpOption::Timestamps { .. } => bits | 1,
+        TcpOption::SackPermitted => bits | 2,
+        TcpOption::WindowScale(_) => bits | 4,
+        _ => bits,
+    })
 }
 
 /// The octets of the peer's stream from its number `first` on: each is known by its number.

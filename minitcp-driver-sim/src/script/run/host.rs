@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use minitcp_proto::{Config, Instant, Limits, Memory, RxMeta, Seed, SocketId, Stack};
+use minitcp_proto::{Config, Instant, Limits, Memory, RxMeta, Seed, Stack};
 
 use super::setup::Setup;
 use super::wire::{self, Parsed};
+use super::{RawPacket, Settings};
+use crate::script::packet::Direction;
 
 /// Small, because a script has few connections; and the same for every script.
 const LIMITS: Limits = Limits {
@@ -32,43 +34,38 @@ pub(super) struct Sent {
 /// A stack and its clock.
 #[derive(Debug)]
 pub(super) struct Host {
-    /// Made when it is first needed, because options of sockets may still change its settings.
+    /// Made when it is first needed.
     stack: Option<Stack<'static>>,
     config: Config,
     seed: u64,
     now: Instant,
     pub(super) sent: VecDeque<Sent>,
-    /// Sockets that have become ready since this was last emptied.
-    pub(super) ready: Vec<SocketId>,
     /// What is wrong with a packet of the stack, if one could not be read.
     pub(super) broken: Option<String>,
     /// Room for one packet.
     buffer: Vec<u8>,
+    /// All packets so far, if they are kept.
+    pub(super) packets: Option<Vec<RawPacket>>,
     /// How many more packets and timeouts there may be.
     steps: u64,
 }
 
 impl Host {
-    pub(super) fn new(setup: &Setup, seed: u64, steps: u64) -> Self {
+    pub(super) fn new(setup: &Setup, settings: &Settings) -> Self {
         let prefix_len = if setup.v6 { 64 } else { 16 };
         let mut config = Config::new(setup.local, prefix_len);
         config.mtu = setup.mtu;
         Self {
             stack: None,
             config,
-            seed,
+            seed: settings.seed,
             now: Instant::ZERO,
             sent: VecDeque::new(),
-            ready: Vec::new(),
             broken: None,
             buffer: vec![0; usize::from(u16::MAX)],
-            steps,
+            packets: settings.keep_packets.then(Vec::new),
+            steps: settings.max_steps,
         }
-    }
-
-    /// The settings, while they can still be changed.
-    pub(super) fn config_mut(&mut self) -> Option<&mut Config> {
-        self.stack.is_none().then_some(&mut self.config)
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -98,12 +95,13 @@ impl Host {
 
     pub(super) fn receive(&mut self, packet: &[u8], segment_size: Option<u16>) {
         let now = self.now;
+        self.keep(Direction::Inbound, packet);
         let segment_size = segment_size.and_then(NonZeroU16::new);
         let meta = RxMeta { segment_size, ..RxMeta::default() };
         self.stack().handle_packet(now, packet, meta);
     }
 
-    /// Lets everything out that the stack would send now, and hears of what is ready.
+    /// Lets everything out that the stack would send now.
     pub(super) fn pump(&mut self) {
         let now = self.now;
         while self.steps > 0 {
@@ -111,16 +109,26 @@ impl Host {
             let Some(transmit) = stack.poll_transmit(now) else { break };
             self.steps -= 1;
             let Some(length) = transmit.copy_to(&mut self.buffer) else { break };
-            match self.buffer.get(..length).map(wire::parse) {
-                Some(Ok(packet)) => self.sent.push_back(Sent { at: now.as_nanos(), packet }),
-                Some(Err(message)) => self.broken = Some(message),
-                None => {}
+            let Some(octets) = self.buffer.get(..length) else { break };
+            match wire::parse(octets) {
+                Ok(packet) => self.sent.push_back(Sent { at: now.as_nanos(), packet }),
+                Err(message) => self.broken = Some(message),
+            }
+            if self.packets.is_some() {
+                let octets = octets.to_vec();
+                self.keep(Direction::Outbound, &octets);
             }
         }
         if let Some(stack) = self.stack.as_mut() {
-            while let Some(event) = stack.poll_event() {
-                self.ready.push(event.socket);
-            }
+            // Readiness is looked at when a call asks for it.
+            while stack.poll_event().is_some() {}
+        }
+    }
+
+    fn keep(&mut self, direction: Direction, octets: &[u8]) {
+        if let Some(packets) = &mut self.packets {
+            let nanos = self.now.as_nanos();
+            packets.push(RawPacket { nanos, direction, octets: octets.to_vec() });
         }
     }
 

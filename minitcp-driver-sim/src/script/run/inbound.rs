@@ -134,6 +134,7 @@ impl World {
             options: inbound_options(tcp, flow, &self.setup)
                 .map_err(|message| Failure::refused(at, message))?,
         };
+        flow.on_received(&header, tcp.payload_bytes);
         let first = seq.wrapping_add(u32::from(is_syn));
         let body = Body::Tcp(header, octets_from(first, usize::from(tcp.payload_bytes)));
         Ok(wire::build(flow.inbound, ip, &body))

@@ -28,6 +28,7 @@
 mod arguments;
 mod calls;
 mod code;
+mod epoll;
 mod expect;
 mod failure;
 mod fd;
@@ -38,6 +39,8 @@ mod poll;
 mod runner;
 mod setup;
 mod sockopt;
+mod tcp_info;
+mod tcp_sockopt;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -47,6 +50,7 @@ pub use failure::Failure;
 
 use super::ast::Script;
 use super::options::ScriptOption;
+use super::packet::Direction;
 
 /// How to run scripts.
 #[derive(Clone, Debug)]
@@ -58,13 +62,21 @@ pub struct Settings {
     pub ignore_shell: bool,
     /// Seeds the stack.
     pub seed: u64,
+    /// The report has the packets as octets.
+    pub keep_packets: bool,
     /// The most packets and timeouts that a script may cause, so that every run ends.
     pub max_steps: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { options: Vec::new(), ignore_shell: false, seed: 1, max_steps: 1_000_000 }
+        Self {
+            options: Vec::new(),
+            ignore_shell: false,
+            seed: 1,
+            keep_packets: false,
+            max_steps: 1_000_000,
+        }
     }
 }
 
@@ -85,6 +97,19 @@ pub struct Report {
     /// Every packet with its time, in the notation of scripts and in the order of the script; of
     /// very many, the last ones.
     pub exchange: Vec<String>,
+    /// Every packet in the order in which it came or left, if the settings keep them.
+    pub packets: Vec<RawPacket>,
+}
+
+/// A packet of a run, from its IP header on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawPacket {
+    /// When, in nanoseconds since the start.
+    pub nanos: u64,
+    /// Who sent it.
+    pub direction: Direction,
+    /// All of it.
+    pub octets: Vec<u8>,
 }
 
 /// Runs `script`; `file` is its name in messages.

@@ -1,6 +1,6 @@
 //! poll(2): which descriptors are ready?
 
-use minitcp_proto::{CloseReason, RecvError, State};
+use minitcp_proto::{CloseReason, Connection, State};
 
 use super::Failure;
 use super::arguments::Arguments;
@@ -9,10 +9,10 @@ use super::fd::Kind;
 use super::inbound::World;
 use crate::script::ast::{Expr, PollFd, SystemCall};
 
-const IN: i64 = 1;
+pub(super) const IN: i64 = 1;
 const OUT: i64 = 4;
-const ERR: i64 = 8;
-const HUP: i64 = 0x10;
+pub(super) const ERR: i64 = 8;
+pub(super) const HUP: i64 = 0x10;
 const INVALID: i64 = 0x20;
 const READ_NORMAL: i64 = 0x40;
 const WRITE_NORMAL: i64 = 0x100;
@@ -23,6 +23,7 @@ impl World {
     pub(super) fn deadline(&self, call: &SystemCall, began: u64) -> Option<u64> {
         let timeout_ms = match call.name.as_str() {
             "poll" => call.arguments.get(2)?.value.number()?,
+            "epoll_wait" => call.arguments.get(3)?.value.number()?,
             _ => return None,
         };
         let timeout_ms = u64::try_from(timeout_ms).ok()?;
@@ -46,6 +47,13 @@ impl World {
             let (Some(number), Some(events)) = (entry.fd.number(), entry.events.number()) else {
                 return a.refuse(0, "a descriptor and its events must be numbers");
             };
+            if self
+                .fds
+                .iter()
+                .any(|fd| fd.number == number && matches!(fd.kind, Kind::Epoll { .. }))
+            {
+                return a.refuse(0, "poll() of an epoll descriptor is not supported");
+            }
             found.push((&**entry, self.events(number) & (events | ERR | HUP | INVALID)));
         }
         let ready = found.iter().filter(|(_, events)| *events != 0).count();
@@ -59,46 +67,61 @@ impl World {
         Ok(Outcome::Value(i64::try_from(ready).unwrap_or(i64::MAX)))
     }
 
-    /// What descriptor `number` is ready for.
-    fn events(&mut self, number: i64) -> i64 {
+    /// What descriptor `number` is ready for, as Linux's `tcp_poll` and `udp_poll` have it.
+    pub(super) fn events(&mut self, number: i64) -> i64 {
         let Some(fd) = self.fds.iter().find(|fd| fd.number == number) else { return INVALID };
+        let read_shut = fd.read_shut;
         match &fd.kind {
-            Kind::Fresh { .. } => OUT | HUP,
-            Kind::Listener { is_ready: true, .. } => IN | READ_NORMAL,
-            Kind::Listener { is_ready: false, .. } => 0,
+            Kind::Fresh { .. } => OUT | WRITE_NORMAL | HUP,
+            Kind::Listener { id } => {
+                let id = *id;
+                flag_if(self.host.stack().acceptable(id) > 0, IN | READ_NORMAL)
+            }
             Kind::Udp { id, .. } => {
                 let id = *id;
                 let readable = id.is_some_and(|id| self.host.stack().udp_readable(id));
-                let read = if readable { IN | READ_NORMAL } else { 0 };
-                read | OUT | WRITE_NORMAL
+                flag_if(readable || read_shut, IN | READ_NORMAL)
+                    | flag_if(read_shut, PEER_CLOSED)
+                    | OUT
+                    | WRITE_NORMAL
             }
             Kind::Connection { id, is_error_told, .. } => {
                 let (id, is_error_told) = (*id, *is_error_told);
-                let Some(connection) = self.host.stack().connection(id) else { return INVALID };
-                let (state, reason) = (connection.state(), connection.close_reason());
-                let mut events = 0;
-                let peeked = connection.peek().map(|(first, second)| first.len() + second.len());
-                if !matches!(peeked, Err(RecvError::WouldBlock)) {
-                    events |= IN | READ_NORMAL;
+                match self.host.stack().connection(id) {
+                    Some(connection) => connection_events(&connection, read_shut, is_error_told),
+                    None => INVALID,
                 }
-                if matches!(peeked, Ok(0)) || reason.is_some() || state == State::CloseWait {
-                    events |= PEER_CLOSED;
-                }
-                let opening = matches!(state, State::SynSent | State::SynRcvd);
-                if reason.is_some() || !opening && connection.send_room() > 0 {
-                    events |= OUT | WRITE_NORMAL;
-                }
-                if reason.is_some() {
-                    events |= HUP;
-                }
-                let is_error = reason.is_some_and(|reason| reason != CloseReason::Finished);
-                if is_error && !is_error_told {
-                    events |= ERR;
-                }
-                events
             }
+            Kind::Epoll { .. } => 0,
         }
     }
+}
+
+fn connection_events(connection: &Connection<'_, '_>, read_shut: bool, is_error_told: bool) -> i64 {
+    let (state, reason) = (connection.state(), connection.close_reason());
+    if reason.is_none() && matches!(state, State::SynSent | State::SynRcvd) {
+        return 0;
+    }
+    let peer_closed = matches!(
+        state,
+        State::CloseWait | State::LastAck | State::Closing | State::TimeWait | State::Closed
+    );
+    let read_over = peer_closed || read_shut;
+    let write_over = reason.is_some() || !matches!(state, State::Established | State::CloseWait);
+    let has_octets = connection.peek().is_ok_and(|(a, b)| a.len() + b.len() > 0);
+    // Linux's `sk_stream_is_writeable`: free room of at least half of what is queued.
+    let room = connection.send_room();
+    let has_room = room > 0 && room >= connection.unacknowledged() / 2;
+    let is_error = reason.is_some_and(|reason| reason != CloseReason::Finished);
+    flag_if(read_over || has_octets, IN | READ_NORMAL)
+        | flag_if(read_over, PEER_CLOSED)
+        | flag_if(write_over || has_room, OUT | WRITE_NORMAL)
+        | flag_if(reason.is_some() || (read_over && write_over), HUP)
+        | flag_if(is_error && !is_error_told, ERR)
+}
+
+fn flag_if(condition: bool, flag: i64) -> i64 {
+    if condition { flag } else { 0 }
 }
 
 fn check_events(entry: &PollFd, events: i64, a: Arguments<'_>) -> Result<(), Failure> {

@@ -24,7 +24,7 @@ pub(super) fn run(script: &Script, settings: &Settings) -> Result<Report, Failur
     let setup = Setup::new(script, settings)?;
     refuse_commands(script, settings)?;
     let is_dry_run = setup.dry_run;
-    let host = Host::new(&setup, settings.seed, settings.max_steps);
+    let host = Host::new(&setup, settings);
     let mut runner = Runner {
         world: World::new(setup, host),
         names: BTreeMap::new(),
@@ -36,6 +36,7 @@ pub(super) fn run(script: &Script, settings: &Settings) -> Result<Report, Failur
     if !is_dry_run {
         runner.run(script)?;
     }
+    runner.report.packets = runner.world.host.packets.take().unwrap_or_default();
     Ok(runner.report)
 }
 
@@ -192,9 +193,10 @@ impl<'s> Runner<'s> {
     /// Lets the stack say what it has to say now, and the blocked call take note of it.
     fn settle(&mut self, at: Position) -> Result<(), Failure> {
         self.world.host.pump();
-        self.world.note_ready();
+        self.world.note_edges();
         self.resume()?;
         self.world.host.pump();
+        self.world.note_edges();
         if let Some(message) = self.world.host.broken.take() {
             return Err(self.failure(at, message));
         }

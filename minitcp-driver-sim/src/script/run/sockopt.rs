@@ -5,21 +5,16 @@ use super::arguments::Arguments;
 use super::calls::Outcome;
 use super::fd::Kind;
 use super::inbound::World;
+use super::tcp_sockopt::Change;
 use crate::script::ast::Expr;
 use crate::script::constants;
 
 const SOL_SOCKET: i64 = 1;
-const SOL_TCP: i64 = 6;
 const SO_REUSEADDR: i64 = 2;
 const SO_TYPE: i64 = 3;
 const SO_ERROR: i64 = 4;
-const SO_SNDBUF: i64 = 7;
-const SO_RCVBUF: i64 = 8;
-const SO_KEEPALIVE: i64 = 9;
 const SO_LINGER: i64 = 13;
 const SO_ACCEPTCONN: i64 = 30;
-const TCP_NODELAY: i64 = 1;
-const TCP_MAXSEG: i64 = 2;
 
 impl World {
     pub(super) fn setsockopt(&mut self, a: Arguments<'_>) -> Result<Outcome, Failure> {
@@ -28,7 +23,6 @@ impl World {
         let Some(fd) = self.fd(a, 0)? else { return Ok(Outcome::Error("EBADF")) };
         match (level, name) {
             (SOL_SOCKET, SO_REUSEADDR) => self.fds[fd].reuse_address = a.pointed(3)? != 0,
-            (SOL_SOCKET, SO_KEEPALIVE) if a.pointed(3)? == 0 => {}
             (SOL_SOCKET, SO_LINGER) => {
                 self.fds[fd].resets_on_close = match &a.get(3)?.value {
                     Expr::Linger { onoff: 0, .. } => false,
@@ -36,28 +30,12 @@ impl World {
                     _ => return a.refuse(3, "the stack does not linger"),
                 };
             }
-            (SOL_SOCKET, SO_SNDBUF | SO_RCVBUF) => {
-                let Some(size) = u32::try_from(a.pointed(3)?).ok().filter(|size| *size > 0) else {
-                    return a.refuse(3, "a buffer holds from 1 octet on");
-                };
-                let Some(config) = self.host.config_mut() else {
-                    return a.refuse(2, "buffers cannot change after the first bind or connect");
-                };
-                match name {
-                    SO_SNDBUF => config.send_buffer = size,
-                    _ => config.receive_buffer = size,
-                }
-            }
-            (SOL_TCP, TCP_NODELAY) => {
-                let no_delay = a.pointed(3)? != 0;
-                self.fds[fd].no_delay = no_delay;
-                if let Kind::Connection { id, .. } = self.fds[fd].kind
-                    && let Some(mut connection) = self.host.stack().connection(id)
-                {
-                    connection.set_no_delay(no_delay);
-                }
-            }
-            _ => return a.refuse(2, "this option cannot be set so"),
+            _ if !self.is_tcp(fd) => return a.refuse(2, "this option cannot be set here"),
+            _ => match self.set_tcp_option(fd, (level, name), a.pointed(3)?) {
+                Change::Done => {}
+                Change::Invalid => return Ok(Outcome::Error("EINVAL")),
+                Change::Unknown => return a.refuse(2, "the stack has no such option"),
+            },
         }
         Ok(Outcome::Value(0))
     }
@@ -67,37 +45,34 @@ impl World {
         let (level, name) = (a.number(1)?, a.number(2)?);
         let Some(fd) = self.fd(a, 0)? else { return Ok(Outcome::Error("EBADF")) };
         let expected = a.pointed(3)?;
-        let config = self.host.config();
-        let (sends, receives) = (config.send_buffer, config.receive_buffer);
         let state = &self.fds[fd];
         let value = match (level, name) {
             (SOL_SOCKET, SO_REUSEADDR) => i64::from(state.reuse_address),
             (SOL_SOCKET, SO_TYPE) => match state.kind {
                 Kind::Udp { .. } => 2,
+                Kind::Epoll { .. } => return Ok(Outcome::Error("ENOTSOCK")),
                 Kind::Fresh { .. } | Kind::Listener { .. } | Kind::Connection { .. } => 1,
             },
             (SOL_SOCKET, SO_ACCEPTCONN) => i64::from(matches!(state.kind, Kind::Listener { .. })),
-            (SOL_SOCKET, SO_SNDBUF) => sends.into(),
-            (SOL_SOCKET, SO_RCVBUF) => receives.into(),
-            (SOL_SOCKET, SO_KEEPALIVE) => 0,
             (SOL_SOCKET, SO_ERROR) => self.take_error(fd),
-            (SOL_TCP, TCP_NODELAY) => i64::from(state.no_delay),
-            (SOL_TCP, TCP_MAXSEG) => match state.kind {
-                Kind::Connection { id, .. } => {
-                    let connection = self.host.stack().connection(id);
-                    connection.and_then(|c| c.info()).map_or(0, |info| info.mss.into())
-                }
-                Kind::Fresh { .. } | Kind::Listener { .. } | Kind::Udp { .. } => {
-                    return a.refuse(2, "only a connection has a segment size");
-                }
+            _ if !self.is_tcp(fd) => return a.refuse(2, "this option cannot be read here"),
+            _ => match self.tcp_option(fd, (level, name)) {
+                Some(value) => value,
+                None => return a.refuse(2, "the stack has no such option"),
             },
-            _ => return a.refuse(2, "this option cannot be read"),
         };
         if value != expected {
             let message = format!("getsockopt() yields {value}, not {expected}");
             return Err(Failure::new(a.at, message));
         }
         Ok(Outcome::Value(0))
+    }
+
+    fn is_tcp(&self, fd: usize) -> bool {
+        match self.fds[fd].kind {
+            Kind::Fresh { .. } | Kind::Listener { .. } | Kind::Connection { .. } => true,
+            Kind::Udp { .. } | Kind::Epoll { .. } => false,
+        }
     }
 
     /// SO_ERROR: why the connection ended, once.

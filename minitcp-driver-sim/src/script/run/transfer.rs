@@ -39,6 +39,7 @@ impl World {
             Kind::Udp { peer, .. } => self.send_datagram(fd, &data, to.or(peer), a),
             Kind::Fresh { .. } => Ok(Outcome::Error("ENOTCONN")),
             Kind::Listener { .. } => Ok(Outcome::Error("ENOTCONN")),
+            Kind::Epoll { .. } => Ok(Outcome::Error("ENOTSOCK")),
         }
     }
 
@@ -137,7 +138,12 @@ impl World {
             }
             Kind::Udp { peer, .. } => self.recv_datagram(fd, (length, flags), expected, peer, a)?,
             Kind::Fresh { .. } | Kind::Listener { .. } => Outcome::Error("ENOTCONN"),
+            Kind::Epoll { .. } => Outcome::Error("ENOTSOCK"),
         };
+        let has_none = matches!(outcome, Outcome::Blocks | Outcome::Error("EAGAIN"));
+        if has_none && self.fds[fd].read_shut {
+            return Ok(partial_or_zero(*progress)); // The end, as far as this program goes.
+        }
         Ok(match outcome {
             Outcome::Blocks if never_waits => Outcome::Error("EAGAIN"),
             outcome => outcome,

@@ -131,7 +131,7 @@ const REFUSED: &[(&str, usize, usize, &str)] = &[
     ("0 read(3, \"\\q\") = 1", 1, 11, "unknown escape"),
     ("0 read(3, 99999999999999999999) = 1", 1, 11, "out of range"),
     ("0 f({cmsg_level=1}) = 1", 1, 5, "control messages"),
-    ("0 epoll_ctl(3, {events=1, fd=2}) = 1", 1, 16, "epoll"),
+    ("0 epoll_ctl(3, {events=1, f=2}) = 1", 1, 27, "expected `fd`"),
     ("0 f({(label 1)}) = 0", 1, 5, "MPLS"),
     ("0 f({}) = 0", 1, 5, "empty"),
     (

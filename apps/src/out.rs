@@ -1,0 +1,98 @@
+//! What programs print. A pipe that nobody reads any more is an end, and not an error; everything
+//! else that goes wrong with the output is one: a full device must not pass for a success.
+//!
+//! `println!` panics in both cases. [`outln!`](crate::outln) returns a [`WriteError`], which `?`
+//! takes up to [`cli::finish`](crate::cli::finish): that ends the program in silence where the
+//! reader has gone, and with one line and status 1 where the output failed.
+//! [`errln!`](crate::errln) is for complaints: if those cannot be written, there is nobody to tell.
+
+use std::fmt;
+use std::io::{self, Write};
+
+/// Why something could not be printed.
+#[derive(Debug)]
+pub enum WriteError {
+    /// Nobody reads any more, as in `minitcp … | head`.
+    Closed,
+    /// The output failed, such as a full device.
+    Failed(io::Error),
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("standard output: nobody reads it any more"),
+            Self::Failed(error) => write!(f, "standard output: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for WriteError {}
+
+impl From<io::Error> for WriteError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+/// Prints a line on standard output, and sees that it leaves: see [`outln!`](crate::outln).
+///
+/// # Errors
+/// [`WriteError`].
+pub fn line(text: fmt::Arguments<'_>) -> Result<(), WriteError> {
+    write_line(&mut io::stdout().lock(), text)
+}
+
+/// Prints a line on standard error if that can be done: see [`errln!`](crate::errln).
+pub fn complaint(text: fmt::Arguments<'_>) {
+    let _nobody_to_tell = write_line(&mut io::stderr().lock(), text);
+}
+
+fn write_line(to: &mut impl Write, text: fmt::Arguments<'_>) -> Result<(), WriteError> {
+    to.write_fmt(text)?;
+    to.write_all(b"\n")?;
+    Ok(to.flush()?)
+}
+
+/// `println!` that returns what went wrong, as a [`WriteError`](crate::out::WriteError).
+#[macro_export]
+macro_rules! outln {
+    ($($text:tt)*) => { $crate::out::line(format_args!($($text)*)) };
+}
+
+/// `eprintln!` that goes on when nobody can read it.
+#[macro_export]
+macro_rules! errln {
+    ($($text:tt)*) => { $crate::out::complaint(format_args!($($text)*)) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails every write.
+    struct Broken(io::ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn only_a_closed_pipe_is_an_end() {
+        let ends = |kind| write_line(&mut Broken(kind), format_args!("text"));
+        assert!(matches!(ends(io::ErrorKind::BrokenPipe), Err(WriteError::Closed)));
+        assert!(matches!(ends(io::ErrorKind::StorageFull), Err(WriteError::Failed(_))));
+        let mut octets = Vec::new();
+        write_line(&mut octets, format_args!("a{}", 1)).unwrap();
+        assert_eq!(octets, b"a1\n");
+    }
+}
