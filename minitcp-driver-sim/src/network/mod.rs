@@ -410,7 +410,8 @@ impl<O: Observer> Network<O> {
         self.fabric.now = self.fabric.now.max(at);
         self.steps += 1;
         if let Some(Chronicle::Record(log)) = &self.journal {
-            log.lock().step();
+            let (steps, now) = (self.steps, self.fabric.now);
+            log.lock().step(Place { steps, now, hash: self.fabric.hash.value() });
         }
         let now = host.time(self.fabric.now);
         if host.wake.is_some_and(|wake| wake <= now) {
