@@ -65,6 +65,11 @@ pub struct Config {
     /// Largest receive buffer of a new connection, in octets (`SO_RCVBUF`); memory is taken only
     /// while octets are held. At least 1, less than 1 GiB; other values count as the nearest.
     pub receive_buffer: u32,
+    /// How far a receive buffer may grow after the handshake, in octets, less than 1 GiB: the SYN
+    /// announces the window scale for this much, or for the receive buffer where that is larger
+    /// (RFC 7323 §2.3). 0 unless set. The larger the scale, the coarser the window: an eighth of a
+    /// small buffer may go unoffered.
+    pub largest_receive_buffer: u32,
     /// Largest send buffer of a new connection, in octets (`SO_SNDBUF`); bounds as above.
     pub send_buffer: u32,
     /// Largest number of payload octets queued on a UDP socket, in each direction.
@@ -116,6 +121,7 @@ impl Config {
             offload: Offload::empty(),
             ephemeral_ports: EPHEMERAL_PORTS,
             receive_buffer: 256 << 10,
+            largest_receive_buffer: 0,
             send_buffer: 256 << 10,
             udp_buffer: 256 << 10,
             congestion: Congestion::NewReno,

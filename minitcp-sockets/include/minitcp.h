@@ -36,6 +36,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -76,6 +77,20 @@ struct minitcp_config {
     uint32_t listeners;
     /* Most UDP sockets, at most 65536; 64. Beyond: ENOBUFS. */
     uint32_t udp_sockets;
+    /* The congestion controller, "reno"; NULL: that one. */
+    const char *congestion;
+    /* How long an ACK may wait for company, in milliseconds, under 500; 40. */
+    uint32_t delayed_ack_ms;
+    /* Retransmission timeout in milliseconds: before the first measurement, at least, at most;
+     * 1000, 200, 60000. EINVAL if one of the first two is greater than the third. */
+    uint32_t initial_rto_ms;
+    uint32_t min_rto_ms;
+    uint32_t max_rto_ms;
+    /* Maximum segment lifetime in milliseconds: TIME-WAIT takes two; 30000. */
+    uint32_t msl_ms;
+    /* How far SO_RCVBUF can grow after the handshake, in octets, at most 1 GiB: the SYN announces
+     * the window scale for it; 0: as far as the scale for SO_RCVBUF goes. */
+    uint32_t largest_receive_buffer;
 };
 
 /* ---- The process-wide stack --------------------------------------------------------------- */
@@ -153,6 +168,16 @@ ssize_t minitcp_recvfrom(int fd, void *buffer, size_t len, int flags,
                          struct sockaddr *addr, socklen_t *addr_len);
 
 /*
+ * Several buffers, at most 1024 (EMSGSIZE; of readv and writev EINVAL), in one call, or as one
+ * datagram. Control messages: none comes, and to send one is EINVAL. msg_flags has MSG_TRUNC
+ * afterwards where a datagram was cut.
+ */
+ssize_t minitcp_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t minitcp_recvmsg(int fd, struct msghdr *message, int flags);
+ssize_t minitcp_writev(int fd, const struct iovec *buffers, int count);
+ssize_t minitcp_readv(int fd, const struct iovec *buffers, int count);
+
+/*
  * SOL_SOCKET:   SO_RCVTIMEO, SO_SNDTIMEO (struct timeval), SO_LINGER (struct linger), and of type
  *               int SO_REUSEADDR, SO_REUSEPORT, SO_RCVBUF, SO_SNDBUF, SO_KEEPALIVE, SO_BROADCAST,
  *               SO_RCVLOWAT; to be read only: SO_ERROR, SO_TYPE, SO_DOMAIN, SO_PROTOCOL,
@@ -174,7 +199,10 @@ int minitcp_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 int minitcp_getsockname(int fd, struct sockaddr *addr, socklen_t *addr_len);
 int minitcp_getpeername(int fd, struct sockaddr *addr, socklen_t *addr_len);
 
-/* F_GETFL (`argument` is ignored), F_SETFL with O_NONBLOCK. */
+/*
+ * F_GETFL (`argument` is ignored): O_RDWR, and O_NONBLOCK where no call waits. F_SETFL with
+ * O_NONBLOCK; other flags are ignored.
+ */
 int minitcp_fcntl(int fd, int command, int argument);
 
 /* FIONREAD (SIOCINQ), SIOCOUTQ (TIOCOUTQ), FIONBIO. ENOTTY for others. */

@@ -104,6 +104,7 @@ mod socket;
 mod tcp_listener;
 mod tcp_stream;
 mod udp_socket;
+mod vectored;
 
 pub use flags::MsgFlags;
 pub use host::{Alarm, Host, SocketHandle};

@@ -1,5 +1,8 @@
 //! The options of sockets by name: which there are, and what values they take.
 
+pub(crate) mod linux;
+mod tcp_info;
+
 use std::time::Duration;
 
 use minitcp_proto::{Congestion, Info};

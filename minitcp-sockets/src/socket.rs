@@ -204,7 +204,12 @@ impl<R: Runtime> Socket<R> {
         self.transmit(data, Some(to), flags)
     }
 
-    fn transmit(&self, data: &[u8], to: Option<SocketAddr>, flags: MsgFlags) -> io::Result<usize> {
+    pub(crate) fn transmit(
+        &self,
+        data: &[u8],
+        to: Option<SocketAddr>,
+        flags: MsgFlags,
+    ) -> io::Result<usize> {
         let mut sent = 0;
         let more = flags.contains(MsgFlags::MORE);
         let mut blocks = false;
@@ -443,7 +448,7 @@ impl<R: Runtime> Socket<R> {
     }
 
     /// One call: `attempt`, and wait as long as the socket's modes and `flags` want.
-    fn call<T>(
+    pub(crate) fn call<T>(
         &self,
         side: Side,
         flags: MsgFlags,

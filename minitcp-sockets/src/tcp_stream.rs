@@ -1,7 +1,7 @@
 //! `TcpStream`, as `std::net` has it.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
@@ -243,11 +243,22 @@ impl<R: Runtime> Read for &TcpStream<R> {
             false => self.0.recv(out, MsgFlags::empty()),
         }
     }
+
+    fn read_vectored(&mut self, out: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        match out.iter().all(|part| part.is_empty()) {
+            true => Ok(0),
+            false => Ok(self.0.recv_vectored(out, MsgFlags::empty())?.len),
+        }
+    }
 }
 
 impl<R: Runtime> Write for &TcpStream<R> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         self.0.send(data, MsgFlags::empty())
+    }
+
+    fn write_vectored(&mut self, data: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.send_vectored(data, None, MsgFlags::empty())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -259,11 +270,19 @@ impl<R: Runtime> Read for TcpStream<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         (&*self).read(out)
     }
+
+    fn read_vectored(&mut self, out: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*self).read_vectored(out)
+    }
 }
 
 impl<R: Runtime> Write for TcpStream<R> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         (&*self).write(data)
+    }
+
+    fn write_vectored(&mut self, data: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(data)
     }
 
     fn flush(&mut self) -> io::Result<()> {

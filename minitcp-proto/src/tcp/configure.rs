@@ -2,7 +2,6 @@
 
 use crate::observe::Observer;
 use crate::options::TcpOptions;
-use crate::store::pool::Pool;
 use crate::tcp::connection::{Readiness, Tcb};
 use crate::tcp::context::Context;
 use crate::tcp::keepalive;
@@ -24,7 +23,7 @@ pub(crate) fn set_options<O: Observer>(
     let kept = Switches::PROBE_DUE | Switches::REUSE_PORT;
     tcb.settings.switches |= old.switches & kept;
     tcb.settings.probes = old.probes;
-    set_receive_buffer(tcb, options.receive_buffer, &cx.pool);
+    set_receive_buffer(tcb, options.receive_buffer, cx);
     tcb.send.cap = options.send_buffer;
     if tcb.state() != State::SynSent {
         // Larger segments than the handshake agreed on are out of the question.
@@ -57,11 +56,13 @@ const fn draw_cork(tcb: &mut Tcb) {
     }
 }
 
-fn set_receive_buffer(tcb: &mut Tcb, cap: u32, pool: &Pool<'_>) {
+fn set_receive_buffer<O: Observer>(tcb: &mut Tcb, cap: u32, cx: &Context<'_, O>) {
+    let pool = &cx.pool;
     if tcb.state() == State::SynSent && tcb.send.snd_nxt == tcb.send.iss {
         // The SYN, which has not left, fixes the shift; and nothing has come.
         let affordable = affordable(pool, u32::from(tcb.send.smss));
-        tcb.receive = Receiver::new(cap, shift_for(cap), affordable);
+        tcb.receive =
+            Receiver::new(cap, shift_for(cap.max(cx.config.largest_receive_buffer)), affordable);
     } else {
         tcb.receive.set_cap(cap);
         offer_window(tcb, pool);

@@ -106,7 +106,7 @@ impl Tcb {
     ) -> Self {
         let (config, now) = (&cx.config, cx.now);
         let smss = settings.clamp_mss(path.send_mss(None));
-        let rcv_wscale = shift_for(options.receive_buffer);
+        let rcv_wscale = shift_for(options.receive_buffer.max(config.largest_receive_buffer));
         let affordable = affordable(&cx.pool, u32::from(smss));
         Self {
             path,

@@ -104,6 +104,7 @@ impl HalfOpen {
         let iss = isn::initial(&cx.secrets, &cx.ended, &key, cx.now);
         let local_mss = local_mss(key.flow.local, cx.config.mtu());
         let affordable = affordable(&cx.pool, u32::from(local_mss));
+        let largest = options.receive_buffer.max(cx.config.largest_receive_buffer);
         Self {
             key,
             listener,
@@ -112,7 +113,7 @@ impl HalfOpen {
             heard: Heard::new(&syn.options),
             advertised: first_window(options.receive_buffer, affordable),
             mss: options.max_segment.map_or(local_mss, |mss| mss.min(local_mss)),
-            rcv_wscale: syn.options.window_scale.map_or(0, |_| shift_for(options.receive_buffer)),
+            rcv_wscale: syn.options.window_scale.map_or(0, |_| shift_for(largest)),
             service: Service::new(options.hop_limit, options.traffic_class),
             patience: Patience::new(cx.now),
             deferred_until: Instant::ZERO,

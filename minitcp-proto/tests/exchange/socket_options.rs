@@ -10,7 +10,7 @@ use minitcp_proto::{
     TcpOptions,
 };
 
-use crate::common::{Peer, config, limits, seg};
+use crate::common::{Peer, config, config_with, limits, seg};
 
 const SYN_ACK: Flags = Flags::SYN.union(Flags::ACK);
 
@@ -137,6 +137,29 @@ fn receive_buffer_sets_window_and_scale_before_the_syn() {
         let offered = u32::from(ack.window.unwrap()) << scale;
         assert!(offered >= u32::from(window), "{offered} of {window}");
     }
+}
+
+/// The scale is chosen for what the buffer may become, by either side of the handshake.
+#[test]
+fn receive_buffer_grows_as_far_as_the_scale_that_was_chosen_for_it() {
+    let config = || config_with(|c| c.largest_receive_buffer = 1 << 20);
+    let small = TcpOptions { receive_buffer: 5000, ..defaults() };
+    let mut p = connecting(config(), &small);
+    p.conn().set_options(&TcpOptions { receive_buffer: 4000, ..defaults() }).unwrap();
+    p.conn().set_options(&small).unwrap();
+    p.pump();
+    let syn = p.expect_syn(Flags::SYN);
+    assert_eq!((syn.window, syn.options.window_scale), (Some(5000), Some(5)));
+    p.send(seg().syn().ack(1).win(64_000).ws(2));
+    let ack = p.take_seg();
+    assert!((4096..=5024).contains(&(u32::from(ack.window.unwrap()) << 5)), "{ack:?}");
+    set(&mut p, &TcpOptions { receive_buffer: 1 << 20, ..defaults() });
+    assert!(p.conn().info().unwrap().rcv_wnd > 900_000);
+
+    let mut p = listening(config(), small);
+    p.send(seg().syn().win(64_000).ws(2));
+    let syn_ack = p.expect_syn(Flags::SYN | Flags::ACK);
+    assert_eq!((syn_ack.window, syn_ack.options.window_scale), (Some(5000), Some(5)));
 }
 
 /// What the SYN said is repeated, and kept, whatever the application wants meanwhile.

@@ -6,10 +6,10 @@ use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::capi::addr;
 use crate::capi::any::AnyNet;
 use crate::capi::stacks::{self, Which};
 use crate::capi::table::{self, Open};
-use crate::capi::{addr, value};
 use crate::errno;
 use crate::flags::MsgFlags;
 use crate::option::{OptionValue, SocketOption};
@@ -97,15 +97,16 @@ pub(super) fn option(open: &Open, level: i32, name: i32) -> io::Result<SocketOpt
         OptionValue::Int(libc::AF_INET6) => Domain::V6,
         _ => Domain::V4,
     };
-    value::option(level, name, domain)
+    let found = SocketOption::from_linux(level, name, domain);
+    found.ok_or_else(|| errno::of(libc::ENOPROTOOPT))
 }
 
 pub(super) fn set_option(open: &Open, option: SocketOption, octets: &[u8]) -> io::Result<()> {
-    open.socket.set_option(option, value::decode(option, octets)?)
+    open.socket.set_option(option, option.decode(octets)?)
 }
 
 pub(super) fn get_option(open: &Open, option: SocketOption) -> io::Result<Vec<u8>> {
-    Ok(value::encode(option, open.socket.option(option)?))
+    Ok(option.encode(open.socket.option(option)?, open.socket.runtime().now()?))
 }
 
 /// `fcntl`: the status flags.

@@ -4,9 +4,10 @@
 //!
 //! ```text
 //!   sys      the exported functions: results become -1 and errno
+//!   message  those on several buffers
 //!   memory   pointers become slices, texts and room for answers
 //!   call     what each of them does, on safe types
-//!   table    descriptors                 addr, value, info    layouts
+//!   table    descriptors                 addr    layouts
 //!   stacks   the process-wide net, and stacks without a device
 //!   any      one `Runtime` for sockets of both
 //! ```
@@ -14,13 +15,12 @@
 mod addr;
 mod any;
 mod call;
-mod info;
 mod memory;
+mod message;
 mod stacks;
 #[allow(unsafe_code)]
 mod sys;
 mod table;
-mod value;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

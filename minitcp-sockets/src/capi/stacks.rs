@@ -15,6 +15,7 @@ use minitcp_proto::{Config, Limits, Memory, Seed, Stack};
 use crate::capi::any::AnyNet;
 use crate::capi::{sys, table};
 use crate::errno;
+use crate::option::linux;
 use crate::runtime::{ManualNet, ThreadedNet};
 
 /// `struct minitcp_config`, whose texts are read; zero stands for the default.
@@ -30,6 +31,13 @@ pub(super) struct Settings<'a> {
     pub(super) listeners: u32,
     pub(super) udp_sockets: u32,
     pub(super) buffer_bytes: u64,
+    pub(super) congestion: Option<&'a str>,
+    pub(super) delayed_ack_ms: u32,
+    pub(super) initial_rto_ms: u32,
+    pub(super) min_rto_ms: u32,
+    pub(super) max_rto_ms: u32,
+    pub(super) msl_ms: u32,
+    pub(super) largest_receive_buffer: u32,
 }
 
 /// Most stacks without a device. Beyond: `EMFILE`.
@@ -194,12 +202,38 @@ impl Settings<'_> {
         }
         let mtu = u16::try_from(or(self.mtu, 1500)).ok().filter(|mtu| *mtu >= 576);
         config.mtu = mtu.ok_or_else(invalid)?;
-        if self.receive_buffer.max(self.send_buffer) > MAX_BUFFER {
+        let largest = self.receive_buffer.max(self.largest_receive_buffer).max(self.send_buffer);
+        if largest > MAX_BUFFER {
             return Err(invalid());
         }
         config.receive_buffer = or(self.receive_buffer, config.receive_buffer);
         config.send_buffer = or(self.send_buffer, config.send_buffer);
+        config.largest_receive_buffer = self.largest_receive_buffer;
+        self.set_times(&mut config)?;
+        if let Some(name) = self.congestion {
+            config.congestion = linux::controller(name.as_bytes()).map_err(|_| invalid())?;
+        }
         Ok(config)
+    }
+
+    fn set_times(&self, config: &mut Config) -> io::Result<()> {
+        for (millis, time) in [
+            (self.delayed_ack_ms, &mut config.delayed_ack),
+            (self.initial_rto_ms, &mut config.initial_rto),
+            (self.min_rto_ms, &mut config.min_rto),
+            (self.max_rto_ms, &mut config.max_rto),
+            (self.msl_ms, &mut config.msl),
+        ] {
+            if millis > 0 {
+                *time = Duration::from_millis(millis.into());
+            }
+        }
+        let is_ordered = config.min_rto <= config.max_rto && config.initial_rto <= config.max_rto;
+        // RFC 1122 §4.2.3.2: under half a second.
+        match is_ordered && config.delayed_ack < Duration::from_millis(500) {
+            true => Ok(()),
+            false => Err(errno::of(libc::EINVAL)),
+        }
     }
 
     fn limits(&self) -> io::Result<Limits> {
@@ -277,6 +311,10 @@ mod tests {
             ("many bits", Settings { addresses: "10.0.0.2/33", ..ok }),
             ("a small MTU", Settings { mtu: 575, ..ok }),
             ("a large MTU", Settings { mtu: 65_536, ..ok }),
+            ("a late ACK", Settings { delayed_ack_ms: 500, ..ok }),
+            ("an RTO beyond the greatest", Settings { initial_rto_ms: 60_001, ..ok }),
+            ("a least RTO beyond the greatest", Settings { min_rto_ms: 3, max_rto_ms: 2, ..ok }),
+            ("a controller that there is not", Settings { congestion: Some("vegas"), ..ok }),
             ("many connections", Settings { connections: u32::MAX, ..ok }),
             ("much memory", Settings { buffer_bytes: u64::MAX, ..ok }),
             ("many addresses", Settings { addresses: &["10.0.0.2"; 9].join(","), ..ok }),

@@ -414,7 +414,7 @@ fn int(act: impl FnOnce() -> io::Result<c_int>) -> c_int {
     answer(-1, act)
 }
 
-fn size(act: impl FnOnce() -> io::Result<usize>) -> ssize_t {
+pub(super) fn size(act: impl FnOnce() -> io::Result<usize>) -> ssize_t {
     answer(-1, || act().map(|count| ssize_t::try_from(count).unwrap_or(ssize_t::MAX)))
 }
 
@@ -472,7 +472,7 @@ mod tests {
     struct Config {
         size: usize,
         texts: [*const c_char; 2],
-        numbers: [u64; 5],
+        numbers: [u64; 9],
     }
 
     /// The first octet of a value at an odd address.
@@ -492,7 +492,7 @@ mod tests {
         let config = |addresses: &CStr| Config {
             size: size_of::<RawConfig>(),
             texts: [addresses.as_ptr(), ptr::null()],
-            numbers: [1, 0, 0, 0, 0], // A seed: Miri opens no file for one.
+            numbers: [1, 0, 0, 0, 0, 0, 0, 0, 0], // A seed: Miri opens no file for one.
         };
         let (first, second) = (config(c"10.0.0.1"), config(c"10.0.0.2"));
         // SAFETY: all pointers are good for what the header asks.

@@ -175,6 +175,11 @@ impl<O: Observer> Host<O> {
         })
     }
 
+    /// Streams or datagrams.
+    pub(crate) fn kind(&self, handle: SocketHandle) -> io::Result<Type> {
+        Ok(self.entry(handle)?.role.kind())
+    }
+
     /// `TCP_INFO`.
     pub(crate) fn info(&mut self, handle: SocketHandle) -> io::Result<Info> {
         let (Role::Connecting(id) | Role::Connection(id)) = self.entry(handle)?.role else {

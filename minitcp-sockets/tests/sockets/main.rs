@@ -7,3 +7,4 @@ mod support;
 mod tasks;
 mod tcp;
 mod udp;
+mod vectored;

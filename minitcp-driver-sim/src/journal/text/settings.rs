@@ -181,7 +181,8 @@ macro_rules! settings {
 
 settings! {
     Config {
-        mtu, hop_limit, unbound_udp, offload, receive_buffer, send_buffer, udp_buffer, congestion,
+        mtu, hop_limit, unbound_udp, offload, receive_buffer, largest_receive_buffer, send_buffer,
+        udp_buffer, congestion,
         delayed_ack, initial_rto, min_rto, max_rto, user_timeout, syn_timeout,
         orphan_timeout, fin_wait_2_timeout, msl, rfc1337, ephemeral_ports
     }

@@ -29,6 +29,13 @@ pub(in crate::capi) struct RawConfig {
     connections: u32,
     listeners: u32,
     udp_sockets: u32,
+    congestion: *const c_char,
+    delayed_ack_ms: u32,
+    initial_rto_ms: u32,
+    min_rto_ms: u32,
+    max_rto_ms: u32,
+    msl_ms: u32,
+    largest_receive_buffer: u32,
 }
 
 /// More octets than any call moves at once, as on Linux (`MAX_RW_COUNT`).
@@ -101,15 +108,16 @@ pub(in crate::capi) unsafe fn config_at(config: *const RawConfig) -> io::Result<
 /// # Safety
 /// The texts of `config` are as [`text`] asks.
 pub(in crate::capi) unsafe fn settings(config: &RawConfig) -> io::Result<Settings<'_>> {
-    let kernel_address = match config.kernel_address.is_null() {
-        true => None,
+    let optional = |at: *const c_char| match at.is_null() {
+        true => Ok(None),
         // SAFETY: as this function asks.
-        false => Some(unsafe { text(config.kernel_address) }?),
+        false => unsafe { text(at) }.map(Some),
     };
     Ok(Settings {
         // SAFETY: as this function asks.
         addresses: unsafe { text(config.addresses) }?,
-        kernel_address,
+        kernel_address: optional(config.kernel_address)?,
+        congestion: optional(config.congestion)?,
         seed: config.seed,
         buffer_bytes: config.buffer_bytes,
         mtu: config.mtu,
@@ -118,6 +126,12 @@ pub(in crate::capi) unsafe fn settings(config: &RawConfig) -> io::Result<Setting
         connections: config.connections,
         listeners: config.listeners,
         udp_sockets: config.udp_sockets,
+        delayed_ack_ms: config.delayed_ack_ms,
+        initial_rto_ms: config.initial_rto_ms,
+        min_rto_ms: config.min_rto_ms,
+        max_rto_ms: config.max_rto_ms,
+        msl_ms: config.msl_ms,
+        largest_receive_buffer: config.largest_receive_buffer,
     })
 }
 
@@ -237,12 +251,22 @@ mod tests {
             connections: 6,
             listeners: 7,
             udp_sockets: 8,
+            congestion: c"reno".as_ptr(),
+            delayed_ack_ms: 9,
+            initial_rto_ms: 10,
+            min_rto_ms: 11,
+            max_rto_ms: 12,
+            msl_ms: 13,
+            largest_receive_buffer: 14,
         };
         // SAFETY: a configuration with good texts.
         unsafe {
             let read = config_at(&raw const config).unwrap();
             let read = settings(&read).unwrap();
             assert_eq!((read.addresses, read.kernel_address), ("10.0.0.1/24", None));
+            assert_eq!((read.congestion, read.delayed_ack_ms), (Some("reno"), 9));
+            assert_eq!((read.initial_rto_ms, read.min_rto_ms, read.max_rto_ms), (10, 11, 12));
+            assert_eq!((read.msl_ms, read.largest_receive_buffer), (13, 14));
             assert_eq!((read.seed, read.buffer_bytes, read.udp_sockets), (1, 2, 8));
             for size in (0..2 * size_of::<RawConfig>()).filter(|size| *size != config.size) {
                 let other = RawConfig { size, ..ptr::read(&raw const config) };

@@ -232,3 +232,30 @@ fn what_is_not_supported_says_so() {
     set(&datagram, O::KeepAlive, true);
     assert_eq!(datagram.option(O::KeepAlive).unwrap(), true.into());
 }
+
+#[test]
+fn options_go_by_the_numbers_of_linux() {
+    let pair = Pair::new();
+    let (client, _server) = pair.connected();
+    let set = |level, name, octets: &[u8]| {
+        let option = SocketOption::from_linux(level, name, Domain::V4).unwrap();
+        client.set_option(option, option.decode(octets).unwrap()).unwrap();
+        let now = pair.now() + Duration::from_millis(70);
+        option.encode(client.option(option).unwrap(), now)
+    };
+    let seven = 7_i32.to_ne_bytes();
+    assert_eq!(set(libc::IPPROTO_TCP, libc::TCP_KEEPCNT, &seven), seven);
+    assert_eq!(set(libc::IPPROTO_IP, libc::IP_TTL, &[9]), 9_i32.to_ne_bytes());
+    assert_eq!(SocketOption::NoDelay.to_linux(Domain::V6), Some((libc::IPPROTO_TCP, 1)));
+
+    // `struct tcp_info`, by the offsets of <linux/tcp.h>.
+    let info = client.info().unwrap();
+    let now = info.last_received.max(info.last_sent) + Duration::from_millis(70);
+    let octets = SocketOption::Info.encode(client.option(SocketOption::Info).unwrap(), now);
+    let word = |at: usize| u32::from_ne_bytes(octets[at..at + 4].try_into().unwrap());
+    assert_eq!(octets[..6], [1, 0, 0, 0, 0, 4], "established, all is well, window scaling");
+    assert_eq!(octets[6], info.snd_wscale | info.rcv_wscale << 4);
+    assert_eq!((word(16), word(84)), (info.mss.into(), info.local_mss.into()));
+    assert!(word(44).min(word(56)) == 70 && word(44).max(word(56)) >= 70, "ages");
+    assert_eq!((word(100), word(228), word(232)), (0, info.snd_wnd, info.rcv_wnd));
+}

@@ -3,76 +3,103 @@
 use std::io;
 use std::time::Duration;
 
-use minitcp_proto::Congestion;
+use minitcp_proto::{Congestion, Instant};
 
-use crate::capi::addr::chunk;
-use crate::capi::info;
 use crate::errno;
-use crate::option::{OptionValue, SocketOption};
+use crate::option::{OptionValue, SocketOption, tcp_info};
 use crate::socket::Domain;
 
-/// The option `name` of `level`, for a socket of `domain`.
-///
-/// # Errors
-/// `ENOPROTOOPT`.
-pub(super) fn option(level: i32, name: i32, domain: Domain) -> io::Result<SocketOption> {
-    let found = match level {
-        libc::SOL_SOCKET => of_socket(name),
-        libc::IPPROTO_TCP => of_tcp(name),
-        libc::IPPROTO_IP => match name {
-            libc::IP_TTL => Some(SocketOption::HopLimit),
-            libc::IP_TOS => Some(SocketOption::TrafficClass),
-            _ => None,
-        },
-        libc::IPPROTO_IPV6 if domain == Domain::V6 => match name {
-            libc::IPV6_UNICAST_HOPS => Some(SocketOption::HopLimit),
-            libc::IPV6_TCLASS => Some(SocketOption::TrafficClass),
-            libc::IPV6_V6ONLY => Some(SocketOption::V6Only),
-            _ => None,
-        },
-        _ => None,
-    };
-    found.ok_or_else(|| errno::of(libc::ENOPROTOOPT))
+impl SocketOption {
+    /// The option that Linux means by `name` of `level`, of a socket of `domain`.
+    pub fn from_linux(level: i32, name: i32, domain: Domain) -> Option<Self> {
+        let is_meant = |number: &&Number| {
+            let has_level = level != libc::IPPROTO_IPV6 || domain == Domain::V6;
+            number.level == level && number.name == name && has_level
+        };
+        NUMBERS.iter().find(is_meant).map(|number| number.option)
+    }
+
+    /// The level and the name by which Linux knows the option, of a socket of `domain`.
+    pub fn to_linux(self, domain: Domain) -> Option<(i32, i32)> {
+        let means = |number: &&Number| {
+            let fits = match number.level {
+                libc::IPPROTO_IP => domain == Domain::V4,
+                libc::IPPROTO_IPV6 => domain == Domain::V6,
+                _ => true,
+            };
+            number.option == self && fits
+        };
+        NUMBERS.iter().find(means).map(|number| (number.level, number.name))
+    }
+
+    /// The value that `setsockopt` takes from `octets`, in Linux's layout and this machine's byte
+    /// order: an `int` (4 octets; of `IP_TTL` and `IP_TOS` one will do), `struct timeval`,
+    /// `struct linger`, or a controller's name.
+    ///
+    /// # Errors
+    /// `EINVAL` if there are too few octets, `EDOM` for microseconds beyond a second, `ENOENT` for
+    /// a congestion controller that there is not.
+    pub fn decode(self, octets: &[u8]) -> io::Result<OptionValue> {
+        decode(self, octets)
+    }
+
+    /// The octets that `getsockopt` gives for `value`, in Linux's layout and this machine's byte
+    /// order. `now` is the net's time: `struct tcp_info` has ages.
+    pub fn encode(self, value: OptionValue, now: Instant) -> Vec<u8> {
+        encode(self, value, now)
+    }
 }
 
-const fn of_socket(name: i32) -> Option<SocketOption> {
-    Some(match name {
-        libc::SO_RCVTIMEO => SocketOption::ReceiveTimeout,
-        libc::SO_SNDTIMEO => SocketOption::SendTimeout,
-        libc::SO_REUSEADDR => SocketOption::ReuseAddress,
-        libc::SO_REUSEPORT => SocketOption::ReusePort,
-        libc::SO_RCVBUF => SocketOption::ReceiveBuffer,
-        libc::SO_SNDBUF => SocketOption::SendBuffer,
-        libc::SO_LINGER => SocketOption::Linger,
-        libc::SO_KEEPALIVE => SocketOption::KeepAlive,
-        libc::SO_ERROR => SocketOption::Error,
-        libc::SO_TYPE => SocketOption::Type,
-        libc::SO_DOMAIN => SocketOption::Domain,
-        libc::SO_PROTOCOL => SocketOption::Protocol,
-        libc::SO_ACCEPTCONN => SocketOption::AcceptConn,
-        libc::SO_BROADCAST => SocketOption::Broadcast,
-        libc::SO_RCVLOWAT => SocketOption::ReceiveLowWater,
-        _ => return None,
-    })
+/// What Linux calls an option.
+struct Number {
+    option: SocketOption,
+    level: i32,
+    name: i32,
 }
 
-const fn of_tcp(name: i32) -> Option<SocketOption> {
-    Some(match name {
-        libc::TCP_NODELAY => SocketOption::NoDelay,
-        libc::TCP_CORK => SocketOption::Cork,
-        libc::TCP_QUICKACK => SocketOption::QuickAck,
-        libc::TCP_MAXSEG => SocketOption::MaxSegment,
-        libc::TCP_USER_TIMEOUT => SocketOption::UserTimeout,
-        libc::TCP_KEEPIDLE => SocketOption::KeepIdle,
-        libc::TCP_KEEPINTVL => SocketOption::KeepInterval,
-        libc::TCP_KEEPCNT => SocketOption::KeepCount,
-        libc::TCP_INFO => SocketOption::Info,
-        libc::TCP_CONGESTION => SocketOption::Congestion,
-        libc::TCP_DEFER_ACCEPT => SocketOption::DeferAccept,
-        TCP_NOTSENT_LOWAT => SocketOption::NotSentLowWater,
-        _ => return None,
-    })
+const fn number(option: SocketOption, level: i32, name: i32) -> Number {
+    Number { option, level, name }
 }
+
+/// Each option; two have a name for each version of IP.
+const NUMBERS: &[Number] = {
+    use SocketOption as O;
+    use libc::{IPPROTO_IP as IP, IPPROTO_IPV6 as IPV6, IPPROTO_TCP as TCP, SOL_SOCKET as ANY};
+    &[
+        number(O::ReceiveTimeout, ANY, libc::SO_RCVTIMEO),
+        number(O::SendTimeout, ANY, libc::SO_SNDTIMEO),
+        number(O::ReuseAddress, ANY, libc::SO_REUSEADDR),
+        number(O::ReusePort, ANY, libc::SO_REUSEPORT),
+        number(O::ReceiveBuffer, ANY, libc::SO_RCVBUF),
+        number(O::SendBuffer, ANY, libc::SO_SNDBUF),
+        number(O::Linger, ANY, libc::SO_LINGER),
+        number(O::KeepAlive, ANY, libc::SO_KEEPALIVE),
+        number(O::Error, ANY, libc::SO_ERROR),
+        number(O::Type, ANY, libc::SO_TYPE),
+        number(O::Domain, ANY, libc::SO_DOMAIN),
+        number(O::Protocol, ANY, libc::SO_PROTOCOL),
+        number(O::AcceptConn, ANY, libc::SO_ACCEPTCONN),
+        number(O::Broadcast, ANY, libc::SO_BROADCAST),
+        number(O::ReceiveLowWater, ANY, libc::SO_RCVLOWAT),
+        number(O::NoDelay, TCP, libc::TCP_NODELAY),
+        number(O::Cork, TCP, libc::TCP_CORK),
+        number(O::QuickAck, TCP, libc::TCP_QUICKACK),
+        number(O::MaxSegment, TCP, libc::TCP_MAXSEG),
+        number(O::UserTimeout, TCP, libc::TCP_USER_TIMEOUT),
+        number(O::KeepIdle, TCP, libc::TCP_KEEPIDLE),
+        number(O::KeepInterval, TCP, libc::TCP_KEEPINTVL),
+        number(O::KeepCount, TCP, libc::TCP_KEEPCNT),
+        number(O::Info, TCP, libc::TCP_INFO),
+        number(O::Congestion, TCP, libc::TCP_CONGESTION),
+        number(O::DeferAccept, TCP, libc::TCP_DEFER_ACCEPT),
+        number(O::NotSentLowWater, TCP, TCP_NOTSENT_LOWAT),
+        number(O::HopLimit, IP, libc::IP_TTL),
+        number(O::HopLimit, IPV6, libc::IPV6_UNICAST_HOPS),
+        number(O::TrafficClass, IP, libc::IP_TOS),
+        number(O::TrafficClass, IPV6, libc::IPV6_TCLASS),
+        number(O::V6Only, IPV6, libc::IPV6_V6ONLY),
+    ]
+};
 
 /// `<linux/tcp.h>`.
 const TCP_NOTSENT_LOWAT: i32 = 25;
@@ -82,7 +109,7 @@ const TCP_NOTSENT_LOWAT: i32 = 25;
 /// # Errors
 /// `EINVAL` if there are too few octets, `EDOM` for microseconds beyond a second, `ENOENT` for a
 /// congestion controller that there is not.
-pub(super) fn decode(option: SocketOption, octets: &[u8]) -> io::Result<OptionValue> {
+fn decode(option: SocketOption, octets: &[u8]) -> io::Result<OptionValue> {
     use SocketOption as O;
     let value = match option {
         O::ReceiveTimeout | O::SendTimeout => return time(octets).map(OptionValue::Time),
@@ -95,6 +122,11 @@ pub(super) fn decode(option: SocketOption, octets: &[u8]) -> io::Result<OptionVa
         _ => int(octets, 0).map(OptionValue::Int),
     };
     value.ok_or_else(|| errno::of(libc::EINVAL))
+}
+
+/// `N` octets from `at` on.
+fn chunk<const N: usize>(octets: &[u8], at: usize) -> Option<[u8; N]> {
+    octets.get(at..)?.first_chunk().copied()
 }
 
 fn int(octets: &[u8], at: usize) -> Option<i32> {
@@ -126,7 +158,7 @@ fn linger(octets: &[u8]) -> Option<Option<Duration>> {
 }
 
 /// A name, with or without a zero at its end.
-fn controller(octets: &[u8]) -> io::Result<Congestion> {
+pub(crate) fn controller(octets: &[u8]) -> io::Result<Congestion> {
     if octets.is_empty() {
         return Err(errno::of(libc::EINVAL));
     }
@@ -139,7 +171,7 @@ fn controller(octets: &[u8]) -> io::Result<Congestion> {
 const CONTROLLERS: &[(&str, Congestion)] = &[("reno", Congestion::NewReno)];
 
 /// What a C program reads of `option`.
-pub(super) fn encode(option: SocketOption, value: OptionValue) -> Vec<u8> {
+fn encode(option: SocketOption, value: OptionValue, now: Instant) -> Vec<u8> {
     match value {
         OptionValue::Flag(flag) => i32::from(flag).to_ne_bytes().to_vec(),
         OptionValue::Int(number) => number.to_ne_bytes().to_vec(),
@@ -160,7 +192,7 @@ pub(super) fn encode(option: SocketOption, value: OptionValue) -> Vec<u8> {
             name.resize(CONTROLLER_NAME, 0);
             name
         }
-        OptionValue::Info(info) => info::encode(&info),
+        OptionValue::Info(info) => tcp_info::encode(&info, now),
     }
 }
 
@@ -189,9 +221,21 @@ mod tests {
             (SocketOption::Congestion, b"reno\0\0\0\0\0\0\0\0\0\0\0\0".to_vec()),
             (SocketOption::KeepIdle, 75_i32.to_ne_bytes().to_vec()),
         ] {
-            let value = decode(option, &octets).unwrap();
-            assert_eq!(encode(option, value), octets, "{option:?}");
+            let value = option.decode(&octets).unwrap();
+            assert_eq!(option.encode(value, Instant::ZERO), octets, "{option:?}");
         }
+    }
+
+    #[test]
+    fn every_number_leads_to_its_option_and_back() {
+        for Number { option, level, name } in NUMBERS {
+            let domain = if *level == libc::IPPROTO_IPV6 { Domain::V6 } else { Domain::V4 };
+            assert_eq!(SocketOption::from_linux(*level, *name, domain), Some(*option));
+            assert_eq!(option.to_linux(domain), Some((*level, *name)), "{option:?}");
+        }
+        let v6_of_v4 = SocketOption::from_linux(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, Domain::V4);
+        assert_eq!((v6_of_v4, SocketOption::V6Only.to_linux(Domain::V4)), (None, None));
+        assert_eq!(SocketOption::from_linux(libc::SOL_SOCKET, 4711, Domain::V4), None);
     }
 
     #[test]

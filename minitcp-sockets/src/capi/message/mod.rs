@@ -1,0 +1,4 @@
+//! Calls on several buffers.
+
+#[allow(unsafe_code)]
+mod sys;
