@@ -110,7 +110,7 @@ pub(crate) struct Writing {
     /// Since the last step, nothing was left to do before then.
     idle_until: Option<Instant>,
     activations: u64,
-    /// Where the network was when its last step began.
+    /// Where the network was when its last step began, or somebody acted since.
     last: Option<Place>,
 }
 
@@ -258,8 +258,9 @@ impl Writing {
     fn broken_off(&mut self) -> String {
         let has_programs = matches!(self.scene, Some((Scene::Program(_), _)));
         if let Some(last) = self.last.filter(|_| !has_programs) {
+            // Also whatever was to be done after it, at the same time.
             self.scene = None;
-            self.idle_until = None;
+            self.idle_until = Some(last.now);
             self.outside(last, "done");
         }
         self.text.clone()
@@ -282,6 +283,7 @@ impl Writing {
     }
 
     fn begin(&mut self, scene: Scene, place: Place) {
+        self.last = Some(place);
         (self.scene, self.is_told) = (Some((scene, place)), false);
     }
 
