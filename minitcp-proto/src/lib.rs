@@ -87,8 +87,8 @@ pub use options::{BindOptions, Keepalive, ListenOptions, TcpOptions, UdpOptions}
 pub use secret::{Flow, Seed};
 pub use seq::SeqNum;
 pub use stack::{
-    Connection, Event, Limits, Memory, Received, RxMeta, Stack, StaticMemory, Transmit, TxChecksum,
-    Usage,
+    Connection, EndpointInfo, Event, Limits, Memory, Received, RxMeta, Stack, StaticMemory,
+    Transmit, TxChecksum, Usage,
 };
 pub use stats::{Drop, Stats};
 pub use tcp::{Cause, Info, Readiness, State};

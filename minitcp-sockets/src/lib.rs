@@ -99,6 +99,7 @@ mod host;
 pub mod net;
 mod option;
 mod poll;
+mod resolve;
 mod runtime;
 mod socket;
 mod tcp_listener;

@@ -104,12 +104,17 @@
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
+//! **Names** are the exception to "over the net": `TcpStream::connect("example.org:80")` asks the
+//! operating system for the address, over the kernel's network, as `std` does. What that tells to
+//! whom matters to a VPN: [`set_resolver`] installs another way.
+//!
 //! What is not there: sockets of the operating system (`AsFd`, `From<OwnedFd>`), multicast, and
 //! connections of a net to its own addresses.
 
 pub use std::net::*;
 
 // These stand before those of the standard library.
+pub use crate::resolve::{ToSocketAddrs, set_resolver};
 pub use crate::tcp_listener::{Incoming, TcpListener};
 pub use crate::tcp_stream::TcpStream;
 pub use crate::udp_socket::UdpSocket;

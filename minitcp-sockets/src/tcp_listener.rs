@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::host::SocketHandle;
 use crate::option::SocketOption;
 use crate::poll::AsSocket;
+use crate::resolve::ToSocketAddrs;
 use crate::runtime::{Runtime, ThreadedNet};
 use crate::socket::{Domain, Socket, Type};
 use crate::tcp_stream::{TcpStream, first_that_works, valid_timeout};

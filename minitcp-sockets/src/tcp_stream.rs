@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use minitcp_proto::Info;
@@ -12,6 +12,7 @@ use crate::flags::MsgFlags;
 use crate::host::SocketHandle;
 use crate::option::{OptionValue, SocketOption};
 use crate::poll::AsSocket;
+use crate::resolve::ToSocketAddrs;
 use crate::runtime::{Runtime, ThreadedNet};
 use crate::socket::{Domain, Socket, Type};
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::errno;
@@ -10,6 +10,7 @@ use crate::flags::MsgFlags;
 use crate::host::SocketHandle;
 use crate::option::{OptionValue, SocketOption};
 use crate::poll::AsSocket;
+use crate::resolve::ToSocketAddrs;
 use crate::runtime::{Runtime, ThreadedNet};
 use crate::socket::{Datagram, Domain, Socket, Type};
 use crate::tcp_stream::{first_that_works, valid_timeout};

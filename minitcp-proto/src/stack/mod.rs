@@ -8,6 +8,7 @@ mod bind;
 mod complaint;
 mod connect;
 mod demux;
+mod endpoints;
 mod event;
 mod handle;
 mod icmp;
@@ -28,6 +29,7 @@ mod udp;
 mod udp_peer;
 mod udp_tables;
 
+pub use endpoints::EndpointInfo;
 pub use event::{ConnectionId, Event, ListenerId, SocketId, UdpId};
 pub use handle::Connection;
 pub use input::RxMeta;

@@ -1,6 +1,6 @@
 //! TIME-WAIT: RFC 9293 §3.4.2, §3.6.1 and §3.10.7.4, RFC 1337.
 
-use minitcp_proto::Drop;
+use minitcp_proto::{Drop, Instant, State};
 
 use crate::close::active_close;
 use crate::common::{Peer, config, config_with, limits, seg};
@@ -11,6 +11,34 @@ fn time_wait() -> Peer {
     p.expect(seg().seq(2).ack(2));
     p.close();
     p
+}
+
+/// As `ss` would: the listener, a handshake and what remains of a connection; and the connection.
+#[test]
+fn every_endpoint_is_listed() {
+    let listed = |p: &Peer| {
+        let mut all: Vec<_> = p.stack.endpoints().collect();
+        all.sort_by_key(|endpoint| format!("{:?}", endpoint.state));
+        all
+    };
+    let states = |p: &Peer| listed(p).iter().map(|one| one.state).collect::<Vec<_>>();
+    let mut p = Peer::listening(config());
+    p.send(seg().syn());
+    assert_eq!(states(&p), [State::Listen, State::SynRcvd]);
+    let all = listed(&p);
+    assert_eq!((all[0].remote, all[0].local.port()), (None, all[1].local.port()));
+    assert!(all[1].remote.is_some() && all[1].until.is_none());
+
+    let mut p = active_close();
+    assert_eq!(states(&p).len(), 1, "{:?}", listed(&p));
+    let alive = listed(&p)[0];
+    p.send(seg().fin().ack(2));
+    p.expect(seg().seq(2).ack(2));
+    p.close();
+    let [over] = listed(&p)[..] else { panic!("{:?}", listed(&p)) };
+    assert_eq!((over.state, over.is_orphan), (State::TimeWait, false));
+    assert_eq!((over.local, over.remote), (alive.local, alive.remote));
+    assert!(over.until > Some(Instant::from_secs(59)));
 }
 
 #[test]
