@@ -244,8 +244,8 @@ const REFRESH: Duration = Duration::from_millis(50);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use minitcp_driver_sim::Journal;
     use minitcp_driver_sim::swarm::Wrong;
+    use minitcp_driver_sim::{Journal, Link, Network, Transfer};
 
     /// With everything that disturbs, all of which can be left out.
     #[test]
@@ -303,8 +303,14 @@ mod tests {
         // The run that is written down panics, too.
         let saved = second.clone();
         let again = thread::spawn(move || {
-            let text = |draft: Option<Draft>| DRAFT.set(draft.map(|draft| (draft, saved)));
-            swarm::record_with(11, reduction, text);
+            let mut network = Network::recorded(11);
+            DRAFT.set(network.draft().map(|draft| (draft, saved)));
+            let [a, b] = [1, 2].map(|last| {
+                let config = minitcp_proto::Config::new([10, 0, 0, last], 24);
+                network.recorded_host(config, &minitcp_proto::Limits::default())
+            });
+            network.link(a, b, Link::dsl());
+            assert!(Transfer::new(10_000).run(&mut network, a, b).is_success());
             panic!("a defect");
         });
         assert!(again.join().is_err());
