@@ -183,7 +183,7 @@ fn encode(option: SocketOption, value: OptionValue, now: Instant) -> Vec<u8> {
         OptionValue::Time(time) => {
             let time = time.unwrap_or_default();
             let seconds = Word::try_from(time.as_secs()).unwrap_or(Word::MAX);
-            let micros = Word::from(time.subsec_micros());
+            let micros = Word::from(time.subsec_micros().cast_signed());
             [seconds.to_ne_bytes(), micros.to_ne_bytes()].concat()
         }
         OptionValue::Congestion(controller) => {
