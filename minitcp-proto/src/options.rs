@@ -14,7 +14,8 @@ use crate::error::OptionError;
 pub struct TcpOptions {
     /// Most octets received and not read (`SO_RCVBUF`): 1 octet to less than 1 GiB. Before the SYN
     /// leaves it sets the window scale, with [`Config::largest_receive_buffer`]; afterwards it can
-    /// grow only as far as that goes (64 KiB without). What was offered to the peer is never withdrawn.
+    /// grow only as far as that goes (64 KiB without). What was offered to the peer is never
+    /// withdrawn.
     pub receive_buffer: u32,
     /// Most octets queued and not acknowledged (`SO_SNDBUF`): 1 octet to less than 1 GiB.
     pub send_buffer: u32,

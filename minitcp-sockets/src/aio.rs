@@ -40,8 +40,8 @@ pub struct TcpListener<R: Runtime = ThreadedNet>(Socket<R>);
 #[derive(Debug)]
 pub struct UdpSocket<R: Runtime = ThreadedNet>(Socket<R>);
 
-/// Waits until `span` has passed on the clock of `net`: real time over a device, virtual time over a
-/// simulated host, for a [`ManualNet`](crate::ManualNet) the time that it is told.
+/// Waits until `span` has passed on the clock of `net`: real time over a device, virtual time over
+/// a simulated host, for a [`ManualNet`](crate::ManualNet) the time that it is told.
 ///
 /// # Errors
 /// `EDEADLK` from inside the driver or the observer; the await gives those of the driver.
