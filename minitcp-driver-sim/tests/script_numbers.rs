@@ -239,6 +239,7 @@ proptest! {
         let plan = plan(is_active, isn, peer_isn, &steps);
         let is_candidate = |line: &&Line| !line.inbound && (!line.is_syn() || in_ack);
         let lines: Vec<_> = plan.lines.iter().filter(is_candidate).cloned().collect();
+        prop_assume!(!lines.is_empty());
         let wrong = &lines[pick.index(lines.len())];
         prop_assume!(!in_ack || wrong.ack.is_some());
         let mut other = wrong.clone();

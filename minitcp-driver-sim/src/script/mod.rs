@@ -37,8 +37,8 @@
 //! - Code other than `assert` and `NAME = value` on whole numbers ([`expr`]).
 //! - Options that start programs or speak to a second machine ([`options`]).
 //!
-//! Added to the published notation are comments that begin with `#`, the TCP option `kind N HEX`, and
-//! the option `--exact`.
+//! Added to the published notation are comments that begin with `#`, the TCP option `kind N HEX`,
+//! and the option `--exact`.
 
 pub mod ast;
 mod code_lexer;

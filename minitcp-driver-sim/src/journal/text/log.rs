@@ -253,8 +253,8 @@ impl Writing {
         self.text.clone()
     }
 
-    /// The text of a run that panicked and has no end of its own: it is written as if it ended after
-    /// the step in which that happened, so that a replay takes this step.
+    /// The text of a run that panicked and has no end of its own: it is written as if it ended
+    /// after the step in which that happened, so that a replay takes this step.
     fn broken_off(&mut self) -> String {
         let has_programs = matches!(self.scene, Some((Scene::Program(_), _)));
         if let Some(last) = self.last.filter(|_| !has_programs) {

@@ -35,6 +35,7 @@ mod fd;
 mod flow;
 mod host;
 mod inbound;
+mod outbound;
 mod poll;
 mod runner;
 mod setup;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::calls::{Outcome, check_result};
 use super::code::{self, Value};
 use super::expect;
-use super::flow::Flow;
 use super::host::{Host, Sent};
-use super::inbound::{Subject, World};
+use super::inbound::World;
+use super::outbound;
 use super::setup::Setup;
-use super::wire::{self, Body};
+use super::wire::Body;
 use super::{Failure, Report, Settings};
 use crate::script::ast::{Action, Event, EventTime, Script, Spanned, SystemCall};
 use crate::script::error::Position;
@@ -216,7 +216,7 @@ impl<'s> Runner<'s> {
         let line = format!("{} {}", event.value.time, bare(expected));
         let flow = self.world.outbound_flow(expected, event.at)?;
         let mut sent = self.next_sent(times, event.at, &line)?;
-        while self.is_foreign(expected, flow, &sent) {
+        while self.world.is_foreign(expected, flow, &sent) {
             self.pass_over(&sent);
             sent = self.next_sent(times, event.at, &line)?;
         }
@@ -225,9 +225,9 @@ impl<'s> Runner<'s> {
         {
             self.world.flows[flow].on_outbound_syn(tcp.seq, header.seq);
         }
-        let wanted = payload_len(expected);
+        let wanted = outbound::payload_len(expected);
         self.world.flows[flow].on_sent(&sent.packet);
-        while !self.world.setup.strict_segments && sent_len(&sent.packet) < wanted {
+        while !self.world.setup.strict_segments && outbound::sent_len(&sent.packet) < wanted {
             let Some(next) = self.world.host.sent.front() else { break };
             let Some(joined) = expect::joined(&sent.packet, &next.packet) else { break };
             self.world.flows[flow].on_sent(&next.packet);
@@ -257,19 +257,6 @@ impl<'s> Runner<'s> {
         self.report.outbound += 1;
         self.show_at(sent.at, format!("> {}", bare(&actual)));
         Ok(())
-    }
-
-    /// As the published tool, which sees one socket at a time: where the script names no ports, a
-    /// packet of another conversation is no news, unless the script is exact.
-    fn is_foreign(&self, expected: &Packet, flow: usize, sent: &Sent) -> bool {
-        let of = |flow: &Flow| flow.inbound.reversed() == sent.packet.ends;
-        let flows = &self.world.flows;
-        let names_none = match &expected.body {
-            PacketBody::Tcp(tcp) => tcp.ports.is_none(),
-            PacketBody::Udp(udp) => udp.ports.is_none(),
-            PacketBody::Icmp(_) => false,
-        };
-        names_none && !self.world.setup.is_exact && !of(&flows[flow]) && flows.iter().any(of)
     }
 
     /// Notes a packet that the script does not mention.
@@ -410,56 +397,9 @@ impl<'s> Runner<'s> {
     }
 }
 
-impl World {
-    /// The conversation in which the stack is to send `packet`.
-    fn outbound_flow(&mut self, packet: &Packet, at: Position) -> Result<usize, Failure> {
-        let (protocol, ports) = match &packet.body {
-            PacketBody::Tcp(tcp) => (wire::TCP, tcp.ports),
-            PacketBody::Udp(udp) => (wire::UDP, udp.ports),
-            PacketBody::Icmp(_) => (wire::ICMP, None),
-        };
-        if let Some(ports) = ports {
-            let known = self.flows.iter().position(|flow| {
-                let ends = flow.inbound;
-                flow.protocol == protocol
-                    && (ends.source.1, ends.destination.1) == (ports.destination, ports.source)
-            });
-            let message = "there is no conversation with these ports";
-            return known.ok_or_else(|| Failure::new(at, message));
-        }
-        match self.subject {
-            Subject::Flow(flow)
-                if protocol == wire::ICMP || self.flows[flow].protocol == protocol =>
-            {
-                Ok(flow)
-            }
-            Subject::Flow(_) | Subject::Nothing | Subject::Newcomers => {
-                let none = self.flows.iter().position(|flow| flow.protocol == protocol);
-                none.filter(|_| protocol == wire::ICMP).ok_or_else(|| {
-                    Failure::new(at, "there is no conversation to which this packet could belong")
-                })
-            }
-        }
-    }
-}
-
 /// A packet without its direction.
 fn bare(packet: &Packet) -> String {
     packet.to_string().split_off(2)
-}
-
-fn payload_len(packet: &Packet) -> usize {
-    match &packet.body {
-        PacketBody::Tcp(tcp) => tcp.payload_bytes.into(),
-        PacketBody::Udp(_) | PacketBody::Icmp(_) => 0,
-    }
-}
-
-fn sent_len(packet: &wire::Parsed) -> usize {
-    match &packet.body {
-        Body::Tcp(_, payload) => payload.len(),
-        Body::Udp(_) | Body::Icmp(..) => 0,
-    }
 }
 
 /// Seconds with six digits.
