@@ -18,7 +18,8 @@ pub struct Limits {
     /// Connections, from the completed handshake until closed by the application and the peer.
     /// Beyond: one that the application has closed gives way; if there is none, handshakes stay
     /// unfinished, and active opens fail with `NoSlot`. A quarter, or sixteen, may be closed by
-    /// their applications and not by their peers; beyond: one of these is reset.
+    /// their applications and not by their peers while less than a quarter is free; beyond: one
+    /// of these is reset.
     pub connections: usize,
     /// Unfinished passive handshakes, of about a hundred octets. Beyond: one is forgotten, from
     /// where far more come than a fair share if some at random show one, else the oldest.

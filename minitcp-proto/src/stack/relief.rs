@@ -155,13 +155,16 @@ impl<O: Observer> Stack<'_, O> {
         }
     }
 
-    /// Closed connections have no more than a quarter of all slots: beyond, one goes for each that
-    /// comes; and as many as make up for the `newest` while they hold too much memory.
+    /// While less than a quarter of all slots is free, closed connections have no more than a
+    /// quarter: beyond, one goes for each that comes; and as many as make up for the `newest` while
+    /// they hold too much memory. As long as slots are free, many that close at once harm nobody.
     #[cold]
     fn bound_orphans(&mut self, newest: u32) {
-        let most = (self.tcp.connections.capacity() / 4).max(FEW);
+        let quarter = self.tcp.connections.capacity() / 4;
         for _ in 0..LOOKED_AT {
-            let is_wanted: fn(&Tcb) -> bool = if self.tcp.orphans.len() > most {
+            let free = self.tcp.connections.capacity() - self.tcp.connections.len();
+            let is_beyond = free < quarter && self.tcp.orphans.len() > quarter.max(FEW);
+            let is_wanted: fn(&Tcb) -> bool = if is_beyond {
                 |_| true
             } else if self.excess() == Excess::OfMany {
                 holds_memory

@@ -7,7 +7,7 @@ use minitcp_proto::{Drop, Limits};
 use crate::common::{Peer, config, limits, pattern, seg};
 use crate::support::{open, turn_to};
 
-/// A host that may keep 20 of 80 connections when they are closed.
+/// A host that may keep 20 of 80 connections when they are closed, if less than 20 are free.
 fn roomy() -> Peer {
     let limits = Limits { connections: 80, buffer_bytes: 4 << 20, ..limits() };
     let mut p = Peer::new(config(), &limits);
@@ -100,21 +100,37 @@ fn a_flood_of_closings_takes_from_itself_first() {
     assert!(!answer.flags.contains(Flags::RST), "{answer:?}");
 }
 
-/// Where the peers of all get on, the number holds all the same.
-#[test]
-fn at_the_bound_one_goes_even_if_all_get_on() {
-    let mut p = roomy();
-    for number in 0..=20 {
-        assert_eq!(p.dropped(Drop::OrphanEvicted), 0, "{number}");
-        turn_to_host(&mut p, 20 + number);
-        open(&mut p, 6000);
+/// The application answers `count` peers, who get on, and closes.
+fn answer_and_close(p: &mut Peer, count: u8, mut before_each: impl FnMut(&mut Peer)) {
+    for number in 0..count {
+        before_each(p);
+        turn_to_host(p, 20 + number);
+        open(p, 6000);
         p.write(pattern(1, 2000));
         p.close();
         p.take_raw_all();
         p.send(seg().ack(1001));
         p.take_raw_all();
     }
-    assert_eq!((p.dropped(Drop::OrphanEvicted), p.stack.usage().connections), (1, 20));
+}
+
+/// Where the peers of all get on, the number holds all the same, once slots are few.
+#[test]
+fn at_the_bound_one_goes_even_if_all_get_on() {
+    let mut p = roomy();
+    for port in 5000..5041 {
+        open(&mut p, port);
+    }
+    answer_and_close(&mut p, 21, |p| assert_eq!(p.dropped(Drop::OrphanEvicted), 0));
+    assert_eq!((p.dropped(Drop::OrphanEvicted), p.stack.usage().connections), (1, 41 + 20));
+}
+
+/// As long as a quarter of the slots is free, many that close at once harm nobody.
+#[test]
+fn while_slots_are_free_none_goes() {
+    let mut p = roomy();
+    answer_and_close(&mut p, 60, |_| {});
+    assert_eq!((p.dropped(Drop::OrphanEvicted), p.stack.usage().connections), (0, 60));
 }
 
 /// However much they hold, a few closed connections are left alone; and so are many where there is
