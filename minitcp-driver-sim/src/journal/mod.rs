@@ -75,19 +75,15 @@
 mod replay;
 pub(crate) mod text;
 
-use core::fmt;
 use std::sync::Arc;
 
-use minitcp_proto::{Instant, Observer, Stack};
-
-use crate::ids::NodeId;
-use crate::network::{App, Network};
+use crate::network::Network;
 use replay::Player;
 use text::read::Script;
 
-pub(crate) use replay::Cursor;
+pub use replay::Replay;
+pub use text::JournalError;
 pub use text::log::{Draft, Recorder};
-pub(crate) use text::log::{Log, Place, Writing};
 
 /// A journal that was read and found to be one.
 #[derive(Clone, Debug)]
@@ -111,66 +107,3 @@ impl Journal {
         Player::new(Arc::clone(&self.0), prepare).run()
     }
 }
-
-/// A run that has happened again.
-pub struct Replay {
-    /// The [hash](Network::packet_hash) of all its packets.
-    pub packet_hash: u64,
-    /// What the journal says that it was.
-    pub recorded_hash: u64,
-    /// Everything as it was at the end.
-    pub network: Network,
-}
-
-impl Replay {
-    /// Every packet was as it had been.
-    pub const fn is_same(&self) -> bool {
-        self.packet_hash == self.recorded_hash
-    }
-}
-
-/// Why a journal cannot be read or replayed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JournalError {
-    /// The number of the line, from 1.
-    pub line: usize,
-    what: String,
-}
-
-impl fmt::Display for JournalError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {} of the journal: {}", self.line, self.what)
-    }
-}
-
-impl core::error::Error for JournalError {}
-
-/// What a network does about its journal.
-pub(crate) enum Chronicle {
-    Record(Log),
-    Replay(Cursor),
-}
-
-impl Chronicle {
-    /// A host whose clock says `now` has its turn. Returns when its app wants to be called again.
-    pub(crate) fn attend<O: Observer>(
-        &self,
-        node: NodeId,
-        place: Place,
-        (stack, now): (&mut Stack<'static, O>, Instant),
-        app: Option<&mut App<O>>,
-    ) -> Option<Instant> {
-        match self {
-            Self::Record(log) => {
-                log.lock().enter_app(node, place);
-                let wake = app.and_then(|app| app(stack, now));
-                log.lock().leave_app(node, wake);
-                wake
-            }
-            // The calls have the time that the host's clock said.
-            Self::Replay(cursor) => cursor.lock().attend(node, place, stack),
-        }
-    }
-}
-
-const FORMAT: &str = "minitcp-journal 1";

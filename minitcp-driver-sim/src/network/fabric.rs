@@ -15,7 +15,7 @@ use crate::link::pipe::{Effects, Fate, Loss, Pipe};
 use crate::link::stats::LinkStats;
 use crate::network::agenda::{Agenda, What};
 use crate::network::packets::{PacketId, Packets};
-use crate::network::routes::Routes;
+use crate::network::routes::{Node, Port, Routes};
 
 pub(crate) struct Fabric {
     pub(crate) now: Instant,
@@ -32,20 +32,6 @@ pub(crate) struct Fabric {
     /// The packet that is being sent, before the link alters it, for the taps.
     original: Vec<u8>,
     icmp: Vec<u8>,
-}
-
-/// A host or a router.
-pub(crate) struct Node {
-    pub(crate) addresses: Vec<IpAddr>,
-    pub(crate) is_router: bool,
-    pub(crate) ports: Vec<Port>,
-}
-
-/// Where a node is joined to a link.
-#[derive(Clone, Copy)]
-pub(crate) struct Port {
-    pub(crate) pipe: usize,
-    pub(crate) peer: NodeId,
 }
 
 impl Fabric {

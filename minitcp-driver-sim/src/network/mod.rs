@@ -1,8 +1,11 @@
 //! Many hosts, one clock: who does what at which virtual time?
 
 mod agenda;
+pub(crate) mod chronicle;
+pub(crate) mod clock;
 mod device;
 mod fabric;
+mod host;
 mod merge;
 mod outside;
 mod packets;
@@ -17,27 +20,18 @@ use std::net::IpAddr;
 
 use minitcp_proto::{Config, Instant, Limits, Memory, Observer, Seed, Stack};
 
-use self::device::Device;
 use crate::capture::tap::Tap;
 use crate::chance::mix;
 use crate::ids::{LinkId, NodeId};
-use crate::journal::{Chronicle, Place, Writing};
 use crate::link::Link;
 use crate::link::stats::LinkStats;
-use crate::network::agenda::What;
-use crate::network::fabric::Fabric;
-use crate::network::packets::PacketId;
-use pause::Sleep;
+use crate::outbox::Outbox;
+use chronicle::Chronicle;
+use fabric::Fabric;
+use host::Host;
 use stranger::Stranger;
 
-pub use pause::{First, Pause};
-pub use stranger::Outbox;
-
-/// What a host does when something happens to it: called after every packet that it receives and
-/// every deadline, with the present time; tells when it wants to be called again at the latest.
-///
-/// Any `FnMut(&mut Stack, Instant) -> Option<Instant>` is one.
-pub type App<O> = dyn FnMut(&mut Stack<'static, O>, Instant) -> Option<Instant> + Send;
+pub use host::App;
 
 /// Hosts, routers and links in virtual time.
 ///
@@ -54,22 +48,6 @@ pub struct Network<O: Observer = ()> {
     steps: u64,
     /// This run is written down, or is one that was.
     pub(crate) journal: Option<Chronicle>,
-}
-
-struct Host<O: Observer> {
-    /// `None` if a program outside has the stack, see [`SimDriver`](crate::SimDriver).
-    stack: Option<Stack<'static, O>>,
-    app: Option<Box<App<O>>>,
-    /// When the app, or the program outside, wants to be woken.
-    wake: Option<Instant>,
-    /// The earliest entry for this host in the agenda. Later ones may be left over there.
-    armed: Option<Instant>,
-    is_touched: bool,
-    device: Device,
-    /// It gets no calls for now.
-    sleep: Option<Sleep>,
-    /// How far its clock is behind the network's.
-    behind: Duration,
 }
 
 impl Network {
@@ -132,17 +110,7 @@ impl<O: Observer> Network<O> {
     }
 
     fn add_host(&mut self, addresses: Vec<IpAddr>, stack: Option<Stack<'static, O>>) -> NodeId {
-        let host = Host {
-            stack,
-            app: None,
-            wake: None,
-            armed: None,
-            is_touched: false,
-            device: Device::default(),
-            sleep: None,
-            behind: Duration::ZERO,
-        };
-        self.hosts.push(Some(host));
+        self.hosts.push(Some(Host::new(stack)));
         self.fabric.add_node(addresses, false)
     }
 
@@ -152,6 +120,23 @@ impl<O: Observer> Network<O> {
         self.hosts.push(None);
         let node = self.fabric.add_node(addresses.to_vec(), true);
         self.record(|journal, place| journal.router(place, node, addresses));
+        node
+    }
+
+    /// Adds a node that has no stack: `act` is called once at the present time, whenever a packet
+    /// reaches the node, and at the time that it named last; what it sends leaves at once, with
+    /// whatever addresses.
+    pub fn stranger(
+        &mut self,
+        addresses: &[IpAddr],
+        act: impl FnMut(Instant, Option<&[u8]>, &mut Outbox) -> Option<Instant> + Send + 'static,
+    ) -> NodeId {
+        self.hosts.push(None);
+        let node = self.fabric.add_node(addresses.to_vec(), false);
+        self.record(|journal, place| journal.stranger(place, node, addresses));
+        let mut stranger = Stranger::new(node, self.fabric.now, act);
+        stranger.arm(&mut self.fabric);
+        self.strangers.push(stranger);
         node
     }
 
@@ -274,226 +259,10 @@ impl<O: Observer> Network<O> {
         self.steps
     }
 
-    /// Does the next thing that is to be done, after moving the clock there; `false` if nothing
-    /// is left, now and for ever, until somebody calls a stack.
-    pub fn step(&mut self) -> bool {
-        self.advance(Instant::MAX) != Progress::Idle
-    }
-
-    /// Steps until nothing is left or `limit` is reached; then it is `limit`, or the time of the
-    /// last event, whichever is earlier. Returns whether nothing is left.
-    pub fn run_until(&mut self, limit: Instant) -> bool {
-        while self.advance(limit) != Progress::Idle {}
-        let is_idle = self.fabric.agenda.next_at().is_none();
-        if !is_idle {
-            self.fabric.now = self.fabric.now.max(limit);
-        }
-        is_idle
-    }
-
-    /// Steps until `done` says so; `false` if nothing was left to do before that, or `limit` was
-    /// reached.
-    pub fn run_while(&mut self, limit: Instant, mut go_on: impl FnMut(&mut Self) -> bool) -> bool {
-        while go_on(self) {
-            if self.advance(limit) == Progress::Idle {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// As [`step`](Self::step), but not beyond `limit`.
-    pub(crate) fn advance(&mut self, limit: Instant) -> Progress {
-        while let Some(node) = self.touched.pop_front() {
-            self.attend(node);
-        }
-        while let Some((at, what)) = self.fabric.agenda.take_until(limit) {
-            match what {
-                What::Arrival { node, packet } => {
-                    self.fabric.now = at;
-                    self.count_step();
-                    return self.arrive(node, packet);
-                }
-                What::Deadline { node } => {
-                    if let Some(progress) = self.reach_deadline(node, at) {
-                        return progress;
-                    }
-                }
-                What::Interrupt { node } => {
-                    if let Some(progress) = self.interrupt(node, at) {
-                        return progress;
-                    }
-                }
-                What::Waking { node } => {
-                    if let Some(progress) = self.wake_up(node, at) {
-                        return progress;
-                    }
-                }
-            }
-        }
-        self.record(|journal, _| journal.idle(limit));
-        Progress::Idle
-    }
-
-    fn count_step(&mut self) {
-        self.steps += 1;
-        self.record(Writing::step);
-    }
-
-    fn arrive(&mut self, node: NodeId, packet: PacketId) -> Progress {
-        let Some(host) = self.hosts.get_mut(node.index()).and_then(Option::as_mut) else {
-            self.arrive_elsewhere(node, packet);
-            return Progress::Stepped;
-        };
-        if let Some(sleep) = &host.sleep {
-            if !host.device.keep(packet, sleep.pause.room) {
-                self.fabric.overrun(node, packet);
-            }
-            return Progress::Stepped;
-        }
-        let now = host.time(self.fabric.now);
-        match (&mut host.stack, host.device.is_merging()) {
-            (Some(stack), false) => {
-                device::hand_over(&mut self.fabric, node, packet, (stack, now));
-                self.attend(node);
-                Progress::Stepped
-            }
-            (None, false) => {
-                host.device.take_in(&mut self.fabric, node, packet);
-                Progress::Outside(node)
-            }
-            (_, true) => {
-                host.device.take_in(&mut self.fabric, node, packet);
-                Progress::Stepped
-            }
-        }
-    }
-
-    /// `None` if the host has taken everything already.
-    fn interrupt(&mut self, node: NodeId, at: Instant) -> Option<Progress> {
-        let host = self.hosts.get_mut(node.index())?.as_mut()?;
-        if !host.device.interrupt() || host.sleep.is_some() {
-            return None;
-        }
-        self.fabric.now = at;
-        self.count_step();
-        Some(self.hand_over(node))
-    }
-
-    fn hand_over(&mut self, node: NodeId) -> Progress {
-        let host = self.hosts.get_mut(node.index()).and_then(Option::as_mut);
-        let now = host.as_ref().map_or(self.fabric.now, |host| host.time(self.fabric.now));
-        let Some(Host { stack: Some(stack), device, .. }) = host else {
-            return Progress::Outside(node);
-        };
-        device.hand_over(&mut self.fabric, node, (stack, now));
-        self.attend(node);
-        Progress::Stepped
-    }
-
-    /// `None` if it was left over from a deadline that has moved: the clock does not move for it.
-    fn reach_deadline(&mut self, node: NodeId, at: Instant) -> Option<Progress> {
-        let Some(host) = self.hosts.get_mut(node.index())?.as_mut() else {
-            return self.reach_strangers_deadline(node, at);
-        };
-        if host.armed != Some(at) {
-            return None;
-        }
-        host.armed = None;
-        if host.sleep.is_some() {
-            return None;
-        }
-        if host.deadline().is_none_or(|due| due > at) {
-            self.arm(node);
-            return None;
-        }
-        self.fabric.now = self.fabric.now.max(at);
-        self.steps += 1;
-        if let Some(Chronicle::Record(log)) = &self.journal {
-            let (steps, now) = (self.steps, self.fabric.now);
-            log.lock().step(Place { steps, now, hash: self.fabric.hash.value() });
-        }
-        let now = host.time(self.fabric.now);
-        if host.wake.is_some_and(|wake| wake <= now) {
-            host.wake = None;
-        }
-        let Some(stack) = &mut host.stack else { return Some(Progress::Outside(node)) };
-        stack.handle_timeout(now);
-        self.attend(node);
-        Some(Progress::Stepped)
-    }
-
-    /// Something has happened at this host: its app acts, then everything is sent.
-    fn attend(&mut self, node: NodeId) {
-        let Some(host) = self.hosts.get_mut(node.index()).and_then(Option::as_mut) else { return };
-        host.is_touched = false;
-        if host.sleep.is_some() {
-            return; // It will have its turn when it wakes up.
-        }
-        let now = host.time(self.fabric.now);
-        let Some(stack) = &mut host.stack else { return };
-        if let Some(journal) = &self.journal {
-            let (steps, hash) = (self.steps, self.fabric.hash.value());
-            let place = Place { steps, now: self.fabric.now, hash };
-            host.wake = journal.attend(node, place, (stack, now), host.app.as_deref_mut());
-        } else if let Some(app) = &mut host.app {
-            host.wake = app(stack, now);
-        }
-        device::send_all(&mut self.fabric, node, (stack, now));
-        self.arm(node);
-    }
-
-    /// Sees to it that the agenda has an entry for the host's deadline, or an earlier one.
-    fn arm(&mut self, node: NodeId) {
-        let Some(host) = self.hosts.get_mut(node.index()).and_then(Option::as_mut) else { return };
-        let Some(due) = host.deadline().map(|due| due.max(self.fabric.now)) else { return };
-        if host.armed.is_none_or(|armed| due < armed) {
-            host.armed = Some(due);
-            self.fabric.agenda.add(due, What::Deadline { node });
-        }
-    }
-
-    pub(crate) fn touch(&mut self, node: NodeId) {
-        self.record(Writing::be_outside);
-        let host = self.expect_host(node);
-        if !core::mem::replace(&mut host.is_touched, true) {
-            self.touched.push_back(node);
-            self.record(|journal, place| journal.outside(place, &format!("touch {}", node.0)));
-        }
-    }
-
     fn expect_host(&mut self, node: NodeId) -> &mut Host<O> {
         let host = self.hosts.get_mut(node.index()).and_then(Option::as_mut);
         host.unwrap_or_else(|| panic!("node {} is no host of this network", node.0))
     }
-}
-
-impl<O: Observer> Host<O> {
-    /// What its clock says when the network's says `now`.
-    fn time(&self, now: Instant) -> Instant {
-        Instant::ZERO + now.since(Instant::ZERO + self.behind)
-    }
-
-    /// When it must be called, on the network's clock.
-    fn deadline(&self) -> Option<Instant> {
-        let stack = self.stack.as_ref().and_then(Stack::poll_timeout);
-        let own = match (stack, self.wake) {
-            (Some(stack), Some(wake)) => Some(stack.min(wake)),
-            (stack, wake) => stack.or(wake),
-        };
-        own.map(|due| due + self.behind)
-    }
-}
-
-/// What a step led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// Nothing was left before the limit.
-    Idle,
-    /// Something was done.
-    Stepped,
-    /// The program of this host has something to do.
-    Outside(NodeId),
 }
 
 const A_DAY: Duration = Duration::from_secs(86_400);

@@ -3,8 +3,9 @@
 use minitcp_proto::{Config, Instant, Limits, Memory, Observer, Stack};
 
 use super::Network;
+use super::chronicle::Chronicle;
 use crate::ids::NodeId;
-use crate::journal::{Chronicle, Draft, Log, Place, Recorder, Writing};
+use crate::journal::text::log::{Draft, Log, Place, Recorder, Writing};
 
 /// Hosts whose calls can be written down.
 impl Network<Recorder> {

@@ -5,7 +5,20 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use crate::ids::NodeId;
-use crate::network::fabric::Node;
+
+/// A host or a router.
+pub(crate) struct Node {
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) is_router: bool,
+    pub(crate) ports: Vec<Port>,
+}
+
+/// Where a node is joined to a link.
+#[derive(Clone, Copy)]
+pub(crate) struct Port {
+    pub(crate) pipe: usize,
+    pub(crate) peer: NodeId,
+}
 
 /// Remembers what was found until the network changes. The maps are only looked up, never walked,
 /// so that their order plays no part.

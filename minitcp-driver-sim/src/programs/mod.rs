@@ -22,8 +22,9 @@ use std::thread;
 use minitcp_proto::{Config, Driver, Instant, Limits, Memory, Observer, Stack};
 
 use crate::ids::NodeId;
-use crate::journal::Recorder;
-use crate::network::{Network, Progress};
+use crate::journal::text::log::Recorder;
+use crate::network::Network;
+use crate::network::clock::Progress;
 
 /// Programs that run on hosts of one network, to be started together.
 ///

@@ -348,7 +348,7 @@ mod tests {
     use super::*;
     use crate::ids::NodeId;
     use crate::link::pipe::{Effects, Fate};
-    use crate::network::{First, Pause};
+    use crate::pause::{First, Pause};
     use crate::swarm::reduction::Reduction;
     use crate::swarm::strangers::forge::Forge;
     use crate::swarm::talk::{Content, Talk};

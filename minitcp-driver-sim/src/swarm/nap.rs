@@ -4,7 +4,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::network::{First, Pause};
+use crate::pause::{First, Pause};
 use crate::swarm::draw::Draw;
 
 /// One sleep of one host.

@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minitcp_proto::{Call, Config, Instant, Limits, Observer, Trace};
 
+use super::FORMAT;
 use super::call_text;
 use super::octets::{MAX_SENT, Writer};
 use super::settings::{self, Word as _};
 use crate::ids::{LinkId, NodeId};
-use crate::journal::FORMAT;
 use crate::link::Link;
-use crate::network::{Outbox, Pause};
+use crate::outbox::Outbox;
+use crate::pause::Pause;
 
 /// The observer of hosts whose calls are written down: see
 /// [`Network::recorded`](crate::Network::recorded).

@@ -8,10 +8,10 @@ use minitcp_proto::{Config, Instant, Limits};
 use super::call_text::{self, Source, argument, nothing_more};
 use super::octets::Reader;
 use super::settings;
+use super::{FORMAT, JournalError};
 use crate::ids::NodeId;
-use crate::journal::{FORMAT, JournalError};
 use crate::link::Link;
-use crate::network::Pause;
+use crate::pause::Pause;
 
 /// A journal that was read.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use minitcp_proto::{
 };
 
 use crate::link::text::{self as link_text, Span};
-use crate::network::First;
+use crate::pause::First;
 
 /// A value that one word can hold.
 pub(crate) trait Word: Sized {

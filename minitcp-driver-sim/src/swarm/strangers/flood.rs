@@ -12,7 +12,7 @@ use minitcp_proto::{Instant, SeqNum};
 
 use super::forge::{Ends, Forge};
 use super::{PUBLIC_PORT, UNREAD_PORT};
-use crate::network::Outbox;
+use crate::outbox::Outbox;
 use crate::swarm::draw::Draw;
 
 /// Packets of some kinds, evenly in time.

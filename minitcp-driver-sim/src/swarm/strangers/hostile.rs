@@ -12,7 +12,7 @@ use minitcp_proto::wire::tcp::{Flags, Segment};
 use minitcp_proto::{Instant, SeqNum};
 
 use super::forge::{Ends, Forge};
-use crate::network::Outbox;
+use crate::outbox::Outbox;
 use crate::swarm::draw::Draw;
 
 /// Many connections with one trick.
