@@ -6,28 +6,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::constants;
-use super::error::Position;
 use super::expr::Statement;
 use super::options::ScriptOption;
 use super::packet::Packet;
 
-/// A value and where it stands in the script. Two of them are equal when their values are: where
-/// something is written does not change what it says.
-#[derive(Clone, Copy, Debug)]
-pub struct Spanned<T> {
-    /// What is said.
-    pub value: T,
-    /// Where it begins.
-    pub at: Position,
-}
-
-impl<T: PartialEq> PartialEq for Spanned<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.value == other.value
-    }
-}
-
-impl<T: Eq> Eq for Spanned<T> {}
+pub use super::atoms::{Spanned, Time};
 
 /// A whole script.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,13 +32,6 @@ pub struct Event {
     pub time: EventTime,
     /// What.
     pub action: Action,
-}
-
-/// A time or a span of time in a script, in nanoseconds; written in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Time {
-    /// Nanoseconds, since the start of the script or since an earlier event.
-    pub nanos: u64,
 }
 
 /// When an event happens, or, for an outbound packet, when it may be seen.
@@ -240,6 +216,7 @@ impl Expr {
 
 #[cfg(test)]
 mod tests {
+    use super::super::error::Position;
     use super::*;
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::ast::Spanned;
+use super::atoms::Spanned;
 use super::code_lexer::{self, Word};
 use super::constants;
 use super::error::{ParseError, Source};

@@ -5,7 +5,6 @@
 
 use super::error::ParseError;
 use super::lexer::{Token, TokenKind};
-use super::packet::parse_seq;
 use super::parser::Parser;
 
 /// An ICMP or ICMPv6 message.
@@ -120,7 +119,7 @@ pub(super) fn parse_quoted(parser: &mut Parser<'_, '_>) -> Result<Quoted, ParseE
     } else if parser.take_word("raw") {
         Quoted::Raw { bytes: parse_length(parser)? }
     } else {
-        let (seq, payload_bytes) = parse_seq(parser)?;
+        let (seq, payload_bytes) = parser.sequence_numbers()?;
         Quoted::Tcp { seq, payload_bytes }
     };
     parser.expect_symbol(b']')?;

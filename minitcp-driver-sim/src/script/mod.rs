@@ -41,12 +41,14 @@
 //! and the option `--exact`.
 
 pub mod ast;
+mod atoms;
 mod code_lexer;
 mod code_parser;
 pub mod constants;
 mod display;
 pub mod error;
 pub mod expr;
+mod frame;
 pub mod icmp;
 mod lexer;
 pub mod options;
@@ -90,5 +92,5 @@ pub fn parse_with(
     text: &[u8],
     definitions: &[Definition],
 ) -> Result<Script, ParseError> {
-    parser::parse_script(&Source::new(file, text), definitions)
+    frame::parse_script(&Source::new(file, text), definitions)
 }

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::ast::Spanned;
+use super::atoms::Spanned;
 use super::error::ParseError;
 use super::lexer::{Token, TokenKind};
-use super::parser::Parser;
+use super::parser::{Defined, Parser};
 
 /// One option of a script or of the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,9 +188,6 @@ impl IpVersion {
         }
     }
 }
-
-/// A definition as it stands in the script or on the command line: name and value.
-pub(super) type Defined<'s> = (&'s str, &'s str);
 
 /// All options at the start of the script. Definitions are added to `defined`, which holds those of
 /// the command line already; these stay where a name is defined in both.

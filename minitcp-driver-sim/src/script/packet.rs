@@ -6,6 +6,8 @@ use super::lexer::{Token, TokenKind};
 use super::parser::Parser;
 use super::tcp_option::{self, TcpOptions};
 
+pub use super::atoms::Direction;
+
 /// A packet of the script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
@@ -15,15 +17,6 @@ pub struct Packet {
     pub ip: IpFields,
     /// What the packet carries.
     pub body: PacketBody,
-}
-
-/// Who sends a packet, seen from the stack under test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// `<`: the script sends it to the stack.
-    Inbound,
-    /// `>`: the stack must send it.
-    Outbound,
 }
 
 /// What the script says of the IP header; nothing of what it leaves out is checked.
@@ -306,7 +299,7 @@ fn parse_udp(parser: &mut Parser<'_, '_>) -> Result<Udp, ParseError> {
 fn parse_tcp(parser: &mut Parser<'_, '_>, direction: Direction) -> Result<Tcp, ParseError> {
     let ports = parse_ports(parser)?;
     let flags = parse_flags(parser)?;
-    let (seq, payload_bytes) = parse_seq(parser)?;
+    let (seq, payload_bytes) = parser.sequence_numbers()?;
     let ack = match parser.take_word("ack") {
         true => Some(parser.integer("the acknowledgement number")?),
         false => None,
@@ -345,19 +338,4 @@ fn parse_flags(parser: &mut Parser<'_, '_>) -> Result<TcpFlags, ParseError> {
         _ => {}
     }
     TcpFlags::parse(&text).map_err(|message| parser.error_at(start, message))
-}
-
-/// `seq:end(length)`; the three must agree, modulo 2³².
-pub(super) fn parse_seq(parser: &mut Parser<'_, '_>) -> Result<(u32, u16), ParseError> {
-    let start = parser.peek();
-    let seq: u32 = parser.integer("the first sequence number")?;
-    parser.expect_symbol(b':')?;
-    let end: u32 = parser.integer("the last sequence number")?;
-    parser.expect_symbol(b'(')?;
-    let length: u16 = parser.integer("the size of the payload")?;
-    parser.expect_symbol(b')')?;
-    if seq.wrapping_add(u32::from(length)) != end {
-        return Err(parser.error_at(start, "sequence numbers and payload size disagree"));
-    }
-    Ok((seq, length))
 }

@@ -1,103 +1,13 @@
-//! Options, then events: the frame of a script, and the tools that the other parsers share.
+//! The tokens of a script and how far they are read: what all parsers share.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::ast::{Action, Event, EventTime, Script, Spanned, Time};
+use super::atoms::{Spanned, Time};
 use super::error::{ParseError, Source};
 use super::lexer::{Token, TokenKind, tokenize};
-use super::options::{self, Defined, Definition};
-use super::packet::{Direction, Packet};
-use super::{code_parser, packet, syscall};
 
-/// Reads all of `source`.
-///
-/// `definitions` come from outside the script, which they override.
-pub(super) fn parse_script<'s>(
-    source: &Source<'s>,
-    definitions: &'s [Definition],
-) -> Result<Script, ParseError> {
-    let mut parser = Parser::new(source)?;
-    let mut defined: Vec<_> = definitions.iter().map(|d| (d.name(), d.value())).collect();
-    let options = options::parse(&mut parser, &mut defined)?;
-    parser.substitute(&defined);
-    let init_command = parser.take_command()?;
-    let mut events = Vec::new();
-    let mut cleanup_command = None;
-    let mut assigned = BTreeSet::new();
-    while parser.peek().kind != TokenKind::End {
-        if let Some(command) = parser.take_command()? {
-            cleanup_command = Some(command);
-            if parser.peek().kind != TokenKind::End {
-                return Err(parser.error("an event after the final shell command"));
-            }
-            break;
-        }
-        events.push(parse_event(&mut parser, &mut assigned)?);
-    }
-    if events.is_empty() {
-        return Err(parser.error("the script has no event, so it would check nothing"));
-    }
-    Ok(Script { options, init_command, events, cleanup_command })
-}
-
-fn parse_event(
-    parser: &mut Parser<'_, '_>,
-    assigned: &mut BTreeSet<String>,
-) -> Result<Spanned<Event>, ParseError> {
-    let start = parser.peek();
-    let time = parse_event_time(parser)?;
-    let token = parser.peek();
-    let action = match token.kind {
-        TokenKind::Symbol(b'<' | b'>') => Action::Packet(packet::parse(parser)?),
-        TokenKind::Code => {
-            parser.bump();
-            Action::Code(code_parser::parse(parser.source, token, assigned)?)
-        }
-        TokenKind::Command => Action::Command(parser.command()?),
-        TokenKind::Ellipsis | TokenKind::Word => Action::SystemCall(syscall::parse(parser)?),
-        _ => return Err(parser.unexpected("a packet, a system call, a command or code")),
-    };
-    let outbound = matches!(&action, Action::Packet(Packet { direction: Direction::Outbound, .. }));
-    match time {
-        EventTime::Any if !outbound => {
-            return Err(parser.error_at(start, "`*` is a time for outbound packets only"));
-        }
-        EventTime::AbsoluteRange(..) | EventTime::RelativeRange(..) if !outbound => {
-            return Err(parser.error_at(start, "a range of times is for outbound packets only"));
-        }
-        _ => {}
-    }
-    if let (Action::SystemCall(call), EventTime::Absolute(begin) | EventTime::Relative(begin)) =
-        (&action, time)
-        && call.end.is_some_and(|end| end < begin)
-    {
-        return Err(parser.error_at(start, "the call would return before it is made"));
-    }
-    Ok(Spanned { value: Event { time, action }, at: parser.source.position(start.at) })
-}
-
-fn parse_event_time(parser: &mut Parser<'_, '_>) -> Result<EventTime, ParseError> {
-    let start = parser.peek();
-    if parser.take_symbol(b'*') {
-        return Ok(EventTime::Any);
-    }
-    let relative = parser.take_symbol(b'+');
-    let first = parser.time()?;
-    if !parser.take_symbol(b'~') {
-        return Ok(if relative { EventTime::Relative(first) } else { EventTime::Absolute(first) });
-    }
-    if relative {
-        parser.expect_symbol(b'+')?;
-    }
-    let last = parser.time()?;
-    if last < first {
-        return Err(parser.error_at(start, "this range of times runs backwards"));
-    }
-    Ok(match relative {
-        true => EventTime::RelativeRange(first, last),
-        false => EventTime::AbsoluteRange(first, last),
-    })
-}
+/// A definition as it stands in the script or on the command line: name and value.
+pub(super) type Defined<'s> = (&'s str, &'s str);
 
 /// The tokens of a script and how far they are read.
 pub(super) struct Parser<'a, 's> {
@@ -107,12 +17,12 @@ pub(super) struct Parser<'a, 's> {
 }
 
 impl<'a, 's> Parser<'a, 's> {
-    fn new(source: &'a Source<'s>) -> Result<Self, ParseError> {
+    pub(super) fn new(source: &'a Source<'s>) -> Result<Self, ParseError> {
         Ok(Self { source, tokens: tokenize(source)?, next: 0 })
     }
 
     /// Puts in the values of definitions for the words that are still to come.
-    fn substitute(&mut self, defined: &[Defined<'s>]) {
+    pub(super) fn substitute(&mut self, defined: &[Defined<'s>]) {
         let defined: BTreeMap<&[u8], &'s str> =
             defined.iter().map(|(name, value)| (name.as_bytes(), *value)).collect();
         for token in self.tokens.iter_mut().skip(self.next) {
@@ -215,7 +125,22 @@ impl<'a, 's> Parser<'a, 's> {
         }
     }
 
-    fn take_command(&mut self) -> Result<Option<Spanned<String>>, ParseError> {
+    /// `seq:end(length)`; the three must agree, modulo 2³².
+    pub(super) fn sequence_numbers(&mut self) -> Result<(u32, u16), ParseError> {
+        let start = self.peek();
+        let seq: u32 = self.integer("the first sequence number")?;
+        self.expect_symbol(b':')?;
+        let end: u32 = self.integer("the last sequence number")?;
+        self.expect_symbol(b'(')?;
+        let length: u16 = self.integer("the size of the payload")?;
+        self.expect_symbol(b')')?;
+        if seq.wrapping_add(u32::from(length)) != end {
+            return Err(self.error_at(start, "sequence numbers and payload size disagree"));
+        }
+        Ok((seq, length))
+    }
+
+    pub(super) fn take_command(&mut self) -> Result<Option<Spanned<String>>, ParseError> {
         let token = self.peek();
         if token.kind != TokenKind::Command {
             return Ok(None);
@@ -223,7 +148,7 @@ impl<'a, 's> Parser<'a, 's> {
         Ok(Some(Spanned { value: self.command()?, at: self.source.position(token.at) }))
     }
 
-    fn command(&mut self) -> Result<String, ParseError> {
+    pub(super) fn command(&mut self) -> Result<String, ParseError> {
         let token = self.expect_kind(TokenKind::Command, "a shell command")?;
         let text = std::str::from_utf8(token.text);
         text.map(str::to_owned).map_err(|_| self.error_at(token, "this command is not UTF-8"))

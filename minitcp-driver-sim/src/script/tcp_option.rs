@@ -1,8 +1,8 @@
 //! TCP options in packet scripts, in the order and with the padding that the header shall have.
 
+use super::atoms::Direction;
 use super::error::ParseError;
 use super::lexer::TokenKind;
-use super::packet::Direction;
 use super::parser::Parser;
 
 /// What a script says of the options of a segment.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::Failure;
+use super::failure::Failure;
 use crate::script::ast::{Expr, Spanned, SystemCall};
 use crate::script::error::Position;
 

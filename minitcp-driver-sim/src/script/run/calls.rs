@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use minitcp_proto::{BindError, CloseReason, ConnectError, ConnectionId, State};
 
-use super::Failure;
 use super::arguments::Arguments;
+use super::failure::Failure;
+use super::fd::SocketOptions;
 use super::fd::{Fd, Kind, Opening};
 use super::inbound::{Subject, World};
-use super::tcp_sockopt::SocketOptions;
 use super::wire::{TCP, UDP};
 use crate::script::ast::{Expr, SystemCall};
 use crate::script::constants;

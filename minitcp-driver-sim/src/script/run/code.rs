@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Failure;
+use super::failure::Failure;
 use super::inbound::World;
 use crate::script::ast::Spanned;
 use crate::script::constants;

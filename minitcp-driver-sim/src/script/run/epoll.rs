@@ -1,9 +1,9 @@
 //! epoll(7): who is watched, and who is ready, by level and by edge.
 
-use super::Failure;
 use super::arguments::Arguments;
 use super::calls::Outcome;
-use super::fd::{Fd, Kind};
+use super::failure::Failure;
+use super::fd::{Fd, Interest, Kind};
 use super::inbound::World;
 use super::poll::{ERR, HUP, IN};
 use crate::script::ast::{EpollEvent, Expr};
@@ -14,21 +14,6 @@ const MODIFY: i64 = 3;
 const ONE_SHOT: i64 = 1 << 30;
 const EDGE_TRIGGERED: i64 = 1 << 31;
 const CLOSE_ON_EXEC: i64 = 0x80000;
-
-/// A descriptor that is watched.
-#[derive(Clone, Debug)]
-pub(super) struct Interest {
-    /// The number of the descriptor.
-    fd: i64,
-    /// What for, and how; nothing after a one-shot.
-    events: i64,
-    /// What the program wants back.
-    data: i64,
-    /// Something has happened since it was last told; by level, it is always worth a look.
-    is_news: bool,
-    /// What it was ready for when last looked at, and how much had come by then.
-    seen: (i64, u64),
-}
 
 impl World {
     pub(super) fn epoll_create(&mut self, a: Arguments<'_>) -> Result<Outcome, Failure> {

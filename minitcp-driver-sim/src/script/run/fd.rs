@@ -1,11 +1,9 @@
 //! The descriptors of a script's program: plain numbers, as scripts name them.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use minitcp_proto::{ConnectionId, ListenerId, UdpId};
-
-use super::epoll::Interest;
-use super::tcp_sockopt::SocketOptions;
+use minitcp_proto::{ConnectionId, Keepalive, ListenerId, TcpOptions, UdpId};
 
 /// An open descriptor.
 #[derive(Clone, Debug)]
@@ -52,6 +50,30 @@ pub(super) enum Opening {
     Pending,
     /// The program knows.
     Told,
+}
+
+/// What a TCP socket was told, whether it is a connection yet or not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SocketOptions {
+    pub(super) tcp: TcpOptions,
+    /// What keep-alives are like, should they be turned on.
+    pub(super) keepalive: Keepalive,
+    pub(super) defer_accept: Option<Duration>,
+}
+
+/// A descriptor that is watched.
+#[derive(Clone, Debug)]
+pub(super) struct Interest {
+    /// The number of the descriptor.
+    pub(super) fd: i64,
+    /// What for, and how; nothing after a one-shot.
+    pub(super) events: i64,
+    /// What the program wants back.
+    pub(super) data: i64,
+    /// Something has happened since it was last told; by level, it is always worth a look.
+    pub(super) is_news: bool,
+    /// What it was ready for when last looked at, and how much had come by then.
+    pub(super) seen: (i64, u64),
 }
 
 impl Fd {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use minitcp_proto::{Config, Instant, Limits, Memory, RxMeta, Seed, Stack};
 
+use super::report::RawPacket;
+use super::settings::Settings;
 use super::setup::Setup;
 use super::wire::{self, Parsed};
-use super::{RawPacket, Settings};
 use crate::script::packet::Direction;
 
 /// Small, because a script has few connections; and the same for every script.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::Failure;
+use super::failure::Failure;
 use super::fd::Fd;
 use super::flow::{Flow, octets_from};
 use super::host::Host;

@@ -1,6 +1,6 @@
 //! To which conversation does a packet of the stack belong, and is it one that the script looks at?
 
-use super::Failure;
+use super::failure::Failure;
 use super::flow::Flow;
 use super::host::Sent;
 use super::inbound::{Subject, World};

@@ -2,9 +2,9 @@
 
 use minitcp_proto::{CloseReason, Connection, State};
 
-use super::Failure;
 use super::arguments::Arguments;
 use super::calls::Outcome;
+use super::failure::Failure;
 use super::fd::Kind;
 use super::inbound::World;
 use crate::script::ast::{Expr, PollFd, SystemCall};

@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Failure, Settings};
+use super::failure::Failure;
+use super::settings::Settings;
 use crate::script::ast::Script;
 use crate::script::error::Position;
 use crate::script::options::{IpVersion, ScriptOption};

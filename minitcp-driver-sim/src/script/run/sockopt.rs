@@ -1,8 +1,8 @@
 //! Options of sockets, as far as the stack has them; the others are refused.
 
-use super::Failure;
 use super::arguments::Arguments;
 use super::calls::Outcome;
+use super::failure::Failure;
 use super::fd::Kind;
 use super::inbound::World;
 use super::tcp_sockopt::Change;

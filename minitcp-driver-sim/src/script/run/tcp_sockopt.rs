@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use minitcp_proto::{Keepalive, ListenOptions, TcpOptions};
+use minitcp_proto::{ListenOptions, TcpOptions};
 
-use super::fd::Kind;
+use super::fd::{Kind, SocketOptions};
 use super::inbound::World;
 
 const SOL_IP: i64 = 0;
@@ -28,15 +28,6 @@ const TCP_DEFER_ACCEPT: i64 = 9;
 const TCP_QUICKACK: i64 = 12;
 const TCP_USER_TIMEOUT: i64 = 18;
 const TCP_NOTSENT_LOWAT: i64 = 25;
-
-/// What a TCP socket was told, whether it is a connection yet or not.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SocketOptions {
-    pub(super) tcp: TcpOptions,
-    /// What keep-alives are like, should they be turned on.
-    keepalive: Keepalive,
-    pub(super) defer_accept: Option<Duration>,
-}
 
 /// What came of setting an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use minitcp_proto::{CloseReason, ConnectionId, RecvError, SendError, UdpError};
 
-use super::Failure;
 use super::arguments::{Arguments, Data};
 use super::calls::{Outcome, close_errno};
+use super::failure::Failure;
 use super::fd::Kind;
 use super::flow::octets_from;
 use super::inbound::{World, datagram};
