@@ -4,9 +4,10 @@ use core::net::SocketAddr;
 
 use minitcp_proto::{ConnectionId, Instant, UdpError, UdpId};
 
+use crate::journal::text::log::RecordedStack;
 use crate::swarm::pattern::Stream;
+use crate::swarm::report::Wrong;
 use crate::swarm::talk::Udp;
-use crate::swarm::{Host, Wrong};
 
 /// One of them.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl Client {
 
     pub(super) fn send_datagrams(
         &mut self,
-        stack: &mut Host,
+        stack: &mut RecordedStack,
         now: Instant,
         remote: SocketAddr,
         udp: &Udp,

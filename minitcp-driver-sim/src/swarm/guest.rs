@@ -6,7 +6,8 @@ use core::time::Duration;
 
 use minitcp_proto::{ConnectionId, Instant, TcpOptions};
 
-use crate::swarm::Host;
+use crate::journal::text::log::RecordedStack;
+
 use crate::swarm::draw::Draw;
 use crate::swarm::pattern::Stream;
 
@@ -45,7 +46,12 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    pub(super) fn new(id: ConnectionId, welcome: Welcome, stack: &mut Host, now: Instant) -> Self {
+    pub(super) fn new(
+        id: ConnectionId,
+        welcome: Welcome,
+        stack: &mut RecordedStack,
+        now: Instant,
+    ) -> Self {
         if let Some(mut connection) = stack.connection(id) {
             let user_timeout = Some(welcome.gives_up_after);
             let options = TcpOptions { user_timeout, ..connection.options() };
@@ -56,7 +62,11 @@ impl Guest {
     }
 
     /// Does what can be done now; when it wants to be called again, or `None` if it is over.
-    pub(super) fn act(&mut self, stack: &mut Host, now: Instant) -> Option<Option<Instant>> {
+    pub(super) fn act(
+        &mut self,
+        stack: &mut RecordedStack,
+        now: Instant,
+    ) -> Option<Option<Instant>> {
         let mut connection = stack.connection(self.id)?;
         if self.closes_at.is_some_and(|at| at <= now) || connection.close_reason().is_some() {
             connection.close();
@@ -74,7 +84,7 @@ impl Guest {
     }
 
     /// Lets go of it: what was said is still to arrive, and then the end of the stream.
-    pub(super) fn let_go(&self, stack: &mut Host) {
+    pub(super) fn let_go(&self, stack: &mut RecordedStack) {
         if let Some(connection) = stack.connection(self.id) {
             connection.close();
         }

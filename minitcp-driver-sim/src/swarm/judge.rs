@@ -5,6 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::ops::Range;
 use core::time::Duration;
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use minitcp_proto::wire::ip::{self, protocol};
 use minitcp_proto::wire::tcp::{Flags, Segment};
@@ -14,9 +15,9 @@ use minitcp_proto::{CloseReason, Instant, SeqNum};
 use crate::capture::tap::{Seen, Tap, Way};
 use crate::check::Checker;
 use crate::edit;
-use crate::swarm::Wrong;
 use crate::swarm::nap::Nap;
 use crate::swarm::plan::Plan;
+use crate::swarm::report::Wrong;
 
 /// Sees every packet of every host.
 pub(super) struct Judge {
@@ -340,6 +341,11 @@ fn datagram_port(packet: &[u8]) -> Option<u16> {
 }
 
 /// Nobody gives a peer up before (RFC 9293 SHLD-11), not even one whose program has closed.
+/// Poison tells nothing here that the panic does not.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 const LEAST_R2: Duration = Duration::from_secs(100);
 const MAX_AT_ONCE: u64 = 1_000_000;
 

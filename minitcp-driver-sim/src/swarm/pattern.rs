@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use crate::chance::{Dice, mix};
-use crate::swarm::Wrong;
+use crate::swarm::report::Wrong;
 
 /// Octets before the pattern begins again: a prime, in step with nothing.
 pub(super) const LEN: usize = 65_521;

@@ -7,16 +7,16 @@ use std::sync::{Arc, Mutex};
 
 use minitcp_proto::{ConnectError, ConnectionId, Drop, Instant, ListenerId, SocketId, UdpId};
 
+use crate::journal::text::log::RecordedStack;
 use crate::swarm::client::Client;
 use crate::swarm::guest::Guest;
-use crate::swarm::judge::{Break, Judge, Waiting};
+use crate::swarm::judge::{Break, Judge, Waiting, lock};
 use crate::swarm::pattern::Stream;
 use crate::swarm::plan::Plan;
+use crate::swarm::report::Wrong;
 use crate::swarm::side::{Life, Side};
 use crate::swarm::strangers::{PUBLIC_PORT, UNREAD_PORT};
 use crate::swarm::talk::Content;
-use crate::swarm::world::lock;
-use crate::swarm::{Host, Wrong};
 
 /// All programs of one host.
 pub(super) struct Player {
@@ -55,7 +55,7 @@ impl Player {
         plan: &Arc<Plan>,
         judge: &Arc<Mutex<Judge>>,
         host: usize,
-        stack: &mut Host,
+        stack: &mut RecordedStack,
     ) -> Self {
         let (mut clients, mut servers) = (Vec::new(), Vec::new());
         for (talk, described) in plan.talks.iter().enumerate() {
@@ -136,7 +136,7 @@ impl Player {
     }
 
     /// Something has happened: acts, and says when it wants to act again.
-    pub(super) fn act(&mut self, stack: &mut Host, now: Instant) -> Option<Instant> {
+    pub(super) fn act(&mut self, stack: &mut RecordedStack, now: Instant) -> Option<Instant> {
         if self.wrong.is_some() {
             return None;
         }
@@ -167,7 +167,7 @@ impl Player {
     }
 
     /// Whose peer may be gone goes on as if it had never been promised an end.
-    fn hear_of_mercy(&mut self, stack: &mut Host, now: Instant) -> Result<(), Wrong> {
+    fn hear_of_mercy(&mut self, stack: &mut RecordedStack, now: Instant) -> Result<(), Wrong> {
         let forgiven = lock(&self.judge).forgiven();
         if core::mem::replace(&mut self.forgiven, forgiven) == forgiven {
             return Ok(());
@@ -178,7 +178,7 @@ impl Player {
         ids.into_iter().try_for_each(|id| self.act_on_side(stack, now, id))
     }
 
-    fn act_on_events(&mut self, stack: &mut Host, now: Instant) -> Result<(), Wrong> {
+    fn act_on_events(&mut self, stack: &mut RecordedStack, now: Instant) -> Result<(), Wrong> {
         while let Some(event) = stack.poll_event() {
             match event.socket {
                 SocketId::Connection(id) if self.guests.contains_key(&id) => {
@@ -192,7 +192,7 @@ impl Player {
         Ok(())
     }
 
-    fn act_on_time(&mut self, stack: &mut Host, now: Instant) -> Result<(), Wrong> {
+    fn act_on_time(&mut self, stack: &mut RecordedStack, now: Instant) -> Result<(), Wrong> {
         let is_due = |next: &Option<Instant>| next.is_some_and(|at| at <= now);
         while let Some(id) =
             self.sides.iter().find(|(_, (_, next))| is_due(next)).map(|(id, _)| *id)
@@ -205,7 +205,7 @@ impl Player {
         Ok(())
     }
 
-    fn serve_guest(&mut self, stack: &mut Host, now: Instant, id: ConnectionId) {
+    fn serve_guest(&mut self, stack: &mut RecordedStack, now: Instant, id: ConnectionId) {
         let Some((guest, next)) = self.guests.get_mut(&id) else { return };
         match guest.act(stack, now) {
             Some(at) => *next = at,
@@ -215,7 +215,7 @@ impl Player {
 
     fn act_on_side(
         &mut self,
-        stack: &mut Host,
+        stack: &mut RecordedStack,
         now: Instant,
         id: ConnectionId,
     ) -> Result<(), Wrong> {
@@ -254,7 +254,7 @@ impl Player {
 
     fn accept(
         &mut self,
-        stack: &mut Host,
+        stack: &mut RecordedStack,
         now: Instant,
         listener: ListenerId,
     ) -> Result<(), Wrong> {
@@ -276,7 +276,7 @@ impl Player {
 
     fn add_side(
         &mut self,
-        stack: &mut Host,
+        stack: &mut RecordedStack,
         now: Instant,
         (talk, id): (usize, ConnectionId),
         ends: ((SocketAddr, SocketAddr), bool),
@@ -292,7 +292,7 @@ impl Player {
     }
 
     /// Begins the connections and sends the datagrams that are due; when the next is.
-    fn begin(&mut self, stack: &mut Host, now: Instant) -> Result<Option<Instant>, Wrong> {
+    fn begin(&mut self, stack: &mut RecordedStack, now: Instant) -> Result<Option<Instant>, Wrong> {
         let plan = Arc::clone(&self.plan);
         let mut next = None;
         for index in 0..self.clients.len() {
@@ -322,7 +322,7 @@ impl Player {
 
     fn connect(
         &mut self,
-        stack: &mut Host,
+        stack: &mut RecordedStack,
         now: Instant,
         index: usize,
         remote: SocketAddr,
@@ -346,7 +346,7 @@ impl Player {
         self.add_side(stack, now, (talk, id), (ends, true))
     }
 
-    fn receive_datagrams(&mut self, stack: &mut Host, id: UdpId) -> Result<(), Wrong> {
+    fn receive_datagrams(&mut self, stack: &mut RecordedStack, id: UdpId) -> Result<(), Wrong> {
         if self.public.is_some_and(|(_, unread)| unread == id) {
             return Ok(());
         }
@@ -374,7 +374,7 @@ impl Player {
     }
 
     /// Aborts and closes everything.
-    fn let_go(&mut self, stack: &mut Host) {
+    fn let_go(&mut self, stack: &mut RecordedStack) {
         for server in core::mem::take(&mut self.servers) {
             match server.socket {
                 SocketId::Listener(id) => {
@@ -415,7 +415,7 @@ impl Player {
 }
 
 /// Listens for strangers, and binds a socket that nobody will read.
-fn open_doors(plan: &Plan, host: usize, stack: &mut Host) -> (ListenerId, UdpId) {
+fn open_doors(plan: &Plan, host: usize, stack: &mut RecordedStack) -> (ListenerId, UdpId) {
     let [public, unread] =
         [PUBLIC_PORT, UNREAD_PORT].map(|port| SocketAddr::new(plan.address(host), port));
     let listener = stack.listen(public, 16).unwrap_or_else(|error| panic!("{public}: {error}"));
@@ -424,7 +424,7 @@ fn open_doors(plan: &Plan, host: usize, stack: &mut Host) -> (ListenerId, UdpId)
 }
 
 /// The own address of a connection, and the peer's.
-fn ends(stack: &mut Host, id: ConnectionId) -> Option<(SocketAddr, SocketAddr)> {
+fn ends(stack: &mut RecordedStack, id: ConnectionId) -> Option<(SocketAddr, SocketAddr)> {
     let connection = stack.connection(id)?;
     Some((connection.local_addr()?, connection.peer_addr()?))
 }

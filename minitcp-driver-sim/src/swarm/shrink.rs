@@ -4,14 +4,20 @@ use core::mem::discriminant;
 
 use crate::swarm::plan::Plan;
 use crate::swarm::reduction::{Reduction, Without};
-use crate::swarm::{Failure, Wrong, run_reduced};
+use crate::swarm::report::{Failure, Wrong};
+use crate::swarm::run::run_reduced;
 
-pub(super) fn shrink(failure: Failure) -> Failure {
-    // A run without end takes seconds.
-    let most_runs = if failure.wrong == Wrong::Livelock { 20 } else { 300 };
-    let mut search = Search { best: failure, runs: 0, most_runs };
-    while search.runs < most_runs && search.round() {}
-    search.best
+impl Failure {
+    /// The smallest plan of the same seed in which the same kind of thing goes wrong, as far as
+    /// a few hundred runs can find it.
+    #[must_use]
+    pub fn shrink(self) -> Self {
+        // A run without end takes seconds.
+        let most_runs = if self.wrong == Wrong::Livelock { 20 } else { 300 };
+        let mut search = Search { best: self, runs: 0, most_runs };
+        while search.runs < most_runs && search.round() {}
+        search.best
+    }
 }
 
 struct Search {

@@ -9,10 +9,11 @@ use minitcp_proto::{
     TcpOptions,
 };
 
-use crate::journal::Recorder;
+use crate::journal::text::log::RecordedStack;
+use crate::journal::text::log::Recorder;
 use crate::swarm::pattern::{self, Stream};
+use crate::swarm::report::Wrong;
 use crate::swarm::talk::{Ending, Habit, Tcp};
-use crate::swarm::{Host, Wrong};
 
 /// One end at work.
 #[derive(Debug)]
@@ -106,7 +107,7 @@ impl Side {
     }
 
     /// Does everything that can be done now.
-    pub(super) fn act(&mut self, stack: &mut Host, now: Instant) -> Result<Life, Wrong> {
+    pub(super) fn act(&mut self, stack: &mut RecordedStack, now: Instant) -> Result<Life, Wrong> {
         let before = self.octets();
         let Some(mut connection) = stack.connection(self.id) else {
             return Err(Wrong::Broken("the stack lost a connection"));

@@ -5,18 +5,18 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use minitcp_proto::{Instant, Usage};
 
 use crate::ids::{LinkId, NodeId};
-use crate::journal::Recorder;
+use crate::journal::text::log::Recorder;
 use crate::network::Network;
-use crate::swarm::judge::Judge;
+use crate::swarm::judge::{Judge, lock};
 use crate::swarm::path::Path;
 use crate::swarm::plan::{Change, Plan, What};
 use crate::swarm::player::Player;
-use crate::swarm::{Report, Wrong};
+use crate::swarm::report::{Report, Wrong};
 
 pub(super) struct World {
     plan: Arc<Plan>,
@@ -306,10 +306,6 @@ fn join(network: &mut Network<Recorder>, ends: [NodeId; 2], path: &Path) -> Link
 
 fn find_wrong(players: &[Arc<Mutex<Player>>], judge: &Mutex<Judge>) -> Option<Wrong> {
     lock(judge).wrong.or_else(|| players.iter().find_map(|player| lock(player).wrong))
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const ROUTER: [IpAddr; 2] = [

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use minitcp_proto::{Call, Config, Instant, Limits, Observer, Trace};
+use minitcp_proto::{Call, Config, Instant, Limits, Observer, Stack, Trace};
 
 use super::FORMAT;
 use super::call_text;
@@ -20,6 +20,9 @@ use crate::pause::Pause;
 /// [`Network::recorded`](crate::Network::recorded).
 #[derive(Clone, Debug, Default)]
 pub struct Recorder(Option<(Log, NodeId)>);
+
+/// A stack whose calls may be written down.
+pub(crate) type RecordedStack = Stack<'static, Recorder>;
 
 impl Observer for Recorder {
     const ENABLED: bool = false;

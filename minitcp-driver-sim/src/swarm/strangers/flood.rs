@@ -11,7 +11,6 @@ use minitcp_proto::wire::tcp::{Flags, Segment};
 use minitcp_proto::{Instant, SeqNum};
 
 use super::forge::{Ends, Forge};
-use super::{PUBLIC_PORT, UNREAD_PORT};
 use crate::outbox::Outbox;
 use crate::swarm::draw::Draw;
 
@@ -223,4 +222,8 @@ impl fmt::Display for Flood {
 
 /// As many as a transfer of a few megabytes has.
 const MAX_PACKETS: u32 = 3_000;
+/// Where a host with strangers listens for anybody.
+pub(in crate::swarm) const PUBLIC_PORT: u16 = 900;
+/// Where it has a datagram socket that nobody reads.
+pub(in crate::swarm) const UNREAD_PORT: u16 = 901;
 const _: () = assert!(PUBLIC_PORT != UNREAD_PORT);

@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 use minitcp_proto::Instant;
 
 use crate::ids::NodeId;
-use crate::journal::Recorder;
+use crate::journal::text::log::Recorder;
 use crate::link::Link;
 use crate::network::Network;
 use crate::swarm::draw::Draw;
@@ -23,6 +23,8 @@ use crate::swarm::host::Host;
 use crate::swarm::reduction::Without;
 use flood::{Flood, Flooding};
 use hostile::{Gang, Hostile};
+
+pub(super) use flood::{PUBLIC_PORT, UNREAD_PORT};
 
 /// One stranger, and the host that it has chosen.
 #[derive(Clone, Debug)]
@@ -188,7 +190,3 @@ impl fmt::Display for Stranger {
 /// R2 of a victim's handshakes (RFC 9293 MUST-23): a genuine one is over by then, too, because all
 /// faults are.
 const SYN_TIMEOUT: Duration = Duration::from_secs(900);
-/// Where a host with strangers listens for anybody.
-pub(super) const PUBLIC_PORT: u16 = 900;
-/// Where it has a datagram socket that nobody reads.
-pub(super) const UNREAD_PORT: u16 = 901;
