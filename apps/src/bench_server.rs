@@ -3,7 +3,6 @@
 //! Port 5001 reads and throws away, 5002 writes without pause, 5003 sends back what it gets, 5004
 //! answers HTTP requests; the drivers of benchmarks know these.
 
-use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU8;
 use std::process::ExitCode;
@@ -17,8 +16,10 @@ use minitcp_sockets::ThreadedNet;
 
 use crate::bench::host::{self, Host};
 use crate::bench::http;
+use crate::bench::server::{ECHO, HTTP, SINK, SOURCE};
 use crate::bench_threads;
 use crate::interrupt::Interrupt;
+use crate::out::say;
 
 /// Serve a benchmark: ports 5001 (sink), 5002 (source), 5003 (echo) and 5004 (HTTP).
 ///
@@ -115,13 +116,6 @@ fn serve_loops(args: &Args, mut hosts: Vec<Host>, says: &str) -> anyhow::Result<
         }
         Ok(ExitCode::SUCCESS)
     })
-}
-
-/// Tells whoever started us that we are ready.
-pub(crate) fn say(text: &str) -> io::Result<()> {
-    let mut out = io::stdout();
-    writeln!(out, "{text}")?;
-    out.flush()
 }
 
 /// The server's whole state: which of the four a connection belongs to is its local port.
@@ -247,10 +241,6 @@ fn pour<O: Observer>(stack: &mut Stack<'_, O>, id: ConnectionId) -> Option<()> {
     Some(())
 }
 
-pub(crate) const SINK: u16 = 5001;
-pub(crate) const SOURCE: u16 = 5002;
-pub(crate) const ECHO: u16 = 5003;
-pub(crate) const HTTP: u16 = 5004;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 const SCRATCH_BYTES: usize = 64 << 10;

@@ -6,8 +6,7 @@ use std::{io, thread};
 use minitcp_sockets::{TcpListener, TcpStream, ThreadedNet};
 
 use crate::bench::http;
-use crate::bench::server::{discard, echo, source};
-use crate::bench_server::{ECHO, HTTP, SINK, SOURCE};
+use crate::bench::server::{ECHO, HTTP, SINK, SOURCE, discard, echo, source};
 
 type Service = fn(TcpStream) -> io::Result<u64>;
 

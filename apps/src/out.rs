@@ -51,6 +51,13 @@ pub fn complaint(text: fmt::Arguments<'_>) {
     let _nobody_to_tell = write_line(&mut io::stderr().lock(), text);
 }
 
+/// Tells whoever started us that we are ready.
+pub(crate) fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
 fn write_line(to: &mut impl Write, text: fmt::Arguments<'_>) -> Result<(), WriteError> {
     to.write_fmt(text)?;
     to.write_all(b"\n")?;

@@ -18,8 +18,8 @@ pub(crate) mod server;
 
 use self::client::{Kind, Plan};
 use self::network::Network;
-use crate::bench_server::say;
 use crate::interrupt::Interrupt;
+use crate::out::say;
 use crate::units;
 
 /// Measure between two hosts, each with MiniTCP's sockets or the kernel's.

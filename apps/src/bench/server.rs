@@ -224,3 +224,9 @@ pub(super) const BUFFER: usize = 256 << 10;
 const MAX_ACCOUNTS: usize = 1024;
 /// Clients that are sent to at the same time.
 const MAX_SOURCES: usize = 64;
+
+// Where `bench-server` has its services.
+pub(crate) const SINK: u16 = 5001;
+pub(crate) const SOURCE: u16 = 5002;
+pub(crate) const ECHO: u16 = 5003;
+pub(crate) const HTTP: u16 = 5004;

@@ -10,8 +10,9 @@ use minitcp_sockets::{Net, TcpStream};
 
 use crate::demo::narrate::Narrator;
 use crate::demo::obstacle;
+use crate::demo::ping::PATIENCE;
 use crate::demo::server::{SERVER, ServerThread};
-use crate::demo::tools::{PATIENCE, Tool, Typist, fetch, ping};
+use crate::demo::tools::{Tool, Typist, fetch, ping};
 use crate::net_ns::{self, Privilege};
 use crate::seed::random_seed;
 use crate::trace::Channel;

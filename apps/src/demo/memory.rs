@@ -8,9 +8,9 @@ use minitcp_sockets::{Net, TcpStream, UdpSocket};
 
 use crate::demo::memory_link::MemoryLink;
 use crate::demo::narrate::Narrator;
-use crate::demo::ping;
+use crate::demo::ping::{self, PATIENCE};
 use crate::demo::server::{SERVER, ServerThread};
-use crate::demo::tools::{PATIENCE, Page};
+use crate::demo::tools::Page;
 use crate::seed::random_seed;
 use crate::trace::Channel;
 

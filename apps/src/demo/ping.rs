@@ -2,14 +2,15 @@
 
 use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use minitcp_proto::wire::checksum::Sum;
 use minitcp_proto::wire::icmp::{self, Icmp};
 use minitcp_proto::wire::ip::{self, IpHeader, protocol};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::demo::tools::PATIENCE;
+/// How long anything may take before it has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// An echo request with `size` octets of data, without IP header.
 pub(crate) fn request(number: u16, size: usize) -> Vec<u8> {

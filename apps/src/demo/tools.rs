@@ -7,12 +7,8 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Duration;
 
-use crate::demo::ping;
-
-/// How long anything may take before it has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+use crate::demo::ping::{self, PATIENCE};
 
 /// A program of the system, or what stands in for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
