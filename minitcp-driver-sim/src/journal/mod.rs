@@ -3,7 +3,7 @@
 //!
 //! A journal holds the seed, the hosts with all their settings, the links with their faults, and
 //! every call that a program made to a stack, with its octets and its virtual time: the calls are
-//! heard by the stack's [`Observer`], so that it makes no difference
+//! heard by the stack's [`Observer`](minitcp_proto::Observer), so that it makes no difference
 //! whether apps, loops, or blocking sockets made them, and none escapes.
 //!
 //! ```
