@@ -140,7 +140,13 @@ impl<O: Observer> Stack<'_, O> {
 
     /// Makes room for another connection, if one that nobody holds may go.
     pub(super) fn make_slot(&mut self) {
-        self.evict_orphan(|_| true, Excess::Nothing);
+        let excess = if self.are_orphans_many() { Excess::OfMany } else { Excess::Nothing };
+        self.evict_orphan(|_| true, excess);
+    }
+
+    /// Closed connections have more than a quarter of all slots.
+    fn are_orphans_many(&self) -> bool {
+        self.tcp.orphans.len() > (self.tcp.connections.capacity() / 4).max(FEW)
     }
 
     /// The application has closed its handle: whatever is left of the connection stands in line.
@@ -160,11 +166,10 @@ impl<O: Observer> Stack<'_, O> {
     /// they hold too much memory. As long as slots are free, many that close at once harm nobody.
     #[cold]
     fn bound_orphans(&mut self, newest: u32) {
-        let quarter = self.tcp.connections.capacity() / 4;
+        let capacity = self.tcp.connections.capacity();
         for _ in 0..LOOKED_AT {
-            let free = self.tcp.connections.capacity() - self.tcp.connections.len();
-            let is_beyond = free < quarter && self.tcp.orphans.len() > quarter.max(FEW);
-            let is_wanted: fn(&Tcb) -> bool = if is_beyond {
+            let are_slots_few = capacity - self.tcp.connections.len() < capacity / 4;
+            let is_wanted: fn(&Tcb) -> bool = if are_slots_few && self.are_orphans_many() {
                 |_| true
             } else if self.excess() == Excess::OfMany {
                 holds_memory

@@ -133,6 +133,19 @@ fn while_slots_are_free_none_goes() {
     assert_eq!((p.dropped(Drop::OrphanEvicted), p.stack.usage().connections), (0, 60));
 }
 
+/// Where so many have closed that none is free, one of them gives way to each who comes.
+#[test]
+fn when_no_slot_is_free_one_of_many_goes() {
+    let mut p = roomy();
+    answer_and_close(&mut p, 60, |_| {});
+    turn_to_host(&mut p, 9);
+    for port in 5000..5040 {
+        open(&mut p, port);
+        p.take_raw_all(); // The reset of whoever gave way.
+    }
+    assert_eq!((p.dropped(Drop::OrphanEvicted), p.stack.usage().connections), (20, 80));
+}
+
 /// However much they hold, a few closed connections are left alone; and so are many where there is
 /// memory for all.
 #[test]
