@@ -7,7 +7,7 @@ use crate::tcp::context::Context;
 use crate::tcp::keepalive;
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::receive::receiver::Receiver;
-use crate::tcp::receive::window::{affordable, shift_for};
+use crate::tcp::receive::window::{affordable, announced_shift};
 use crate::tcp::send::wait::SendWait;
 use crate::tcp::settings::{Settings, Switches};
 use crate::tcp::state::State;
@@ -61,8 +61,7 @@ fn set_receive_buffer<O: Observer>(tcb: &mut Tcb, cap: u32, cx: &Context<'_, O>)
     if tcb.state() == State::SynSent && tcb.send.snd_nxt == tcb.send.iss {
         // The SYN, which has not left, fixes the shift; and nothing has come.
         let affordable = affordable(pool, u32::from(tcb.send.smss));
-        tcb.receive =
-            Receiver::new(cap, shift_for(cap.max(cx.config.largest_receive_buffer)), affordable);
+        tcb.receive = Receiver::new(cap, announced_shift(cap, &cx.config), affordable);
     } else {
         tcb.receive.set_cap(cap);
         offer_window(tcb, pool);

@@ -16,7 +16,7 @@ use crate::tcp::handshake::HalfOpen;
 use crate::tcp::path::Path;
 use crate::tcp::patience::Patience;
 use crate::tcp::receive::receiver::Receiver;
-use crate::tcp::receive::window::{affordable, shift_for};
+use crate::tcp::receive::window::{affordable, announced_shift};
 use crate::tcp::send::recovery::Recovery;
 use crate::tcp::send::rtt::RttEstimator;
 use crate::tcp::send::sender::Sender;
@@ -106,7 +106,7 @@ impl Tcb {
     ) -> Self {
         let (config, now) = (&cx.config, cx.now);
         let smss = settings.clamp_mss(path.send_mss(None));
-        let rcv_wscale = shift_for(options.receive_buffer.max(config.largest_receive_buffer));
+        let rcv_wscale = announced_shift(options.receive_buffer, config);
         let affordable = affordable(&cx.pool, u32::from(smss));
         Self {
             path,

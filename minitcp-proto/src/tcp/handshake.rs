@@ -17,7 +17,7 @@ use crate::tcp::outgoing::{Outgoing, SynOptions};
 use crate::tcp::path::local_mss;
 use crate::tcp::patience::Patience;
 use crate::tcp::receive::receiver::first_window;
-use crate::tcp::receive::window::{affordable, shift_for};
+use crate::tcp::receive::window::{affordable, announced_shift};
 use crate::tcp::sources;
 use crate::time::Instant;
 use crate::wire::options::Options;
@@ -104,7 +104,7 @@ impl HalfOpen {
         let iss = isn::initial(&cx.secrets, &cx.ended, &key, cx.now);
         let local_mss = local_mss(key.flow.local, cx.config.mtu());
         let affordable = affordable(&cx.pool, u32::from(local_mss));
-        let largest = options.receive_buffer.max(cx.config.largest_receive_buffer);
+        let shift = |_| announced_shift(options.receive_buffer, &cx.config);
         Self {
             key,
             listener,
@@ -113,7 +113,7 @@ impl HalfOpen {
             heard: Heard::new(&syn.options),
             advertised: first_window(options.receive_buffer, affordable),
             mss: options.max_segment.map_or(local_mss, |mss| mss.min(local_mss)),
-            rcv_wscale: syn.options.window_scale.map_or(0, |_| shift_for(largest)),
+            rcv_wscale: syn.options.window_scale.map_or(0, shift),
             service: Service::new(options.hop_limit, options.traffic_class),
             patience: Patience::new(cx.now),
             deferred_until: Instant::ZERO,

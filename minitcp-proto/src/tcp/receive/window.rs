@@ -1,6 +1,7 @@
 //! What window to advertise (RFC 9293 §3.8.6, RFC 7323 §2): never withdraw the right edge, open
 //! it in useful steps only.
 
+use crate::config::Config;
 use crate::seq::SeqNum;
 use crate::store::pool::Pool;
 
@@ -8,8 +9,13 @@ use crate::store::pool::Pool;
 pub(crate) const MAX_SHIFT: u8 = 14;
 
 /// The smallest shift that lets the 16-bit field express `cap` octets.
-pub(crate) fn shift_for(cap: u32) -> u8 {
+fn shift_for(cap: u32) -> u8 {
     (0..MAX_SHIFT).find(|shift| cap >> shift <= u32::from(u16::MAX)).unwrap_or(MAX_SHIFT)
+}
+
+/// The scale that a SYN announces for a receive buffer: for as much as it may grow to.
+pub(crate) fn announced_shift(receive_buffer: u32, config: &Config) -> u8 {
+    shift_for(receive_buffer.max(config.largest_receive_buffer))
 }
 
 /// Octets of the buffer that are never offered, because rounding up (see
