@@ -75,19 +75,19 @@ impl<O: Observer> Stack<'_, O> {
             IpAddr::V4(_) => (v4::UNREACHABLE, v4::PORT_UNREACHABLE),
             IpAddr::V6(_) => (v6::UNREACHABLE, v6::PORT_UNREACHABLE),
         };
-        self.complain_of(packet, Drop::UdpUnbound, (kind, code), [0; 4]);
+        self.complain_of(packet, Drop::UdpUnbound, IcmpHeader { kind, code, rest: [0; 4] });
     }
 
     /// No such protocol here (RFC 1122 §3.2.2.1; RFC 4443 §3.4 points at the next-header octet).
     pub(super) fn send_protocol_unreachable(&mut self, packet: &IpPacket<'_>) {
-        let (error, rest) = match packet.src {
-            IpAddr::V4(_) => ((v4::UNREACHABLE, v4::PROTOCOL_UNREACHABLE), [0; 4]),
+        let (kind, code, rest) = match packet.src {
+            IpAddr::V4(_) => (v4::UNREACHABLE, v4::PROTOCOL_UNREACHABLE, [0; 4]),
             IpAddr::V6(_) => {
                 let pointer = next_header_at(packet.header).to_be_bytes();
-                ((v6::PARAMETER_PROBLEM, v6::UNRECOGNIZED_NEXT_HEADER), pointer)
+                (v6::PARAMETER_PROBLEM, v6::UNRECOGNIZED_NEXT_HEADER, pointer)
             }
         };
-        self.complain_of(packet, Drop::Protocol, error, rest);
+        self.complain_of(packet, Drop::Protocol, IcmpHeader { kind, code, rest });
     }
 
     /// An IPv6 packet whose extension headers rule out that it is taken.
@@ -110,20 +110,14 @@ impl<O: Observer> Stack<'_, O> {
         if !packet.get(..len).is_some_and(may_be_complained_of) {
             return self.cx.drop(Drop::IpHeader);
         }
-        let error = (v6::PARAMETER_PROBLEM, problem.code);
-        self.complain_of(&to_us, Drop::IpHeader, error, problem.pointer.to_be_bytes());
+        let (kind, code, rest) =
+            (v6::PARAMETER_PROBLEM, problem.code, problem.pointer.to_be_bytes());
+        self.complain_of(&to_us, Drop::IpHeader, IcmpHeader { kind, code, rest });
     }
 
-    /// `packet` is dropped for `reason`, and an error of this kind and code quotes it. It is no
-    /// such error itself, nor was it sent to many (RFC 1122 §3.2.2): the callers and `dispatch` saw
-    /// to that.
-    fn complain_of(
-        &mut self,
-        packet: &IpPacket<'_>,
-        reason: Drop,
-        (kind, code): (u8, u8),
-        rest: [u8; 4],
-    ) {
+    /// `packet` is dropped for `reason`, and an `error` quotes it. It is no such error itself, nor
+    /// was it sent to many (RFC 1122 §3.2.2): the callers and `dispatch` saw to that.
+    fn complain_of(&mut self, packet: &IpPacket<'_>, reason: Drop, error: IcmpHeader) {
         let (hash, drawn) = (self.cx.secrets.host_hash(packet.src), self.cx.secrets.draw());
         if !self.limits.errors.allow(hash, drawn, self.cx.now) {
             return self.cx.drop(Drop::RateLimited);
@@ -140,9 +134,8 @@ impl<O: Observer> Stack<'_, O> {
             }
             quoted += count;
         }
-        let content = Content::Icmp(IcmpHeader { kind, code, rest });
         let quote = quote.get(..quoted).unwrap_or_default();
-        self.reply(portless(packet.dst, packet.src), content, quote);
+        self.reply(portless(packet.dst, packet.src), Content::Icmp(error), quote);
     }
 }
 

@@ -48,9 +48,7 @@ impl<O: Observer> Stack<'_, O> {
             protocol::ICMPV6 if packet.src.is_ipv6() => self.handle_icmp_v6(packet),
             // RFC 8200 §4.7: nothing follows the header, so there is nothing to complain of.
             protocol::NO_NEXT_HEADER if packet.src.is_ipv6() => self.cx.drop(Drop::Protocol),
-            _ => {
-                self.send_protocol_unreachable(packet);
-            }
+            _ => self.send_protocol_unreachable(packet),
         }
     }
 }

@@ -94,8 +94,10 @@ impl<'m, O: Observer> Stack<'m, O> {
         Self {
             schedule: Schedule::new(
                 memory.schedule,
-                (tcp.connections.capacity(), tcp.half_open.capacity()),
-                (tcp.listeners.capacity(), udp.sockets.capacity()),
+                tcp.connections.capacity(),
+                tcp.half_open.capacity(),
+                udp.sockets.capacity(),
+                tcp.listeners.capacity(),
             ),
             cx: Context {
                 now: Instant::ZERO,

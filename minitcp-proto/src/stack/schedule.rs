@@ -109,8 +109,10 @@ pub(super) struct Schedule<'m> {
 impl<'m> Schedule<'m> {
     pub(super) fn new(
         memory: ScheduleMemory<'m>,
-        (connections, half_open): (u32, u32),
-        (listeners, udp_sockets): (u32, u32),
+        connections: u32,
+        half_open: u32,
+        udp_sockets: u32,
+        listeners: u32,
     ) -> Self {
         Self {
             ready_links: Links::new(memory.ready),
