@@ -218,22 +218,17 @@ impl<O: Observer> Stack<'_, O> {
         } else {
             half_open.ack()
         };
-        let (flow, service) = (&half_open.key.flow, half_open.service);
-        outgoing.count(*flow, State::SynRcvd, &mut self.cx);
-        self.cx.stats.packets_out += 1;
-        let route = Route::stateless(flow, service);
-        self.transit.segment(&self.cx.config, route, &outgoing, (&[], &[]))
+        let route = Route::stateless(&half_open.key.flow, half_open.service);
+        self.transit.bare(&mut self.cx, route, State::SynRcvd, &outgoing)
     }
 
     /// All that a remnant has to say.
     fn transmit_from_remnant(&mut self, index: u32) -> Option<Transmit<'_>> {
         let remnant = self.tcp.time_wait.at_mut(index)?;
         remnant.ack_due = false;
-        let (flow, outgoing) = (&remnant.key.flow, Bare::last_ack(remnant).outgoing());
-        outgoing.count(*flow, State::TimeWait, &mut self.cx);
-        self.cx.stats.packets_out += 1;
-        let route = Route::stateless(flow, remnant.service);
-        self.transit.segment(&self.cx.config, route, &outgoing, (&[], &[]))
+        let outgoing = Bare::last_ack(remnant).outgoing();
+        let route = Route::stateless(&remnant.key.flow, remnant.service);
+        self.transit.bare(&mut self.cx, route, State::TimeWait, &outgoing)
     }
 
     fn ask_udp(&mut self, index: u32) -> Option<Datagram> {

@@ -1,11 +1,14 @@
 //! The packet that `poll_transmit` has lent last, and how each kind is put together.
 
 use crate::config::{Config, Offload};
+use crate::observe::Observer;
 use crate::options::Service;
 use crate::secret::Flow;
 use crate::stack::mail::{Addressed, IcmpHeader};
 use crate::stack::output::{Transmit, TxChecksum};
 use crate::store::pool::{Block, Pool};
+use crate::tcp::State;
+use crate::tcp::context::Context;
 use crate::tcp::outgoing::Outgoing;
 use crate::wire::checksum::{Sum, pseudo_header};
 use crate::wire::icmp;
@@ -125,6 +128,20 @@ impl Transit {
         *self.header.get_mut(at..)?.first_chunk_mut()? = field.to_be_bytes();
         let header = self.header.get(..start + header_len)?;
         Some(Transmit { header, payload, segment_size: outgoing.segment_size, checksum })
+    }
+
+    /// A segment without text, of what is no connection yet or no more: it is in `state`.
+    #[inline]
+    pub(super) fn bare<'a, O: Observer>(
+        &'a mut self,
+        cx: &mut Context<'_, O>,
+        route: Route<'_>,
+        state: State,
+        outgoing: &Outgoing,
+    ) -> Option<Transmit<'a>> {
+        outgoing.count(*route.flow, state, cx);
+        cx.stats.packets_out += 1;
+        self.segment(&cx.config, route, outgoing, (&[], &[]))
     }
 
     /// A UDP datagram.
