@@ -139,6 +139,7 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     /// Makes room for another connection, if one that nobody holds may go.
+    #[cold]
     pub(super) fn make_slot(&mut self) {
         let excess = if self.are_orphans_many() { Excess::OfMany } else { Excess::Nothing };
         self.evict_orphan(|_| true, excess);

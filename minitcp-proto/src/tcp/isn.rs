@@ -50,7 +50,7 @@ impl Ended {
 
     #[allow(clippy::indexing_slicing)] // As above.
     fn end_of(&self, hash: u32, now: Instant) -> Option<SeqNum> {
-        let end = self.0[hash as usize % PLACES];
+        let end = &self.0[hash as usize % PLACES];
         (end.hash == hash && now < end.until).then_some(end.snd_nxt)
     }
 }

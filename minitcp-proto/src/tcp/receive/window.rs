@@ -9,8 +9,10 @@ use crate::store::pool::Pool;
 pub(crate) const MAX_SHIFT: u8 = 14;
 
 /// The smallest shift that lets the 16-bit field express `cap` octets.
-fn shift_for(cap: u32) -> u8 {
-    (0..MAX_SHIFT).find(|shift| cap >> shift <= u32::from(u16::MAX)).unwrap_or(MAX_SHIFT)
+#[allow(clippy::cast_possible_truncation)] // At most 16.
+const fn shift_for(cap: u32) -> u8 {
+    let beyond = (u32::BITS - cap.leading_zeros()).saturating_sub(u16::BITS) as u8;
+    if beyond < MAX_SHIFT { beyond } else { MAX_SHIFT }
 }
 
 /// The scale that a SYN announces for a receive buffer: for as much as it may grow to.
