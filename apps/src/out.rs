@@ -43,7 +43,7 @@ impl From<io::Error> for WriteError {
 /// # Errors
 /// [`WriteError`].
 pub fn line(text: fmt::Arguments<'_>) -> Result<(), WriteError> {
-    write_line(&mut io::stdout().lock(), text)
+    Ok(write_line(&mut io::stdout().lock(), text)?)
 }
 
 /// Prints a line on standard error if that can be done: see [`errln!`](crate::errln).
@@ -53,15 +53,13 @@ pub fn complaint(text: fmt::Arguments<'_>) {
 
 /// Tells whoever started us that we are ready.
 pub(crate) fn say(text: &str) -> io::Result<()> {
-    let mut out = io::stdout();
-    writeln!(out, "{text}")?;
-    out.flush()
+    write_line(&mut io::stdout().lock(), format_args!("{text}"))
 }
 
-fn write_line(to: &mut impl Write, text: fmt::Arguments<'_>) -> Result<(), WriteError> {
+fn write_line(to: &mut impl Write, text: fmt::Arguments<'_>) -> io::Result<()> {
     to.write_fmt(text)?;
     to.write_all(b"\n")?;
-    Ok(to.flush()?)
+    to.flush()
 }
 
 /// `println!` that returns what went wrong, as a [`WriteError`](crate::out::WriteError).
@@ -95,7 +93,9 @@ mod tests {
 
     #[test]
     fn only_a_closed_pipe_is_an_end() {
-        let ends = |kind| write_line(&mut Broken(kind), format_args!("text"));
+        let ends = |kind: io::ErrorKind| {
+            write_line(&mut Broken(kind), format_args!("text")).map_err(WriteError::from)
+        };
         assert!(matches!(ends(io::ErrorKind::BrokenPipe), Err(WriteError::Closed)));
         assert!(matches!(ends(io::ErrorKind::StorageFull), Err(WriteError::Failed(_))));
         let mut octets = Vec::new();

@@ -78,11 +78,7 @@ impl std::error::Error for DriverFault {
 ///
 /// # Errors
 /// The first fault that shows three times: a busy machine may be late once.
-pub fn check_driver<D>(driver: &mut D) -> Result<(), DriverFault>
-where
-    D: Park,
-    D::Error: Into<io::Error>,
-{
+pub fn check_driver<D: Park<Error: Into<io::Error>>>(driver: &mut D) -> Result<(), DriverFault> {
     let mut stack = stack(1);
     for check in [unparked_before, unparked_meanwhile, deadline, rest, clocks] {
         thrice(|| check(driver))?;
@@ -98,10 +94,8 @@ where
 /// The first fault that shows three times.
 pub fn check_drivers<A, B>(a: &mut A, b: &mut B) -> Result<(), DriverFault>
 where
-    A: Park,
-    B: Park,
-    A::Error: Into<io::Error>,
-    B::Error: Into<io::Error>,
+    A: Park<Error: Into<io::Error>>,
+    B: Park<Error: Into<io::Error>>,
 {
     check_driver(a)?;
     check_driver(b)?;
@@ -128,11 +122,10 @@ fn stack(last: u8) -> Stack<'static> {
 }
 
 /// How long a `park` with a deadline in `span` takes.
-fn parked<D>(driver: &mut D, span: Duration) -> Result<Duration, DriverFault>
-where
-    D: Park,
-    D::Error: Into<io::Error>,
-{
+fn parked<D: Park<Error: Into<io::Error>>>(
+    driver: &mut D,
+    span: Duration,
+) -> Result<Duration, DriverFault> {
     let start = Clock::now();
     let deadline = driver.now() + span;
     driver.park(Some(deadline)).map_err(failed)?;
@@ -140,31 +133,19 @@ where
 }
 
 /// Takes away what may have ended a wait: an unparker's call, a packet.
-fn settle<D>(driver: &mut D) -> Result<(), DriverFault>
-where
-    D: Park,
-    D::Error: Into<io::Error>,
-{
+fn settle<D: Park<Error: Into<io::Error>>>(driver: &mut D) -> Result<(), DriverFault> {
     let mut stack = stack(1);
     driver.exchange(&mut stack).map_err(failed)?;
     parked(driver, Duration::from_millis(1)).map(|_| ())
 }
 
-fn unparked_before<D>(driver: &mut D) -> Result<(), DriverFault>
-where
-    D: Park,
-    D::Error: Into<io::Error>,
-{
+fn unparked_before<D: Park<Error: Into<io::Error>>>(driver: &mut D) -> Result<(), DriverFault> {
     settle(driver)?;
     driver.unparker()();
     if parked(driver, 2 * LATE)? < LATE { Ok(()) } else { Err(DriverFault::UnparkedBefore) }
 }
 
-fn unparked_meanwhile<D>(driver: &mut D) -> Result<(), DriverFault>
-where
-    D: Park,
-    D::Error: Into<io::Error>,
-{
+fn unparked_meanwhile<D: Park<Error: Into<io::Error>>>(driver: &mut D) -> Result<(), DriverFault> {
     settle(driver)?;
     let unpark = driver.unparker();
     let is_over = Arc::new(AtomicBool::new(false));
@@ -184,11 +165,7 @@ where
     if took < SHORT + LATE { Ok(()) } else { Err(DriverFault::UnparkedMeanwhile) }
 }
 
-fn deadline<D>(driver: &mut D) -> Result<(), DriverFault>
-where
-    D: Park,
-    D::Error: Into<io::Error>,
-{
+fn deadline<D: Park<Error: Into<io::Error>>>(driver: &mut D) -> Result<(), DriverFault> {
     settle(driver)?;
     let is_late = parked(driver, SHORT)? > SHORT + LATE || parked(driver, Duration::ZERO)? > LATE;
     let start = Clock::now();
@@ -196,11 +173,7 @@ where
     if is_late || start.elapsed() > LATE { Err(DriverFault::Late) } else { Ok(()) }
 }
 
-fn rest<D>(driver: &mut D) -> Result<(), DriverFault>
-where
-    D: Park,
-    D::Error: Into<io::Error>,
-{
+fn rest<D: Park<Error: Into<io::Error>>>(driver: &mut D) -> Result<(), DriverFault> {
     settle(driver)?;
     let until = driver.now() + SHORT;
     let mut waits = 0;
@@ -214,11 +187,7 @@ where
 /// How often a `park` of 20 ms may end early.
 const MOST_WAITS: u32 = 100;
 
-fn clocks<D>(driver: &mut D) -> Result<(), DriverFault>
-where
-    D: Park,
-    D::Error: Into<io::Error>,
-{
+fn clocks<D: Park<Error: Into<io::Error>>>(driver: &mut D) -> Result<(), DriverFault> {
     let clock = driver.clock();
     let times = [driver.now(), clock(), driver.now()];
     thread::sleep(SHORT);
@@ -228,22 +197,20 @@ where
     if in_order && goes_on { Ok(()) } else { Err(DriverFault::Clock) }
 }
 
-fn no_wait<D>(driver: &mut D, stack: &mut Stack<'_>) -> Result<(), DriverFault>
-where
-    D: Park,
-    D::Error: Into<io::Error>,
-{
+fn no_wait<D: Park<Error: Into<io::Error>>>(
+    driver: &mut D,
+    stack: &mut Stack<'_>,
+) -> Result<(), DriverFault> {
     let start = Clock::now();
     driver.exchange(stack).map_err(failed)?;
     driver.turn(stack, Some(Instant::ZERO)).map_err(failed)?;
     if start.elapsed() < LATE { Ok(()) } else { Err(DriverFault::Waits) }
 }
 
-fn turn<D>(driver: &mut D, stack: &mut Stack<'_>) -> Result<(), DriverFault>
-where
-    D: Driver,
-    D::Error: Into<io::Error>,
-{
+fn turn<D: Driver<Error: Into<io::Error>>>(
+    driver: &mut D,
+    stack: &mut Stack<'_>,
+) -> Result<(), DriverFault> {
     let (start, until) = (Clock::now(), driver.now() + SHORT);
     let mut turns = 0;
     while driver.now() < until && turns < MOST_WAITS {
@@ -257,10 +224,8 @@ where
 /// A datagram from `a`'s stack is there when `b` parks, and ends that.
 fn packet_comes<A, B>(a: &mut A, b: &mut B) -> Result<(), DriverFault>
 where
-    A: Park,
-    B: Park,
-    A::Error: Into<io::Error>,
-    B::Error: Into<io::Error>,
+    A: Park<Error: Into<io::Error>>,
+    B: Park<Error: Into<io::Error>>,
 {
     settle(b)?;
     let (mut from, mut to) = (stack(1), stack(2));
