@@ -58,6 +58,24 @@ pub enum Cause {
 }
 
 impl State {
+    /// The number that Linux has for this state: `tcpi_state` of `struct tcp_info` in
+    /// <linux/tcp.h>, by the names of its `TCP_ESTABLISHED` and the ten that follow.
+    pub const fn linux_number(self) -> u8 {
+        match self {
+            Self::Established => 1,
+            Self::SynSent => 2,
+            Self::SynRcvd => 3,
+            Self::FinWait1 => 4,
+            Self::FinWait2 => 5,
+            Self::TimeWait => 6,
+            Self::Closed => 7,
+            Self::CloseWait => 8,
+            Self::LastAck => 9,
+            Self::Listen => 10,
+            Self::Closing => 11,
+        }
+    }
+
     /// The state after `cause`, or `None` when `cause` cannot happen in this state. This is the
     /// whole of Figure 5; nothing else changes a state.
     pub const fn next(self, cause: Cause) -> Option<Self> {

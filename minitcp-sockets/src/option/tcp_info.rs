@@ -1,6 +1,6 @@
 //! `struct tcp_info`, as Linux has it in `<linux/tcp.h>`: what MiniTCP knows, else zero.
 
-use minitcp_proto::{Info, Instant, State};
+use minitcp_proto::{Info, Instant};
 
 /// Octets up to and with `tcpi_rcv_wnd`.
 const SIZE: usize = 236;
@@ -15,7 +15,7 @@ pub(super) fn encode(info: &Info, now: Instant) -> Vec<u8> {
         octets => octets / segment,
     };
     let mut octets = vec![0; SIZE];
-    octets[0] = state(info.state);
+    octets[0] = info.state.linux_number();
     octets[1] = phase(info); // tcpi_ca_state
     octets[2] = info.timeouts; // tcpi_retransmits
     octets[3] = info.keepalive_probes.max(info.window_probes); // tcpi_probes
@@ -67,20 +67,3 @@ const fn bit_fields(snd_wscale: u8, rcv_wscale: u8) -> u8 {
 
 /// Linux's `TCP_INFINITE_SSTHRESH`.
 const INFINITE_THRESHOLD: u32 = 0x7fff_ffff;
-
-/// Linux's numbers.
-const fn state(state: State) -> u8 {
-    match state {
-        State::Established => 1,
-        State::SynSent => 2,
-        State::SynRcvd => 3,
-        State::FinWait1 => 4,
-        State::FinWait2 => 5,
-        State::TimeWait => 6,
-        State::Closed => 7,
-        State::CloseWait => 8,
-        State::LastAck => 9,
-        State::Listen => 10,
-        State::Closing => 11,
-    }
-}

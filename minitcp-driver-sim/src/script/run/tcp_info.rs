@@ -1,6 +1,6 @@
 //! `struct tcp_info` of <linux/tcp.h>: what the stack knows, and what the packets tell.
 
-use minitcp_proto::{Info, State};
+use minitcp_proto::Info;
 
 use super::fd::Kind;
 use super::flow::Flow;
@@ -45,7 +45,7 @@ impl World {
 fn of_stack(name: &str, info: &Info) -> Option<i128> {
     let segments = |octets: u32| i128::from(octets / u32::from(info.mss.max(1)));
     Some(match name {
-        "tcpi_state" => state_number(info.state),
+        "tcpi_state" => info.state.linux_number().into(),
         "tcpi_ca_state" if info.timeouts > 0 => 4,
         "tcpi_ca_state" => {
             if info.is_recovering {
@@ -99,21 +99,4 @@ fn of_packets(name: &str, info: &Info, flow: &Flow) -> Option<i128> {
         }
         _ => return None,
     })
-}
-
-/// The numbers of Linux.
-fn state_number(state: State) -> i128 {
-    match state {
-        State::Established => 1,
-        State::SynSent => 2,
-        State::SynRcvd => 3,
-        State::FinWait1 => 4,
-        State::FinWait2 => 5,
-        State::TimeWait => 6,
-        State::Closed => 7,
-        State::CloseWait => 8,
-        State::LastAck => 9,
-        State::Listen => 10,
-        State::Closing => 11,
-    }
 }
