@@ -117,36 +117,37 @@ impl Memory<'static> {
         Self {
             tcp: TcpMemory {
                 connections: slots(connections),
-                waiting_links: Lent::allocate(connections, Link::UNLINKED),
+                waiting_links: Lent::allocate(connections, Link::ZERO),
                 half_open: slots(half_open),
-                half_open_links: Lent::allocate(half_open, Link::UNLINKED),
+                half_open_links: Lent::allocate(half_open, Link::ZERO),
                 time_wait: slots(limits.time_wait),
-                time_wait_links: Lent::allocate(limits.time_wait, Link::UNLINKED),
+                time_wait_links: Lent::allocate(limits.time_wait, Link::ZERO),
                 listeners: slots(listeners),
-                demux: Lent::allocate(buckets_for(flows), Bucket::EMPTY),
+                demux: Lent::allocate(buckets_for(flows), Bucket::ZERO),
             },
             udp: UdpMemory {
                 sockets: slots(udp_sockets),
-                demux: Lent::allocate(buckets_for(udp_sockets), Bucket::EMPTY),
+                demux: Lent::allocate(buckets_for(udp_sockets), Bucket::ZERO),
             },
             datagrams: slots(limits.datagrams),
-            datagram_links: Lent::allocate(limits.datagrams, Link::UNLINKED),
+            datagram_links: Lent::allocate(limits.datagrams, Link::ZERO),
             assemblies: slots(limits.assemblies),
-            assembly_links: Lent::allocate(limits.assemblies, Link::UNLINKED),
+            assembly_links: Lent::allocate(limits.assemblies, Link::ZERO),
             schedule: ScheduleMemory {
-                ready: Lent::allocate(ready, Link::UNLINKED),
-                events: Lent::allocate(events, Link::UNLINKED),
-                heap: Lent::allocate(timers, Entry::EMPTY),
+                ready: Lent::allocate(ready, Link::ZERO),
+                events: Lent::allocate(events, Link::ZERO),
+                heap: Lent::allocate(timers, Entry::ZERO),
                 positions: Lent::allocate(timers, 0),
             },
             bytes: Lent::allocate(buffer_bytes, 0),
-            blocks: Lent::allocate(buffer_bytes / MIN_BLOCK, BlockMeta::EMPTY),
+            blocks: Lent::allocate(buffer_bytes / MIN_BLOCK, BlockMeta::ZERO),
         }
     }
 }
 
 /// Memory for a stack without an allocator: put it in a static, or anywhere that outlives the
-/// stack, and [`lend`](Self::lend) it. `SLOTS` is the bound of every kind of slot in [`Limits`],
+/// stack, and [`lend`](Self::lend) it. Unused it is all zero, so that a static lies in `.bss` and
+/// takes no room in an image. `SLOTS` is the bound of every kind of slot in [`Limits`],
 /// `BLOCKS` the number of 1 KiB blocks of buffer.
 #[derive(Debug)]
 pub struct StaticMemory<const SLOTS: usize, const BLOCKS: usize> {
@@ -178,25 +179,25 @@ impl<const SLOTS: usize, const BLOCKS: usize> StaticMemory<SLOTS, BLOCKS> {
     pub const fn new() -> Self {
         Self {
             connections: [const { Slot::EMPTY }; SLOTS],
-            waiting_links: [Link::UNLINKED; SLOTS],
+            waiting_links: [Link::ZERO; SLOTS],
             half_open: [const { Slot::EMPTY }; SLOTS],
-            half_open_links: [Link::UNLINKED; SLOTS],
+            half_open_links: [Link::ZERO; SLOTS],
             time_wait: [const { Slot::EMPTY }; SLOTS],
-            time_wait_links: [Link::UNLINKED; SLOTS],
+            time_wait_links: [Link::ZERO; SLOTS],
             listeners: [const { Slot::EMPTY }; SLOTS],
             udp_sockets: [const { Slot::EMPTY }; SLOTS],
             datagrams: [const { Slot::EMPTY }; SLOTS],
-            datagram_links: [Link::UNLINKED; SLOTS],
+            datagram_links: [Link::ZERO; SLOTS],
             assemblies: [const { Slot::EMPTY }; SLOTS],
-            assembly_links: [Link::UNLINKED; SLOTS],
-            tcp_demux: [[Bucket::EMPTY; 16]; SLOTS],
-            udp_demux: [[Bucket::EMPTY; 4]; SLOTS],
-            ready: [[Link::UNLINKED; 4]; SLOTS],
-            events: [[Link::UNLINKED; 3]; SLOTS],
-            heap: [[Entry::EMPTY; 2]; SLOTS],
+            assembly_links: [Link::ZERO; SLOTS],
+            tcp_demux: [[Bucket::ZERO; 16]; SLOTS],
+            udp_demux: [[Bucket::ZERO; 4]; SLOTS],
+            ready: [[Link::ZERO; 4]; SLOTS],
+            events: [[Link::ZERO; 3]; SLOTS],
+            heap: [[Entry::ZERO; 2]; SLOTS],
             positions: [[0; 2]; SLOTS],
             bytes: [[0; MIN_BLOCK]; BLOCKS],
-            blocks: [const { BlockMeta::EMPTY }; BLOCKS],
+            blocks: [const { BlockMeta::ZERO }; BLOCKS],
         }
     }
 

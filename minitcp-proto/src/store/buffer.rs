@@ -231,7 +231,7 @@ mod tests {
     const UNIT: u32 = 1024;
 
     fn pool(units: usize) -> Pool<'static> {
-        let meta = Lent::allocate(units, BlockMeta::EMPTY);
+        let meta = Lent::allocate(units, BlockMeta::ZERO);
         Pool::new(Lent::allocate(units * MIN_BLOCK, 0), meta)
     }
 

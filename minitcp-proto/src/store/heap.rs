@@ -14,7 +14,7 @@ pub struct Entry {
 
 impl Entry {
     /// Filler for memory that is to be lent.
-    pub const EMPTY: Self = Self { deadline: u64::MAX, id: NONE };
+    pub const ZERO: Self = Self { deadline: 0, id: 0 };
 }
 
 /// At most one deadline for each id. Changes take logarithmic time, questions constant time.
@@ -171,7 +171,7 @@ mod tests {
     use std::vec::Vec;
 
     fn heap(ids: usize) -> Heap<'static> {
-        Heap::new(Lent::allocate(ids, Entry::EMPTY), Lent::allocate(ids, 0))
+        Heap::new(Lent::allocate(ids, Entry::ZERO), Lent::allocate(ids, 0))
     }
 
     fn assert_ordered(heap: &Heap<'_>) {

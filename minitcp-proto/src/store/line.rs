@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn the_oldest_is_in_front_until_it_leaves_or_goes_to_the_back() {
         let slots = Lent::Owned((0..3).map(|_| Slot::EMPTY).collect());
-        let mut line = Line::new(slots, Lent::allocate(3, Link::UNLINKED));
+        let mut line = Line::new(slots, Lent::allocate(3, Link::ZERO));
         assert_eq!((line.front(), line.is_empty(), line.capacity()), (None, true, 3));
         let [a, b, c] = ['a', 'b', 'c'].map(|value| line.push(value).unwrap().index);
         assert_eq!((line.push('d'), line.is_full(), line.front()), (Err('d'), true, Some(a)));

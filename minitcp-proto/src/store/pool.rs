@@ -24,8 +24,10 @@ pub struct BlockMeta {
 }
 
 impl BlockMeta {
+    /// Filler for memory that is to be lent.
+    pub const ZERO: Self = Self { prev: 0, next: 0, free_order: 0 };
     /// No free block starts here.
-    pub const EMPTY: Self = Self { prev: NONE, next: NONE, free_order: NONE };
+    const EMPTY: Self = Self { prev: NONE, next: NONE, free_order: NONE };
 }
 
 /// The right to use one block of a [`Pool`]. Dropping it loses the block: give it back with
@@ -333,7 +335,7 @@ mod tests {
     use std::vec::Vec;
 
     fn pool(bytes: usize) -> Pool<'static> {
-        let meta = Lent::allocate(bytes.div_ceil(MIN_BLOCK), BlockMeta::EMPTY);
+        let meta = Lent::allocate(bytes.div_ceil(MIN_BLOCK), BlockMeta::ZERO);
         Pool::new(Lent::allocate(bytes, 0), meta)
     }
 

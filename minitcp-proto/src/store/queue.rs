@@ -13,8 +13,10 @@ pub struct Link {
 }
 
 impl Link {
+    /// Filler for memory that is to be lent.
+    pub const ZERO: Self = Self { prev: 0, next: 0 };
     /// In no queue.
-    pub const UNLINKED: Self = Self { prev: NONE, next: NONE };
+    const UNLINKED: Self = Self { prev: NONE, next: NONE };
 }
 
 /// The links of all ids below its length; each id is in at most one queue.
@@ -158,7 +160,7 @@ mod tests {
 
     #[test]
     fn an_id_is_in_one_queue_at_most() {
-        let mut links = Links::new(Lent::allocate(2, Link::UNLINKED));
+        let mut links = Links::new(Lent::allocate(2, Link::ZERO));
         let (mut a, mut b) = (Queue::EMPTY, Queue::EMPTY);
         assert!(a.push_back(&mut links, 1));
         assert!(!a.push_back(&mut links, 1));
@@ -170,7 +172,7 @@ mod tests {
 
     #[test]
     fn ids_out_of_range_are_refused() {
-        let mut links = Links::new(Lent::allocate(2, Link::UNLINKED));
+        let mut links = Links::new(Lent::allocate(2, Link::ZERO));
         let mut queue = Queue::EMPTY;
         for id in [2, NONE - 1, NONE] {
             assert!(!queue.push_back(&mut links, id));
@@ -205,7 +207,7 @@ mod tests {
     proptest! {
         #[test]
         fn agrees_with_two_deques(steps in proptest::collection::vec(step(), 0..200)) {
-            let mut links = Links::new(Lent::allocate(IDS as usize, Link::UNLINKED));
+            let mut links = Links::new(Lent::allocate(IDS as usize, Link::ZERO));
             let mut queues = [Queue::EMPTY; 2];
             let mut models: [VecDeque<u32>; 2] = Default::default();
             for step in steps {

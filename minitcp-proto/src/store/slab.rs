@@ -1,20 +1,27 @@
 //! Where do long-lived values live? In numbered slots, named by keys that go stale.
 
 use super::{Lent, NONE, count};
+use core::mem;
 
 /// Room for one value, placed at least as an `A` would be.
+///
+/// The tag is written out: one in an unused value of a field of `T` would not be zero.
 #[derive(Clone, Debug)]
-pub struct Slot<T, A = ()> {
-    generation: u32,
-    /// The next free slot, while this one is free.
-    next: u32,
-    value: Option<T>,
-    _align: [A; 0],
+#[repr(u32)]
+pub enum Slot<T, A = ()> {
+    #[doc(hidden)]
+    Free {
+        generation: u32,
+        /// The next free slot below the high-water mark.
+        next: u32,
+    } = 0,
+    #[doc(hidden)]
+    Used { generation: u32, value: T, align: [A; 0] } = 1,
 }
 
 impl<T, A> Slot<T, A> {
-    /// A slot that holds nothing.
-    pub const EMPTY: Self = Self { generation: 0, next: NONE, value: None, _align: [] };
+    /// A slot that holds nothing. All zero, so that a static of them takes no room in an image.
+    pub const EMPTY: Self = Self::Free { generation: 0, next: 0 };
 }
 
 /// Gives a slot cache lines of its own: else a field lies in one line or across two, as the number
@@ -38,7 +45,7 @@ pub struct Key {
 /// Values in slots. Inserting, removing and finding take constant time.
 ///
 /// Free slots are reused last in, first out, so that few slots stay warm in the cache. Slots at or
-/// above the high-water mark have never been used, which is why making a slab touches no memory.
+/// above the high-water mark have never been used, and need no place in the list of free ones.
 pub struct Slab<'m, T, A = ()> {
     slots: Lent<'m, Slot<T, A>>,
     /// The most recently freed slot below the high-water mark.
@@ -58,7 +65,11 @@ impl<T> Slab<'_, T> {
 
 impl<'m, T, A> Slab<'m, T, A> {
     /// An empty slab on `slots`, of which it uses at most `u32::MAX`.
-    pub fn new(slots: Lent<'m, Slot<T, A>>) -> Self {
+    pub fn new(mut slots: Lent<'m, Slot<T, A>>) -> Self {
+        if let Lent::Borrowed(lent) = &mut slots {
+            // An earlier slab may have left values there; what is owned is new.
+            lent.fill_with(|| Slot::EMPTY);
+        }
         Self { slots, free: NONE, high_water: 0, len: 0 }
     }
 
@@ -77,24 +88,28 @@ impl<'m, T, A> Slab<'m, T, A> {
             debug_assert!(false, "a slab that is not full has a slot");
             return Err(value);
         };
+        let &mut Slot::Free { generation, next } = slot else {
+            debug_assert!(false, "a slot in the list of free ones is free, as is a new one");
+            return Err(value);
+        };
+        *slot = Slot::Used { generation, value, align: [] };
         if recycled {
-            self.free = slot.next;
+            self.free = next;
         } else {
             self.high_water += 1;
         }
-        slot.value = Some(value);
         self.len += 1;
-        Ok(Key { index, generation: slot.generation })
+        Ok(Key { index, generation })
     }
 
     /// Takes the value out of slot `index`; keys to it find nothing from now on.
     #[inline]
     pub fn remove(&mut self, index: u32) -> Option<T> {
-        let free = self.free;
-        let slot = self.used_mut(index)?;
-        let value = slot.value.take()?;
-        slot.generation = slot.generation.wrapping_add(1);
-        slot.next = free;
+        let next = self.free;
+        let slot = self.slots.get_mut(index as usize)?;
+        let &mut Slot::Used { generation, .. } = slot else { return None };
+        let free = Slot::Free { generation: generation.wrapping_add(1), next };
+        let Slot::Used { value, .. } = mem::replace(slot, free) else { return None };
         self.free = index;
         self.len -= 1;
         Some(value)
@@ -103,42 +118,56 @@ impl<'m, T, A> Slab<'m, T, A> {
     /// Gives the value in slot `index` a new key; older ones find nothing from now on.
     #[inline]
     pub fn renew(&mut self, index: u32) -> Option<Key> {
-        let slot = self.used_mut(index).filter(|slot| slot.value.is_some())?;
-        slot.generation = slot.generation.wrapping_add(1);
-        Some(Key { index, generation: slot.generation })
+        let Slot::Used { generation, .. } = self.slots.get_mut(index as usize)? else {
+            return None;
+        };
+        *generation = generation.wrapping_add(1);
+        Some(Key { index, generation: *generation })
     }
 
     /// The value that `key` was given for, unless it has been removed.
     #[inline]
     pub fn get(&self, key: Key) -> Option<&T> {
-        let slot = self.used(key.index)?;
-        if slot.generation == key.generation { slot.value.as_ref() } else { None }
+        match self.slots.get(key.index as usize)? {
+            Slot::Used { generation, value, .. } if *generation == key.generation => Some(value),
+            Slot::Used { .. } | Slot::Free { .. } => None,
+        }
     }
 
     /// As [`get`](Self::get), to change the value.
     #[inline]
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        let slot = self.used_mut(key.index)?;
-        if slot.generation == key.generation { slot.value.as_mut() } else { None }
+        match self.slots.get_mut(key.index as usize)? {
+            Slot::Used { generation, value, .. } if *generation == key.generation => Some(value),
+            Slot::Used { .. } | Slot::Free { .. } => None,
+        }
     }
 
     /// The value that is in slot `index` now.
     #[inline]
     pub fn at(&self, index: u32) -> Option<&T> {
-        self.used(index)?.value.as_ref()
+        match self.slots.get(index as usize)? {
+            Slot::Used { value, .. } => Some(value),
+            Slot::Free { .. } => None,
+        }
     }
 
     /// As [`at`](Self::at), to change the value.
     #[inline]
     pub fn at_mut(&mut self, index: u32) -> Option<&mut T> {
-        self.used_mut(index)?.value.as_mut()
+        match self.slots.get_mut(index as usize)? {
+            Slot::Used { value, .. } => Some(value),
+            Slot::Free { .. } => None,
+        }
     }
 
     /// The key of the value that is in slot `index` now.
     #[inline]
     pub fn key_at(&self, index: u32) -> Option<Key> {
-        let slot = self.used(index)?;
-        slot.value.as_ref().map(|_| Key { index, generation: slot.generation })
+        match self.slots.get(index as usize)? {
+            &Slot::Used { generation, .. } => Some(Key { index, generation }),
+            Slot::Free { .. } => None,
+        }
     }
 
     /// The number of values.
@@ -167,20 +196,10 @@ impl<'m, T, A> Slab<'m, T, A> {
 
     /// All values with their keys, by index. Takes time in proportion to the high-water mark.
     pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        (0..self.high_water).zip(self.slots.iter()).filter_map(|(index, slot)| {
-            let key = Key { index, generation: slot.generation };
-            slot.value.as_ref().map(|value| (key, value))
+        (0..self.high_water).zip(self.slots.iter()).filter_map(|(index, slot)| match slot {
+            &Slot::Used { generation, ref value, .. } => Some((Key { index, generation }, value)),
+            Slot::Free { .. } => None,
         })
-    }
-
-    #[inline]
-    fn used(&self, index: u32) -> Option<&Slot<T, A>> {
-        if index < self.high_water { self.slots.get(index as usize) } else { None }
-    }
-
-    #[inline]
-    fn used_mut(&mut self, index: u32) -> Option<&mut Slot<T, A>> {
-        if index < self.high_water { self.slots.get_mut(index as usize) } else { None }
     }
 }
 
@@ -216,9 +235,8 @@ mod tests {
 
     #[test]
     fn a_stale_key_finds_nothing_even_when_generations_wrap() {
-        let old = Slot { generation: u32::MAX, next: 0, value: None, _align: [] };
-        let slots: &mut [Slot<char>] = &mut [old];
-        let mut slab = Slab::new(slots.into());
+        let old = Slot::Free { generation: u32::MAX, next: 0 };
+        let mut slab: Slab<'_, char> = Slab::new(Lent::Owned([old].into()));
         let old = slab.insert('a').unwrap();
         slab.remove(old.index);
         let new = slab.insert('b').unwrap();

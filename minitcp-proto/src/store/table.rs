@@ -11,8 +11,10 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// Filler for memory that is to be lent.
+    pub const ZERO: Self = Self { hash: 0, value: 0 };
     /// A bucket that holds nothing.
-    pub const EMPTY: Self = Self { hash: 0, value: NONE };
+    const EMPTY: Self = Self { hash: 0, value: NONE };
 
     #[inline]
     const fn is_empty(self) -> bool {
