@@ -66,9 +66,11 @@ impl<T> Slab<'_, T> {
 impl<'m, T, A> Slab<'m, T, A> {
     /// An empty slab on `slots`, of which it uses at most `u32::MAX`.
     pub fn new(mut slots: Lent<'m, Slot<T, A>>) -> Self {
-        if let Lent::Borrowed(lent) = &mut slots {
-            // An earlier slab may have left values there; what is owned is new.
-            lent.fill_with(|| Slot::EMPTY);
+        match &mut slots {
+            #[cfg(feature = "alloc")]
+            Lent::Owned(_) => {} // It is new.
+            // An earlier slab may have left values there.
+            Lent::Borrowed(lent) => lent.fill_with(|| Slot::EMPTY),
         }
         Self { slots, free: NONE, high_water: 0, len: 0 }
     }
