@@ -13,7 +13,7 @@ use crate::tcp::context::Context;
 use crate::tcp::outgoing::{Outgoing, SynOptions};
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::send::recovery::Phase;
-use crate::tcp::send::segmenting::{Decision, Offer, decide};
+use crate::tcp::send::segmenting::{Decision, Offer, decide, whole_segments};
 use crate::tcp::send::sender::Fin;
 use crate::tcp::send::wait::SendWait;
 use crate::tcp::settings::Switches;
@@ -132,7 +132,7 @@ fn lost_text<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Option<Text> {
     // What lies beyond the peer's window waits until that moves on again: it may have shrunk since
     // (SHLD-16). More than one segment only inside our own window as well.
     let in_window = tcb.send.snd_wnd.saturating_sub(seq.since(tcb.send.snd_una));
-    let usable = window.saturating_sub(pipe).min(burst(smss, cx)) / smss * smss;
+    let usable = whole_segments(window.saturating_sub(pipe).min(burst(smss, cx)), smss);
     let count = count.min(usable.max(smss)).min(in_window);
     (count > 0).then(|| clip(tcb, seq, count, Kind::Lost))
 }
@@ -140,7 +140,7 @@ fn lost_text<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Option<Text> {
 /// Most octets in one transmission: of whole segments, where the device cuts.
 const fn burst<O: Observer>(smss: u32, cx: &Context<'_, O>) -> u32 {
     let bursts = cx.config.offload.contains(Offload::SEGMENTATION);
-    if bursts && smss < MAX_BURST { MAX_BURST / smss * smss } else { smss }
+    if bursts && smss < MAX_BURST { whole_segments(MAX_BURST, smss) } else { smss }
 }
 
 /// Splits `count` sequence numbers from `seq` on into octets of data and a FIN.

@@ -39,6 +39,15 @@ pub(crate) enum Decision {
     Hold,
 }
 
+/// How many of these octets fill segments. An SMSS is never zero; if it were, none would.
+#[inline]
+pub(crate) const fn whole_segments(octets: u32, smss: u32) -> u32 {
+    match octets.checked_div(smss) {
+        Some(segments) => segments * smss,
+        None => 0,
+    }
+}
+
 /// RFC 9293 §3.8.6.2.1, conditions (1) to (4) in their order.
 #[inline]
 pub(crate) fn decide(offer: &Offer) -> Decision {
@@ -49,7 +58,7 @@ pub(crate) fn decide(offer: &Offer) -> Decision {
     let usable = offer.usable_window.min(offer.usable_cwnd);
     let sendable = unsent.min(usable);
     if sendable >= smss {
-        let whole_segments = sendable.min(offer.burst) / smss * smss;
+        let whole_segments = whole_segments(sendable.min(offer.burst), smss);
         let rest_fits = unsent <= usable && unsent <= offer.burst;
         let may_end_short = rest_fits && (offer.overridden || (offer.no_delay && !offer.corked));
         return Decision::Send(if may_end_short { unsent } else { whole_segments });
