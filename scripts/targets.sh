@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Does it build elsewhere, and do the same seeds give the same packets there?
 #
-#   thumbv7em-none-eabihf      the core, without and with `alloc`
+#   thumbv7em-none-eabihf      the core, without and with `alloc`; scripts/firmware, an image whose
+#                              memory must be in .bss, and which may panic only in the files that
+#                              docs/embedding.md names
 #   wasm32-unknown-unknown     the core and the simulator
 #   i686-unknown-linux-gnu     both, and their tests, run on 32 bits; examples/hashes.rs of the
 #                              simulator must print there what it prints on this machine
@@ -31,6 +33,7 @@ trap 'rm -rf "$work"' EXIT
 main() {
     check thumbv7em-none-eabihf "core" build -p minitcp-proto --no-default-features
     check thumbv7em-none-eabihf "core with alloc" build -p minitcp-proto
+    firmware thumbv7em-none-eabihf
     check wasm32-unknown-unknown "core and simulator" build -p minitcp-proto -p minitcp-driver-sim
     check i686-unknown-linux-gnu "core and simulator" build -p minitcp-proto -p minitcp-driver-sim
     if links_32_bits; then
@@ -55,6 +58,42 @@ check() {
         return
     fi
     verdict "$name" build_for "$target" "$@"
+}
+
+# The hosts of examples/bare.rs as an image.
+firmware() {
+    local target=$1 name="$1: an image"
+    echo "== $name"
+    if ! provide "$target"; then
+        skip "$name" "as above"
+        return
+    fi
+    verdict "$name" looks_right "$target"
+}
+
+looks_right() {
+    local image=$CARGO_TARGET_DIR/$1/release/firmware linked linker=
+    if [ "$source" = debian ]; then
+        image=$CARGO_TARGET_DIR/debian/$1/release/firmware
+        linker="-C linker=ld.lld" # Rust's own is not in Debian's package.
+        command -v ld.lld >/dev/null || install lld || return 1
+    fi
+    RUSTFLAGS="-C link-arg=-Tlink.x -L$PWD/scripts/firmware $linker" \
+        build_for "$1" build --release --manifest-path scripts/firmware/Cargo.toml || return 1
+    section() { readelf -SW "$image" | awk -v name="$1" '{ sub(/^ *\[ *[0-9]+\] /, "") }
+        $1 == name { print $5 }'; }
+    size() { echo $((16#$(section "$1"))); }
+    echo "code $(size .text), constants $(size .rodata), .data $(size .data), .bss $(size .bss)"
+    [ "$(size .data)" -lt 256 ] && [ "$(size .bss)" -gt 65536 ] ||
+        { echo "the memory of the two hosts is not in .bss" >&2; return 1; }
+    # Where a panic can come from is in the image as the name of a file.
+    linked=$(strings "$image" | grep -oE '[A-Za-z0-9_./-]+\.rs' |
+        sed -E 's#^.*/([^/]+/src/)#\1#; s/-[0-9]+(\.[0-9]+)+//' | sort -u)
+    [ -n "$linked" ] || { echo "the image names no place: does its handler keep them?" >&2; return 1; }
+    while read -r file; do
+        grep -qF "\`$file\`" docs/embedding.md ||
+            { echo "$file can panic, which docs/embedding.md does not say" >&2; return 1; }
+    done <<<"$linked"
 }
 
 # The same seeds here and there.
