@@ -123,6 +123,16 @@ fn misuse_is_an_error_and_no_more() {
 }
 
 #[test]
+fn many_buffers_are_one_call() {
+    works("messages");
+}
+
+#[test]
+fn each_setting_does_what_the_header_says() {
+    works("settings");
+}
+
+#[test]
 fn any_thread_may_call_anything() {
     works("threads");
 }

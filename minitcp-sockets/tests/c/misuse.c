@@ -480,6 +480,13 @@ static void configs(void)
     REFUSED(buffer_bytes, (UINT64_C(1) << 32) + 1);
     REFUSED(receive_buffer, (1u << 30) + 1);
     REFUSED(send_buffer, UINT32_MAX);
+    REFUSED(largest_receive_buffer, (1u << 30) + 1);
+    REFUSED(delayed_ack_ms, 500);
+    REFUSED(initial_rto_ms, 60001);
+    REFUSED(min_rto_ms, 60001);
+    REFUSED(max_rto_ms, 199); /* Less than the least one is without being set. */
+    REFUSED(congestion, "cubi");
+    REFUSED(congestion, "");
 
     /* The least of everything works. */
     bad = good;
