@@ -144,7 +144,7 @@ shows() {
     local text=$1
     shift
     "$@" | tee "$place/shown"
-    grep -qF "$text" "$place/shown"
+    grep -qF -- "$text" "$place/shown"
 }
 
 # Its output goes to a file of its own, and the end of it here if it failed.
