@@ -5,11 +5,13 @@
 # usage: scripts/tsan.sh [CONNECTIONS]
 #
 # Needs a nightly toolchain with rust-src, since the standard library must be built with the
-# sanitizer too; without one it skips everything, and says so. Exit status 0: no race, or skipped.
+# sanitizer too, and has rustup add the latter; without one it skips everything, and says so. Exit
+# status 0: no race, or skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 source=$(rustc +nightly --print sysroot 2>/dev/null || true)/lib/rustlib/src/rust/library/Cargo.lock
+[ -f "$source" ] || timeout 300 rustup component add --toolchain nightly rust-src >/dev/null 2>&1 || true
 if [ ! -f "$source" ]; then
     echo "tsan.sh: SKIPPED, nothing was checked: there is no nightly toolchain with rust-src." >&2
     echo "tsan.sh: rustup toolchain install nightly --component rust-src" >&2
