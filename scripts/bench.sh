@@ -33,6 +33,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 peers_target=$target/bench-peers
 out=${OUT:-$root/out/bench}
+. "$root/scripts/apt.sh"
 
 usage() {
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
@@ -51,12 +52,8 @@ install_missing() {
     command -v wrk >/dev/null || packages+=(wrk)
     command -v nginx >/dev/null || packages+=(nginx-light)
     [ "${#packages[@]}" != 0 ] || return 0
-    command -v apt-get >/dev/null || { echo "bench.sh: please install ${packages[*]}" >&2; exit 1; }
-    echo "== installing ${packages[*]}" >&2
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
-    # A web server that starts by itself is not wanted.
-    RUNLEVEL=1 apt-get install -qq -y --no-install-recommends "${packages[@]}" >/dev/null
+    apt_install "${packages[@]}" ||
+        { echo "bench.sh: please install ${packages[*]}" >&2; exit 1; }
 }
 
 build() {

@@ -11,6 +11,7 @@
 # half an hour. Each step says how long it took; the last line counts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/apt.sh
 
 repository=$PWD
 suite=${FRESH_SUITE:-bookworm}
@@ -34,10 +35,8 @@ log=$place/log
 # Everything that is mounted is so in this namespace alone, and gone before anything is removed.
 if [ -z "${FRESH_INSIDE:-}" ]; then
     [ "$(id -u)" = 0 ] || fail "must be root"
-    command -v debootstrap >/dev/null || {
-        export DEBIAN_FRONTEND=noninteractive
-        apt-get update -qq && apt-get install -qq -y --no-install-recommends debootstrap >/dev/null
-    } || fail "please install debootstrap"
+    command -v debootstrap >/dev/null || apt_install debootstrap ||
+        fail "please install debootstrap"
     mkdir -p "$log"
     rm -rf --one-file-system "$root"
     status=0

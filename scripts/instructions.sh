@@ -14,6 +14,7 @@
 # Debian's package valgrind, which it installs as root; where it cannot, it says so and succeeds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/apt.sh
 
 tolerance=3 # in percent
 crate=scripts/instructions
@@ -34,16 +35,6 @@ scenarios=(
 skip() {
     echo "instructions.sh: SKIPPED, nothing was compared: $*" >&2
     exit 0
-}
-
-install_valgrind() {
-    ! command -v valgrind >/dev/null || return 0
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        echo "== installing valgrind" >&2
-        export DEBIAN_FRONTEND=noninteractive
-        apt-get update -qq && apt-get install -qq -y --no-install-recommends valgrind >/dev/null || true
-    fi
-    command -v valgrind >/dev/null || skip "please install valgrind"
 }
 
 # Prints "SCENARIO UNIT OWN LIBC", the last two for one unit.
@@ -107,7 +98,7 @@ case ${1:-} in
     *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 [ "$(uname -m)" = x86_64 ] || skip "counts are for x86-64"
-install_valgrind
+command -v valgrind >/dev/null || apt_install valgrind || skip "please install valgrind"
 RUSTFLAGS='' cargo build --quiet --release --locked --manifest-path $crate/Cargo.toml --target-dir "$target"
 program=$(realpath "$target/release/instructions")
 compiler=$(rustc --version)

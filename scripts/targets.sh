@@ -16,6 +16,7 @@
 # "N passed, N failed, N skipped", and what was skipped has its reason above.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/apt.sh
 
 from=any
 case "$*" in
@@ -76,7 +77,7 @@ looks_right() {
     if [ "$source" = debian ]; then
         image=$CARGO_TARGET_DIR/debian/$1/release/firmware
         linker="-C linker=ld.lld" # Rust's own is not in Debian's package.
-        command -v ld.lld >/dev/null || install lld || return 1
+        command -v ld.lld >/dev/null || apt_install lld || return 1
     fi
     RUSTFLAGS="-C link-arg=-Tlink.x -L$PWD/scripts/firmware $linker" \
         build_for "$1" build --release --manifest-path scripts/firmware/Cargo.toml || return 1
@@ -135,7 +136,7 @@ by_rustup() {
 
 by_debian() {
     if [ ! -f "$debian_source" ] || [ ! -x /usr/bin/rustc ]; then
-        install rustc-web rust-web-src
+        apt_install rustc-web rust-web-src
     fi
     [ -f "$debian_source" ] && [ -x /usr/bin/rustc ]
 }
@@ -157,16 +158,9 @@ build_for() {
 
 links_32_bits() {
     echo 'int main(void) { return 0; }' >"$work/probe.c"
-    can_link || { install gcc-multilib && can_link; }
+    can_link || { apt_install gcc-multilib && can_link; }
 }
 can_link() { gcc -m32 -o "$work/probe" "$work/probe.c" 2>/dev/null && "$work/probe"; }
-
-install() {
-    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
-    echo "== installing $*"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq && apt-get install -qq -y --no-install-recommends "$@" >/dev/null
-}
 
 verdict() {
     local name=$1 began=$SECONDS

@@ -11,6 +11,7 @@
 # The last line counts all tests: "N passed, N failed, N skipped". What was skipped is named above it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/apt.sh
 
 # A program that is needed, and Debian's package for it; of perl a module, of gcc what it links.
 needed=(
@@ -45,14 +46,8 @@ install_missing() {
         is_there "${entry%%:*}" || packages+=("${entry##*:}")
     done
     [ "${#packages[@]}" != 0 ] || return 0
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    apt_install "${packages[@]}" ||
         echo "test.sh: please install ${packages[*]}: what needs them will be skipped" >&2
-        return 0
-    fi
-    echo "== installing ${packages[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
-    apt-get install -qq -y --no-install-recommends "${packages[@]}" >/dev/null
 }
 
 # Adds up the lines that match $1, of which the first two numbers are passed and failed.
