@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # To be sourced by the other scripts.
 
 # Installs packages of Debian, and says so; fails where that cannot be: not root, no apt, no network.
