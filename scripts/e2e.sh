@@ -243,7 +243,7 @@ checksums=(-o ip.check_checksum:TRUE -o tcp.check_checksum:TRUE -o udp.check_che
 
 simulated() {
     "$programs/minitcp" sim --bytes 1M --loss 0.1 --corrupt 0.02 --reorder 0.02 --duplicate 0.02 \
-        --jitter 2ms --seed 7 --pcap "$work/sim.pcapng" --record "$work/sim.journal"
+        --jitter 2ms --seed 7 --pcap "$work/sim.pcapng" --pcap-at both --record "$work/sim.journal"
 }
 
 replayed() {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::{self, ExitCode};
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::out::WriteError;
 use crate::{errln, outln};
@@ -73,15 +73,25 @@ fn parse_from<T: Parser>(args: impl IntoIterator<Item = OsString>) -> Result<T, 
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             Refusal::Text(error.render().to_string())
         }
-        _ => Refusal::Mistake(one_line(&error.render().to_string())),
+        _ => Refusal::Mistake(one_line(&error)),
     })
 }
 
-/// The first paragraph as one line; what clap adds below it is what `--help` says.
-fn one_line(rendered: &str) -> String {
-    let paragraph = rendered.split("\n\n").next().unwrap_or(rendered);
+/// The first paragraph as one line, and what may have been meant; what else clap adds below is what
+/// `--help` says.
+fn one_line(error: &clap::Error) -> String {
+    let rendered = error.render().to_string();
+    let paragraph = rendered.split("\n\n").next().unwrap_or(&rendered);
     let words: Vec<_> = paragraph.split_whitespace().collect();
-    format!("{}; try --help", words.join(" "))
+    let kinds =
+        [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
+    let meant = kinds.into_iter().find_map(|kind| match error.get(kind)? {
+        ContextValue::String(one) => Some(one.clone()),
+        ContextValue::Strings(some) => some.last().cloned(), // The most similar comes last.
+        _ => None,
+    });
+    let meant = meant.map_or(String::new(), |meant| format!("; did you mean '{meant}'?"));
+    format!("{}{meant}; try --help", words.join(" "))
 }
 
 #[cfg(test)]
@@ -102,6 +112,7 @@ mod tests {
     fn a_mistake_is_one_line_that_names_it() {
         for (line, culprit) in [
             ("example --buffer 1M --frob", "--frob"),
+            ("example --bufer 1M", "did you mean '--buffer'?"),
             ("example --buffer lots", "lots"),
             ("example", "--buffer"),
         ] {

@@ -8,6 +8,7 @@ mod capture;
 pub mod chat;
 pub mod cli;
 pub mod demo;
+mod file;
 pub mod interrupt;
 pub mod net_ns;
 pub mod out;

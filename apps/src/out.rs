@@ -7,7 +7,7 @@
 //! [`errln!`](crate::errln) is for complaints: if those cannot be written, there is nobody to tell.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 /// Why something could not be printed.
 #[derive(Debug)]
@@ -54,6 +54,41 @@ pub fn complaint(text: fmt::Arguments<'_>) {
 /// Tells whoever started us that we are ready.
 pub(crate) fn say(text: &str) -> io::Result<()> {
     write_line(&mut io::stdout().lock(), format_args!("{text}"))
+}
+
+/// Whether somebody reads on, for a program whose exit status is a verdict: that holds, read or
+/// not.
+///
+/// # Errors
+/// When the output failed.
+pub fn is_read(printed: Result<(), WriteError>) -> Result<bool, WriteError> {
+    match printed {
+        Ok(()) => Ok(true),
+        Err(WriteError::Closed) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether standard output takes colours: a terminal that is not `TERM=dumb`, and no `NO_COLOR`
+/// (no-color.org: set, and not empty).
+pub fn has_colours() -> bool {
+    let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    io::stdout().is_terminal() && !is_dumb() && !is_refused
+}
+
+/// Whether standard error is a terminal on which a line can be written anew.
+pub fn has_progress() -> bool {
+    io::stderr().is_terminal() && !is_dumb()
+}
+
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// Writes the present line of standard error anew, if that can be done.
+pub fn progress(text: fmt::Arguments<'_>) {
+    let mut err = io::stderr().lock();
+    let _nobody_to_tell = err.write_fmt(format_args!("\r{text}")).and_then(|()| err.flush());
 }
 
 fn write_line(to: &mut impl Write, text: fmt::Arguments<'_>) -> io::Result<()> {

@@ -1,14 +1,14 @@
 //! Does a run that was written down happen again, packet for packet?
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use minitcp_driver_sim::{Journal, JournalError, Replay};
 
-use crate::capture;
+use crate::capture::Capture;
+use crate::out;
+use crate::outln;
 
 /// Let a run that was written down happen again, without its programs.
 #[derive(Debug, clap::Args)]
@@ -33,25 +33,22 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let text = text.with_context(|| format!("cannot read {name}"))?;
     let journal = Journal::read(&text).with_context(|| name.to_string())?;
     let title = format!("minitcp replay {name}");
-    let capture = args.pcap.as_deref().map(|path| capture::open(path, &title)).transpose()?;
+    let capture = args.pcap.as_deref().map(|path| Capture::create(path, &title)).transpose()?;
     let result = journal.replay(|network| {
         if let Some(capture) = &capture {
-            network.tap(Arc::clone(capture));
+            network.tap(capture.tap(None));
         }
     });
     // The packets up to where it parts are worth a look, too; the network must let go of them.
     let outcome = result.map(|replay| Outcome::of(&replay));
-    capture.map_or(Ok(()), capture::close)?;
+    capture.map_or(Ok(()), Capture::close)?;
     let is_same = outcome.as_ref().is_ok_and(|outcome| outcome.is_same);
-    let mut out = std::io::stdout();
-    match (outcome, args.json) {
-        (Ok(outcome), true) => writeln!(out, "{}", outcome.json())?,
-        (Ok(outcome), false) => writeln!(out, "{}", outcome.text())?,
-        (Err(JournalError { line, .. }), true) => {
-            writeln!(out, "{{\"same\":false,\"line\":{line}}}")?;
-        }
-        (Err(error), false) => writeln!(out, "the run is not the same: {error}")?,
-    }
+    out::is_read(match (outcome, args.json) {
+        (Ok(outcome), true) => outln!("{}", outcome.json()),
+        (Ok(outcome), false) => outln!("{}", outcome.text()),
+        (Err(JournalError { line, .. }), true) => outln!("{{\"same\":false,\"line\":{line}}}"),
+        (Err(error), false) => outln!("the run is not the same: {error}"),
+    })?;
     Ok(if is_same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -86,7 +83,11 @@ impl Outcome {
             true => "the same as recorded".to_owned(),
             false => format!("recorded was {recorded_hash:016x}"),
         };
-        format!("links: {links}, in {seconds} s\nall packets: hash {packet_hash:016x}, {verdict}")
+        let time = match *seconds {
+            0.0 => "in no time".to_owned(),
+            seconds => format!("in {seconds} s"),
+        };
+        format!("links: {links}, {time}\nall packets: hash {packet_hash:016x}, {verdict}")
     }
 
     fn json(&self) -> String {

@@ -1,17 +1,17 @@
 //! How does one transfer fare over a bad link? In virtual time, the same way each time.
 
-use std::io::IsTerminal as _;
+use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use minitcp_driver_sim::{Link, Network, NodeId, Outcome, Recorder, Running, Transfer};
-use minitcp_proto::{Config, Limits, Stats};
+use minitcp_proto::{Config, Drop, Limits, Stats};
 
-use crate::{capture, units};
+use crate::capture::Capture;
+use crate::interrupt::Interrupt;
+use crate::{file, out, outln, units};
 
 /// Send octets over a simulated link with faults, and report how it went.
 #[derive(Debug, clap::Args)]
@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(long, default_value = "0", value_parser = units::share)]
     corrupt: f64,
     /// The whole link in one word instead, such as `dsl,loss=0.1` or `delay=5ms,rate=10M,mtu=1280`
-    #[arg(long, value_name = "LINK", conflicts_with_all = LINK_PARTS)]
+    #[arg(long, value_name = "LINK", conflicts_with_all = LINK_PARTS, long_help = LINK_HELP)]
     link: Option<Link>,
     /// Send and receive buffers, in octets
     #[arg(long, default_value = "1M", value_parser = crate::cli::size)]
@@ -58,12 +58,25 @@ pub struct Args {
     /// Write a capture (pcapng) with a comment on each packet that met a fault
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
+    /// Where the capture is taken; at both, each packet that arrives is in it twice
+    #[arg(long, value_enum, default_value_t = PointOfView::Client, requires = "pcap")]
+    pcap_at: PointOfView,
     /// Write a journal with which `minitcp replay` lets the same run happen again
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Report as one line of JSON
     #[arg(long)]
     json: bool,
+}
+
+/// At which host a capture is taken.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum PointOfView {
+    /// Which sends the octets
+    Client,
+    /// Which receives them
+    Server,
+    Both,
 }
 
 /// Runs it; the exit status is 0 if every octet arrived.
@@ -78,27 +91,32 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let [client, server] = [1, 2].map(|last| args.host(last, &mut network));
     network.link(client, server, args.link());
     let title = format!("minitcp sim, seed {}", args.seed);
-    let capture = args.pcap.as_deref().map(|path| capture::open(path, &title)).transpose()?;
+    let capture = args.pcap.as_deref().map(|path| Capture::create(path, &title)).transpose()?;
     if let Some(capture) = &capture {
-        network.tap(Arc::clone(capture));
+        network.tap(capture.tap(match args.pcap_at {
+            PointOfView::Client => Some(client),
+            PointOfView::Server => Some(server),
+            PointOfView::Both => None,
+        }));
     }
+    // Before the work, since what cannot be kept need not be done.
+    let journal = args.record.as_deref().map(file::create).transpose()?;
+    let interrupt = Interrupt::install(|| {})?;
     let cost = Cost::begin();
-    let running = Transfer::new(args.bytes).start(&mut network, client, server);
-    watch(&mut network, &running, args.bytes);
+    let transfer = Transfer { port: PORT, ..Transfer::new(args.bytes) };
+    let running = transfer.start(&mut network, client, server);
+    watch(&mut network, &running, args.bytes, &interrupt);
     let outcome = running.outcome();
-    let report = Report::new(&network, [client, server], outcome, cost);
-    if let (Some(path), Some(journal)) = (&args.record, network.journal()) {
-        let written = std::fs::write(path, journal);
-        written.with_context(|| format!("cannot write {}", path.display()))?;
+    let is_interrupted = interrupt.is_raised() && !running.is_over();
+    let report = Report::new(&network, [client, server], outcome, is_interrupted, cost);
+    if let (Some(path), Some((file, leftover))) = (&args.record, journal)
+        && let Some(text) = network.journal()
+    {
+        file::finish(path, file, leftover, &text)?;
     }
     drop(network);
-    capture.map_or(Ok(()), capture::close)?;
-    let mut out = std::io::stdout();
-    if args.json {
-        report.json(&mut out)?
-    } else {
-        report.text(&mut out)?
-    }
+    capture.map_or(Ok(()), Capture::close)?;
+    out::is_read(outln!("{}", if args.json { report.json() } else { report.text() }))?;
     let is_success = outcome.is_success() && outcome.received == args.bytes;
     Ok(if is_success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -140,22 +158,22 @@ impl Args {
 }
 
 /// Runs the network, and shows on a terminal how far it is.
-fn watch(network: &mut Network<Recorder>, running: &Running, bytes: u64) {
-    let is_terminal = std::io::stderr().is_terminal();
+fn watch(network: &mut Network<Recorder>, running: &Running, bytes: u64, interrupt: &Interrupt) {
+    let has_progress = out::has_progress();
     let mut shown = Instant::now();
     let mut steps = 0_u32;
     let limit = network.now() + PATIENCE;
     network.run_while(limit, |network| {
         steps = steps.wrapping_add(1);
-        if is_terminal && steps.is_multiple_of(4096) && shown.elapsed() >= REFRESH {
+        if has_progress && steps.is_multiple_of(4096) && shown.elapsed() >= REFRESH {
             shown = Instant::now();
             let percent = running.outcome().received * 100 / bytes.max(1);
-            eprint!("\r{percent:3} %, virtual time {} s ", network.now());
+            out::progress(format_args!("{percent:3} %, virtual time {} s ", network.now()));
         }
-        !running.is_over()
+        !running.is_over() && !interrupt.is_raised()
     });
-    if is_terminal {
-        eprint!("\r{:40}\r", "");
+    if has_progress {
+        out::progress(format_args!("{:40}\r", ""));
     }
 }
 
@@ -191,6 +209,7 @@ fn processor_time() -> Option<Duration> {
 /// What is worth knowing when it is over.
 struct Report {
     outcome: Outcome,
+    is_interrupted: bool,
     links: minitcp_driver_sim::LinkStats,
     hosts: [Stats; 2],
     packet_hash: u64,
@@ -199,9 +218,16 @@ struct Report {
 }
 
 impl Report {
-    fn new(network: &Network<Recorder>, nodes: [NodeId; 2], outcome: Outcome, cost: Cost) -> Self {
+    fn new(
+        network: &Network<Recorder>,
+        nodes: [NodeId; 2],
+        outcome: Outcome,
+        is_interrupted: bool,
+        cost: Cost,
+    ) -> Self {
         Self {
             outcome,
+            is_interrupted,
             links: network.stats().clone(),
             hosts: nodes.map(|node| network.stack(node).stats().clone()),
             packet_hash: network.packet_hash(),
@@ -214,45 +240,69 @@ impl Report {
         self.hosts.iter().map(counter).sum()
     }
 
+    /// Why hosts threw packets away, and how many.
+    fn drops(&self) -> Vec<(Drop, u64)> {
+        let [client, server] = &self.hosts;
+        let both = client.drops().zip(server.drops());
+        both.map(|((reason, ours), (_, theirs))| (reason, ours + theirs))
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "for people to read")]
-    fn text(&self, out: &mut impl std::io::Write) -> std::io::Result<()> {
-        writeln!(out, "{}", self.outcome)?;
-        writeln!(out, "goodput {:.3} Mbit/s", self.outcome.goodput() as f64 * 8.0 / 1e6)?;
-        writeln!(out, "links: {}", self.links)?;
-        writeln!(
-            out,
-            "hosts: {} retransmissions, {} timeouts, {} fast retransmits, {} packets dropped",
+    fn text(&self) -> String {
+        let mut lines = Vec::new();
+        let interrupted = if self.is_interrupted { "interrupted: " } else { "" };
+        lines.push(format!("{interrupted}{}", self.outcome));
+        if let Some(goodput) = self.outcome.goodput() {
+            lines.push(format!("goodput {:.3} Mbit/s", goodput as f64 * 8.0 / 1e6));
+        }
+        lines.push(format!("links: {}", self.links));
+        let drops = self.drops();
+        let reasons: Vec<_> =
+            drops.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        let reasons = match reasons.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", reasons.join(", ")),
+        };
+        lines.push(format!(
+            "hosts: {} retransmissions, {} timeouts, {} fast retransmits, {} packets dropped\
+             {reasons}",
             self.sum(|stats| stats.retransmitted_segments),
             self.sum(|stats| stats.timeouts),
             self.sum(|stats| stats.fast_retransmits),
-            self.sum(|stats| stats.drops().map(|(_, count)| count).sum()),
-        )?;
-        writeln!(out, "all packets: hash {:016x}", self.packet_hash)?;
-        let seconds = self.cost.computing().as_secs_f64();
-        let (packets, events) = (self.links.packets as f64, self.steps as f64);
-        let (packets, events) = (packets / seconds, events / seconds);
-        write!(
-            out,
-            "computed in {seconds:.3} s on one processor ({:.3} s in all): ",
-            self.cost.wall.as_secs_f64()
-        )?;
-        writeln!(out, "{packets:.0} packets/s, {events:.0} events/s")
+            drops.iter().map(|(_, count)| count).sum::<u64>(),
+        ));
+        lines.push(format!("all packets: hash {:016x}", self.packet_hash));
+        let (seconds, wall) = (self.cost.computing().as_secs_f64(), self.cost.wall.as_secs_f64());
+        let mut cost = format!("computed in {seconds:.3} s on one processor ({wall:.3} s in all)");
+        if seconds > 0.0 {
+            let [packets, events] =
+                [self.links.packets, self.steps].map(|count| count as f64 / seconds);
+            let _never_fails = write!(cost, ": {packets:.0} packets/s, {events:.0} events/s");
+        }
+        lines.push(cost);
+        lines.join("\n")
     }
 
     /// Numbers, and strings of hexadecimal digits and plain words: nothing needs escaping.
-    fn json(&self, out: &mut impl std::io::Write) -> std::io::Result<()> {
+    fn json(&self) -> String {
         let Outcome { sent, received, elapsed, broken, .. } = self.outcome;
         let broken = broken.map_or("null".to_owned(), |reason| format!("\"{reason}\""));
-        writeln!(
-            out,
-            "{{\"success\":{},\"sent\":{sent},\"received\":{received},\"seconds\":{},\
-             \"goodput_bytes_per_second\":{},\"broken\":{broken},\"content_hash\":\"{:016x}\",\
+        let goodput = self.outcome.goodput().map_or("null".to_owned(), |rate| rate.to_string());
+        let drops: Vec<_> =
+            self.drops().iter().map(|(reason, count)| format!("\"{reason}\":{count}")).collect();
+        format!(
+            "{{\"success\":{},\"interrupted\":{},\"sent\":{sent},\"received\":{received},\
+             \"seconds\":{},\
+             \"goodput_bytes_per_second\":{goodput},\"broken\":{broken},\
+             \"content_hash\":\"{:016x}\",\
              \"packets\":{},\"lost\":{},\"duplicated\":{},\"corrupted\":{},\"held_back\":{},\
              \"retransmissions\":{},\"timeouts\":{},\"fast_retransmits\":{},\
-             \"packet_hash\":\"{:016x}\"}}",
+             \"dropped\":{{{}}},\"packet_hash\":\"{:016x}\"}}",
             self.outcome.is_success(),
+            self.is_interrupted,
             elapsed.as_secs_f64(),
-            self.outcome.goodput(),
             self.outcome.received_hash,
             self.links.packets,
             self.links.lost_in_all(),
@@ -262,11 +312,24 @@ impl Report {
             self.sum(|stats| stats.retransmitted_segments),
             self.sum(|stats| stats.timeouts),
             self.sum(|stats| stats.fast_retransmits),
+            drops.join(","),
             self.packet_hash,
         )
     }
 }
 
+/// The server's port: Wireshark takes what goes there for plain TCP.
+const PORT: u16 = 40_000;
+/// What `--help` says of `--link`.
+const LINK_HELP: &str = "\
+The whole link in one word instead, such as dsl,loss=0.1 or delay=5ms,rate=10M,mtu=1280
+
+The first part may be a preset: clean, lan, dsl, satellite. The others are KEY=VALUE:
+  delay=20ms jitter=2ms rate=16M queue=64K mark-above=8K
+  loss=0.1 (or 10%) duplicate=0.1 corrupt=0.1 truncate=0.1
+  burst=BEGIN/END/LOSS, reorder=SHARE/TIME, outage=FROM/UNTIL
+  mtu=1280, black-hole-above=1280
+  drop-nth=17 duplicate-nth=17 corrupt-nth=17 truncate-nth=17 hold-back-nth=17/5ms";
 /// The options that make up a link.
 const LINK_PARTS: [&str; 8] =
     ["loss", "rtt", "rate", "queue", "jitter", "reorder", "duplicate", "corrupt"];

@@ -1,7 +1,6 @@
 //! Many seeds, many situations that nobody thought of; on failure, the shortest way back to it.
 
 use std::cell::{Cell, RefCell};
-use std::io::{IsTerminal as _, Write as _};
 use std::num::NonZeroUsize;
 use std::panic;
 use std::path::{Path, PathBuf};
@@ -11,9 +10,11 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use minitcp_driver_sim::journal::Draft;
 use minitcp_driver_sim::swarm::{self, Failure, Reduction};
+
+use crate::interrupt::Interrupt;
+use crate::{errln, file, out, outln};
 
 /// Run random situations in virtual time and check everything that can be checked.
 #[derive(Debug, clap::Args)]
@@ -45,42 +46,49 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     write_journal_on_panic(args.record.clone());
     let one = NonZeroUsize::MIN;
     let jobs = args.jobs.unwrap_or_else(|| thread::available_parallelism().unwrap_or(one));
-    let search = Search::new(args);
+    let search = Search::new(args, Interrupt::install(|| {})?);
     thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs.get()).map(|_| scope.spawn(|| search.work())).collect();
         search.show_progress(|| workers.iter().all(thread::ScopedJoinHandle::is_finished));
     });
-    let mut out = std::io::stdout();
-    writeln!(out, "{}", search.summary())?;
+    let is_interrupted = search.interrupt.is_raised();
+    let summary = match is_interrupted {
+        true => format!("interrupted, of {} seeds: {}", args.seeds, search.summary()),
+        false => search.summary(),
+    };
+    out::is_read(outln!("{summary}"))?;
     match search.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        None if is_interrupted => Ok(ExitCode::FAILURE),
         None => {
             if args.seeds == 1 {
-                writeln!(out, "{}", swarm::describe(args.start, args.reduce))?;
+                out::is_read(outln!("{}", swarm::describe(args.start, args.reduce)))?;
             }
             Ok(ExitCode::SUCCESS)
         }
-        Some(failure) => {
-            writeln!(out, "{failure}")?;
-            let mut shortest = failure;
-            if args.reduce == Reduction::NOTHING {
-                writeln!(out, "\nThe shortest reproduction found:")?;
-                RUN.set(Some((shortest.seed, Reduction::NOTHING))); // Of which it tries parts.
-                shortest = shortest.shrink();
-                RUN.set(None);
-                writeln!(out, "{shortest}")?;
-            }
-            let path = write_journal(&shortest, args.record.as_ref())?;
-            writeln!(out, "its packets: minitcp replay {} --pcap FILE", path.display())?;
-            Ok(ExitCode::FAILURE)
-        }
+        Some(failure) => tell(failure, args),
     }
+}
+
+/// Tells of a failure, and writes it down, read or not.
+fn tell(failure: Failure, args: &Args) -> anyhow::Result<ExitCode> {
+    out::is_read(outln!("{failure}"))?;
+    let mut shortest = failure;
+    if args.reduce == Reduction::NOTHING {
+        out::is_read(outln!("\nThe shortest reproduction found:"))?;
+        RUN.set(Some((shortest.seed, Reduction::NOTHING))); // Of which it tries parts.
+        shortest = shortest.shrink();
+        RUN.set(None);
+        out::is_read(outln!("{shortest}"))?;
+    }
+    let path = write_journal(&shortest, args.record.as_ref())?;
+    out::is_read(outln!("its packets: minitcp replay {} --pcap FILE", path.display()))?;
+    Ok(ExitCode::FAILURE)
 }
 
 /// Writes down the run of a failure; returns where.
 fn write_journal(failure: &Failure, path: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
     let path = path.cloned().unwrap_or_else(|| journal_of(failure.seed));
-    let written = std::fs::write(&path, swarm::record(failure.seed, failure.reduction));
-    written.with_context(|| format!("cannot write {}", path.display()))?;
+    file::write(&path, &swarm::record(failure.seed, failure.reduction))?;
     Ok(path)
 }
 
@@ -98,13 +106,14 @@ struct Search {
     /// The sum of all packet hashes, each made different by its seed.
     hash: AtomicU64,
     is_over: AtomicBool,
+    interrupt: Interrupt,
     /// The one with the smallest seed.
     failure: Mutex<Option<Failure>>,
     began: Instant,
 }
 
 impl Search {
-    fn new(args: &Args) -> Self {
+    fn new(args: &Args, interrupt: Interrupt) -> Self {
         Self {
             start: args.start,
             seeds: args.seeds,
@@ -114,6 +123,7 @@ impl Search {
             packets: AtomicU64::new(0),
             hash: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
+            interrupt,
             failure: Mutex::new(None),
             began: Instant::now(),
         }
@@ -121,7 +131,7 @@ impl Search {
 
     /// One thread's share.
     fn work(&self) {
-        while !self.is_over.load(Ordering::Relaxed) {
+        while !self.is_over.load(Ordering::Relaxed) && !self.interrupt.is_raised() {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             if number >= self.seeds {
                 return;
@@ -148,15 +158,15 @@ impl Search {
     }
 
     fn show_progress(&self, is_finished: impl Fn() -> bool) {
-        let is_terminal = std::io::stderr().is_terminal();
+        let has_progress = out::has_progress();
         while !is_finished() {
-            if is_terminal {
-                eprint!("\r{}", self.bar());
+            if has_progress {
+                out::progress(format_args!("{}", self.bar()));
             }
             thread::sleep(REFRESH);
         }
-        if is_terminal {
-            eprint!("\r{:72}\r", "");
+        if has_progress {
+            out::progress(format_args!("{:72}\r", ""));
         }
     }
 
@@ -199,8 +209,8 @@ fn write_journal_on_panic(path: Option<PathBuf>) {
                 true => String::new(),
                 false => format!(" --reduce {reduction}"),
             };
-            eprintln!("\nseed {seed} panicked");
-            eprintln!("repeat with: minitcp swarm --start {seed} --seeds 1{but}");
+            errln!("\nseed {seed} panicked");
+            errln!("repeat with: minitcp swarm --start {seed} --seeds 1{but}");
             write_down(seed, reduction, path.clone().unwrap_or_else(|| journal_of(seed)));
         }
     }));
@@ -223,10 +233,10 @@ fn write_down(seed: u64, reduction: Reduction, path: PathBuf) {
 
 fn save(path: &Path, text: Option<String>) {
     let name = path.display();
-    match text.map(|text| std::fs::write(path, text)) {
-        Some(Ok(())) => eprintln!("its packets: minitcp replay {name} --pcap FILE"),
-        Some(Err(error)) => eprintln!("cannot write {name}: {error}"),
-        None => eprintln!("it panicked while its journal was written: there is none"),
+    match text.map(|text| file::write(path, &text)) {
+        Some(Ok(())) => errln!("its packets: minitcp replay {name} --pcap FILE"),
+        Some(Err(error)) => errln!("{error:#}"),
+        None => errln!("it panicked while its journal was written: there is none"),
     }
 }
 

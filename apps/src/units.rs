@@ -36,15 +36,16 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "not a time such as 250us, 20ms or 1.5s".to_owned())
 }
 
-/// A share of all packets, from 0 to 1.
+/// A share of all packets, from 0 to 1 or from 0% to 100%.
 ///
 /// # Errors
 /// A sentence about what is wrong.
 pub fn share(text: &str) -> Result<f64, String> {
-    text.parse()
-        .ok()
+    let (number, whole) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
+    let share = number.parse::<f64>().ok().map(|number| number / whole);
+    share
         .filter(|share| (0.0..=1.0).contains(share))
-        .ok_or_else(|| "not a share from 0 to 1, such as 0.3".to_owned())
+        .ok_or_else(|| "not a share from 0 to 1, such as 0.3 or 30%".to_owned())
 }
 
 /// The number in front of the longest unit that fits, and the unit's size; 1 without a unit.
@@ -121,7 +122,8 @@ mod tests {
     #[test]
     fn shares_end_at_one() {
         assert_eq!(share("0.3"), Ok(0.3));
-        for text in ["1.1", "-0.1", "NaN", "30%", ""] {
+        assert_eq!((share("30%"), share("100%")), (Ok(0.3), Ok(1.0)));
+        for text in ["1.1", "-0.1", "NaN", "101%", "%", "30 %", ""] {
             assert!(share(text).is_err(), "{text}");
         }
     }

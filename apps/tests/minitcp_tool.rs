@@ -161,7 +161,7 @@ fn a_recorded_run_is_replayed_and_captured() {
     let faults = "--loss 0.1 --corrupt 0.05 --reorder 0.05 --duplicate 0.05 --jitter 2ms";
     let mut args = vec!["sim", "--bytes", "200K", "--seed", "7", "--json"];
     args.extend(faults.split(' '));
-    args.extend(["--record", journal.name(), "--pcap", first.name()]);
+    args.extend(["--record", journal.name(), "--pcap", first.name(), "--pcap-at", "both"]);
     let simulated = minitcp(&args);
     assert!(simulated.status.success(), "{}", text(&simulated.stderr));
 

@@ -53,10 +53,9 @@ impl FromStr for Link {
                 link = preset;
                 continue;
             }
-            let (key, value) = word
-                .trim()
-                .split_once('=')
-                .ok_or_else(|| refuse("neither KEY=VALUE nor a preset"))?;
+            let (key, value) = word.trim().split_once('=').ok_or_else(|| {
+                refuse("neither KEY=VALUE nor a preset (clean, lan, dsl, satellite) in front")
+            })?;
             link = set(link, key, value).map_err(refuse)?;
         }
         Ok(link)
@@ -109,7 +108,13 @@ fn set(link: Link, key: &str, value: &str) -> Result<Link, &'static str> {
         "truncate-nth" => link.nth(number()?, Fault::Truncate),
         "hold-back-nth" => link.nth(number()?, Fault::HoldBack(span(second)?)),
         "when" => return Err("a predicate is code and has no text"),
-        _ => return Err("no such setting"),
+        _ => {
+            return Err(
+                "no such setting: there are delay, jitter, rate, queue, mark-above, loss, \
+                        burst, reorder, duplicate, corrupt, truncate, mtu, black-hole-above, \
+                        outage, drop-nth, duplicate-nth, corrupt-nth, truncate-nth, hold-back-nth",
+            );
+        }
     })
 }
 
@@ -184,8 +189,10 @@ impl fmt::Display for Probability {
 }
 
 fn share(text: &str) -> Result<Probability, &'static str> {
-    let fraction = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    fraction.map(Probability::new).ok_or("a share from 0 to 1")
+    let (number, whole) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
+    let fraction = number.parse::<f64>().ok().map(|number| number / whole);
+    let fraction = fraction.filter(|share| (0.0..=1.0).contains(share));
+    fraction.map(Probability::new).ok_or("a share from 0 to 1, or from 0% to 100%")
 }
 
 /// A span of time in its largest unit that leaves no fraction: `20ms`, `1500us`.
@@ -334,6 +341,7 @@ mod tests {
         assert_eq!(dsl.to_string(), text);
         assert_eq!("dsl,loss=0.10,hold-back-nth=17/0.005s".parse(), Ok(dsl));
         assert_eq!(Link::new().to_string(), "clean");
+        assert_eq!("loss=10%".parse(), Ok(Link::new().loss(0.1)));
     }
 
     #[test]

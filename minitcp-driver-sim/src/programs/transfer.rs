@@ -55,18 +55,24 @@ impl Outcome {
             && self.sent_hash == self.received_hash
     }
 
-    /// Octets received per second of virtual time.
-    pub fn goodput(&self) -> u64 {
-        let nanos = self.elapsed.as_nanos().max(1);
-        let rate = u128::from(self.received) * 1_000_000_000 / nanos;
-        u64::try_from(rate).unwrap_or(u64::MAX)
+    /// Octets received per second of virtual time; `None` if no time passed, as over a link that
+    /// takes none.
+    pub fn goodput(&self) -> Option<u64> {
+        let octets = u128::from(self.received) * 1_000_000_000;
+        let rate = octets.checked_div(self.elapsed.as_nanos())?;
+        Some(u64::try_from(rate).unwrap_or(u64::MAX))
     }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sent, received, elapsed, .. } = self;
-        write!(f, "{received} of {sent} bytes in {:.3} s", elapsed.as_secs_f64())?;
+        write!(f, "{received} of {sent} bytes in ")?;
+        match elapsed.as_micros() {
+            0 if elapsed.is_zero() => f.write_str("no time")?,
+            micros @ 0..1_000 => write!(f, "{micros} us")?,
+            _ => write!(f, "{:.3} s", elapsed.as_secs_f64())?,
+        }
         match (self.broken, self.is_success()) {
             (Some(reason), _) => write!(f, ", broken: {reason}"),
             (None, true) => write!(f, ", hash {:016x}", self.received_hash),
