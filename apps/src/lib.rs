@@ -1,6 +1,10 @@
 //! MiniTCP's programs, as far as they can be shared and tested: `chat_server`, `chat_client` and
 //! the `minitcp` command-line tool.
 
+// They panic where nobody reads: `outln!` and `errln!` do not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+mod address;
 pub mod bench;
 pub mod bench_server;
 mod bench_threads;

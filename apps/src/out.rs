@@ -51,11 +51,6 @@ pub fn complaint(text: fmt::Arguments<'_>) {
     let _nobody_to_tell = write_line(&mut io::stderr().lock(), text);
 }
 
-/// Tells whoever started us that we are ready.
-pub(crate) fn say(text: &str) -> io::Result<()> {
-    write_line(&mut io::stdout().lock(), format_args!("{text}"))
-}
-
 /// Whether somebody reads on, for a program whose exit status is a verdict: that holds, read or
 /// not.
 ///
@@ -66,6 +61,47 @@ pub fn is_read(printed: Result<(), WriteError>) -> Result<bool, WriteError> {
         Ok(()) => Ok(true),
         Err(WriteError::Closed) => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// Tells whoever started us that we are ready; if nobody listens, we are all the same.
+///
+/// # Errors
+/// When the output failed.
+pub(crate) fn say(text: &str) -> Result<(), WriteError> {
+    is_read(line(format_args!("{text}"))).map(drop)
+}
+
+/// Standard output for whoever takes any [`Write`]; it remembers why it failed.
+#[derive(Debug, Default)]
+pub struct Output {
+    failure: Option<WriteError>,
+}
+
+impl Output {
+    /// What its user saw as an error, if it was one of the output.
+    pub fn into_failure(self) -> Option<WriteError> {
+        self.failure
+    }
+
+    fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| {
+            let kind = error.kind();
+            if kind != io::ErrorKind::Interrupted {
+                self.failure = Some(error.into());
+            }
+            kind.into()
+        })
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.note(io::stdout().write(octets))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.note(io::stdout().flush())
     }
 }
 

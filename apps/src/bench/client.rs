@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use super::protocol::{NUMBER, Request, Source, Tally, number_of, read_line};
 use super::report::{Interval, Outcome, Rate, Report};
 use super::server::{BUFFER, is_passing, octets, put_number};
 use crate::interrupt::Interrupt;
+use crate::out::WriteError;
 
 /// What is to be measured.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub(super) enum Kind {
 /// Octets moved so far, by all flows.
 #[derive(Debug, Default)]
 struct Progress {
+    /// A flow has got to its work: there is a connection, or there need not be one.
+    has_begun: AtomicBool,
     sent: AtomicU64,
     received: AtomicU64,
 }
@@ -62,11 +65,11 @@ struct Flow<'a> {
 /// Runs all flows to their end. `tell` gets each interval as it ends.
 ///
 /// # Errors
-/// The first that any flow ended with.
+/// The first that any flow ended with, or what `tell` says.
 pub(super) fn measure(
     network: &Network,
     plan: &Plan,
-    mut tell: impl FnMut(&Interval),
+    mut tell: impl FnMut(&Interval) -> Result<(), WriteError>,
 ) -> anyhow::Result<Report> {
     let (progress, begin) = (Progress::default(), Instant::now());
     let (sender, ended) = mpsc::channel();
@@ -99,8 +102,14 @@ pub(super) fn measure(
                     let is_over = reason == mpsc::RecvTimeoutError::Disconnected;
                     if !is_over || !report.intervals.is_empty() {
                         let interval = progress.since(&mut last, begin.elapsed());
-                        tell(&interval);
-                        report.intervals.push(interval);
+                        // While there is no connection yet, there is nothing to tell.
+                        if progress.has_begun.load(Ordering::Relaxed) {
+                            if let Err(error) = tell(&interval) {
+                                plan.interrupt.raise();
+                                return Err(error.into());
+                            }
+                            report.intervals.push(interval);
+                        }
                     }
                     if is_over {
                         return Ok(report);
@@ -130,15 +139,22 @@ impl Progress {
 impl Flow<'_> {
     fn run(&self, network: &Network, kind: Kind) -> anyhow::Result<Outcome> {
         let server = self.plan.server;
+        let begun = || self.progress.has_begun.store(true, Ordering::Relaxed);
         let stream = || {
-            network.connect(server, PATIENCE).with_context(|| format!("cannot connect to {server}"))
+            let stream = network.connect(server, PATIENCE);
+            begun();
+            stream.with_context(|| format!("cannot connect to {server}"))
+        };
+        let datagrams = || {
+            begun();
+            network.udp(0)
         };
         let outcome = match kind {
             Kind::Send => self.send(&mut *stream()?),
             Kind::Receive => self.receive(&mut *stream()?),
             Kind::Echo => self.echo(&mut *stream()?),
-            Kind::SendDatagrams => self.send_datagrams(&*network.udp(0)?),
-            Kind::ReceiveDatagrams => self.receive_datagrams(&*network.udp(0)?),
+            Kind::SendDatagrams => self.send_datagrams(&*datagrams()?),
+            Kind::ReceiveDatagrams => self.receive_datagrams(&*datagrams()?),
         };
         outcome.with_context(|| format!("measuring with {server}"))
     }

@@ -6,6 +6,7 @@ use std::num::NonZeroU8;
 use minitcp_driver_tun::{TunConfig, TunDriver, TunOffloads};
 use minitcp_proto::{Config, Limits, Memory, Offload, Stack};
 
+use crate::address;
 use crate::cli;
 use crate::seed::random_seed;
 
@@ -52,6 +53,7 @@ pub(crate) fn open(
     queues: NonZeroU8,
     options: &Options,
 ) -> anyhow::Result<Vec<Host>> {
+    address::must_be_free(addr, kernel_addr)?;
     let offloads = match options.offload {
         OffloadChoice::On => TunOffloads::all(),
         OffloadChoice::Off => TunOffloads::empty(),

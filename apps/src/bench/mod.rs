@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
-use std::sync::{Arc, Barrier};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -20,7 +20,7 @@ use self::client::{Kind, Plan};
 use self::network::Network;
 use crate::interrupt::Interrupt;
 use crate::out::say;
-use crate::units;
+use crate::{outln, units};
 
 /// Measure between two hosts, each with MiniTCP's sockets or the kernel's.
 ///
@@ -109,31 +109,37 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn serve(args: &ServerArgs) -> anyhow::Result<ExitCode> {
     let network = Network::open(&args.network)?;
-    let done = Arc::new(Barrier::new(2));
-    let other = Arc::clone(&done);
+    let (end, ended) = mpsc::channel();
+    let log = server::Log(end.clone());
     let _interrupt = Interrupt::install(move || {
-        other.wait();
+        // It is ending already.
+        let _ = end.send(None);
     })?;
-    server::start(&network, args.port).with_context(|| format!("port {}", args.port))?;
+    server::start(&network, args.port, &log).with_context(|| format!("port {}", args.port))?;
     say(&format!("listening on port {}", args.port))?;
-    done.wait();
-    Ok(ExitCode::SUCCESS)
+    match ended.recv() {
+        Ok(Some(error)) => Err(error.into()),
+        Ok(None) | Err(_) => Ok(ExitCode::SUCCESS),
+    }
 }
 
 fn measure(args: &ClientArgs) -> anyhow::Result<ExitCode> {
     let network = Network::open(&args.network)?;
     let plan = args.plan(Interrupt::install(|| {})?);
-    let report = client::measure(&network, &plan, |interval| {
-        if !args.json {
-            println!("{interval}");
-        }
-    })?;
+    let report =
+        client::measure(
+            &network,
+            &plan,
+            |interval| {
+                if args.json { Ok(()) } else { outln!("{interval}") }
+            },
+        )?;
     network.drain()?;
     if args.json {
-        println!("{}", report.json())
+        outln!("{}", report.json())
     } else {
-        print!("{report}")
-    }
+        outln!("{}", report.to_string().trim_end())
+    }?;
     Ok(ExitCode::SUCCESS)
 }
 

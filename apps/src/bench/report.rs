@@ -72,6 +72,9 @@ impl fmt::Display for Interval {
                 write!(f, "  {what} {}", Rate::new(octets, elapsed))?;
             }
         }
+        if self.sent == 0 && self.received == 0 {
+            f.write_str("  nothing")?;
+        }
         Ok(())
     }
 }
@@ -201,7 +204,8 @@ impl fmt::Display for Report {
         if !trips.is_empty() {
             let [p50, p99, max] = [0.5, 0.99, 1.0].map(|part| micros(&trips, part));
             let count = trips.len();
-            writeln!(f, "round trips: {count}, median {p50:.1} us, 99 % {p99:.1} us, {max:.1} us")?;
+            write!(f, "round trips: {count}, median {p50:.1} us, 99 % {p99:.1} us, ")?;
+            writeln!(f, "longest {max:.1} us")?;
         }
         Ok(())
     }
@@ -250,7 +254,7 @@ mod tests {
             "sent: 2000000000 octets in 2.00 s, 8.00 Gbit/s\n\
              received: 400 octets in 1.00 s, 3.20 kbit/s\n\
              datagrams received: 10, 6 lost, 1 late\n\
-             round trips: 3, median 5.0 us, 99 % 9.0 us, 9.0 us\n"
+             round trips: 3, median 5.0 us, 99 % 9.0 us, longest 9.0 us\n"
         );
         assert_eq!(report().intervals[0].to_string(), "   0.00 -    1.00 s  sent 1.00 Gbit/s");
     }

@@ -1,9 +1,10 @@
 //! The end of a measurement that does what the other end asks for.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Instant;
 
@@ -11,26 +12,44 @@ use super::network::{Accept, Datagrams, Network, Stream};
 use super::pace::Pace;
 use super::protocol::{Datagram, MAX_DATAGRAM, Request, Source, Tally, read_line};
 use super::report::Rate;
+use crate::out::{self, WriteError};
 
 /// Serves `port` with both protocols, in threads of its own; says what came of each request.
 ///
 /// # Errors
 /// When it cannot listen, or there are no threads.
-pub(super) fn start(network: &Network, port: u16) -> io::Result<()> {
+pub(super) fn start(network: &Network, port: u16, log: &Log) -> io::Result<()> {
     let (accept, socket) = (network.listen(port)?, Arc::from(network.udp(port)?));
-    thread::Builder::new().spawn(move || accept_all(accept))?;
-    thread::Builder::new().spawn(move || answer_datagrams(&socket))?;
+    let (streams, datagrams) = (log.clone(), log.clone());
+    thread::Builder::new().spawn(move || accept_all(accept, &streams))?;
+    thread::Builder::new().spawn(move || answer_datagrams(&socket, &datagrams))?;
     Ok(())
 }
 
-fn accept_all(mut accept: Accept) {
+/// What the server says of its clients. Without readers it goes on; when the output fails, it ends.
+#[derive(Clone, Debug)]
+pub(super) struct Log(pub(super) mpsc::Sender<Option<WriteError>>);
+
+impl Log {
+    fn say(&self, text: fmt::Arguments<'_>) {
+        if let Err(error) = out::is_read(out::line(text)) {
+            // It is ending already.
+            let _ = self.0.send(Some(error));
+        }
+    }
+}
+
+fn accept_all(mut accept: Accept, log: &Log) {
     while let Ok((mut stream, from)) = accept() {
+        let told = log.clone();
         let serve = move || match serve(&mut *stream) {
-            Ok((request, octets, rate)) => println!("{from}: {request}: {octets} octets, {rate}"),
-            Err(error) => println!("{from}: {error}"),
+            Ok((request, octets, rate)) => {
+                told.say(format_args!("{from}: {request}: {octets} octets, {rate}"));
+            }
+            Err(error) => told.say(format_args!("{from}: {error}")),
         };
         if let Err(error) = thread::Builder::new().spawn(serve) {
-            println!("{from}: {error}");
+            log.say(format_args!("{from}: {error}"));
         }
     }
 }
@@ -107,7 +126,7 @@ fn has_enough(error: &io::Error) -> bool {
 }
 
 /// Counts numbered datagrams by their sender, and answers lines.
-fn answer_datagrams(socket: &Arc<dyn Datagrams>) {
+fn answer_datagrams(socket: &Arc<dyn Datagrams>, log: &Log) {
     let mut accounts: BTreeMap<SocketAddr, Account> = BTreeMap::new();
     let sources = Sources::default();
     let mut buffer = vec![0; MAX_DATAGRAM];
@@ -116,7 +135,7 @@ fn answer_datagrams(socket: &Arc<dyn Datagrams>) {
             Ok(received) => received,
             // What an ICMP error about an earlier datagram says, it says of one client.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
-            Err(error) => return println!("UDP: {error}"),
+            Err(error) => return log.say(format_args!("UDP: {error}")),
         };
         match Datagram::parse(buffer.get(..len).unwrap_or_default()) {
             Some(Datagram::Numbered(number)) => {
@@ -132,13 +151,13 @@ fn answer_datagrams(socket: &Arc<dyn Datagrams>) {
             Some(Datagram::Report) => {
                 let account = accounts.entry(from).or_default();
                 if !account.is_reported {
-                    println!("{from}: {}", account.tally);
+                    log.say(format_args!("{from}: {}", account.tally));
                 }
                 account.is_reported = true;
                 // Lost, it is asked for again.
                 let _ = socket.send_to(format!("{}\n", account.tally).as_bytes(), from);
             }
-            Some(Datagram::Source(source)) => start_source(socket, from, source, &sources),
+            Some(Datagram::Source(source)) => start_source(socket, from, source, &sources, log),
             None => {}
         }
     }
@@ -151,14 +170,20 @@ struct Account {
 }
 
 /// One source for each client, and not too many.
-fn start_source(socket: &Arc<dyn Datagrams>, to: SocketAddr, source: Source, sources: &Sources) {
+fn start_source(
+    socket: &Arc<dyn Datagrams>,
+    to: SocketAddr,
+    source: Source,
+    sources: &Sources,
+    log: &Log,
+) {
     let Some(running) = Running::begin(to, sources) else { return };
-    let socket = Arc::clone(socket);
+    let (socket, log) = (Arc::clone(socket), log.clone());
     // Without a thread there is no source, and the client will say so.
     let _ = thread::Builder::new().spawn(move || {
         match send_numbered(&*socket, to, source) {
-            Ok(()) => println!("{to}: {source}"),
-            Err(error) => println!("{to}: {source}: {error}"),
+            Ok(()) => log.say(format_args!("{to}: {source}")),
+            Err(error) => log.say(format_args!("{to}: {source}: {error}")),
         }
         drop(running);
     });

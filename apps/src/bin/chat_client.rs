@@ -11,7 +11,8 @@ use anyhow::Context as _;
 use clap::Parser;
 use minitcp_apps::chat::client::converse;
 use minitcp_apps::chat::host::{Options, TunHost, Wake};
-use minitcp_apps::{cli, trace};
+use minitcp_apps::out::Output;
+use minitcp_apps::{cli, errln, trace};
 use minitcp_proto::Observer;
 use minitcp_sockets::TcpStream;
 
@@ -49,17 +50,21 @@ fn main() -> ExitCode {
 fn talk<O: Observer + 'static>(args: &Args, observer: O) -> anyhow::Result<ExitCode> {
     let host = TunHost::open(&args.tun, args.addr, &args.options, observer)?;
     let server = SocketAddr::from((args.server, args.port));
+    let mut output = Output::default();
     let result = TcpStream::connect_on(&host.net, server)
         .with_context(|| format!("cannot connect to {server}"))
         .and_then(|stream| {
-            eprintln!("chat_client: connected to {server}");
+            errln!("chat_client: connected to {server}");
             let input = standard_input(host.wake.clone());
             let is_over = || host.interrupt.is_raised();
-            converse(&host.net, &stream, &input, io::stdout(), is_over)
+            converse(&host.net, &stream, &input, &mut output, is_over)
                 .with_context(|| format!("connection to {server}"))
         });
     host.net.drain(GRACE)?;
     host.finish()?;
+    if let Some(failure) = output.into_failure() {
+        return Err(failure.into());
+    }
     if !host.interrupt.is_raised() {
         result?;
     }

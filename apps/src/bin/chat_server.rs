@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use minitcp_apps::chat::host::{Options, TunHost};
 use minitcp_apps::chat::server::{Bounds, Server};
-use minitcp_apps::{cli, stats, trace};
+use minitcp_apps::{cli, errln, stats, trace};
 use minitcp_proto::Observer;
 
 /// Serve chat and HTTP on one port of a TUN device.
@@ -46,10 +46,10 @@ fn main() -> ExitCode {
 fn serve<O: Observer + 'static>(args: &Args, observer: O) -> anyhow::Result<ExitCode> {
     let host = TunHost::open(&args.tun, args.addr, &args.options, observer)?;
     let addr = SocketAddr::from((args.addr, args.port));
-    let report = |happening| eprintln!("chat_server: {happening}");
+    let report = |happening| errln!("chat_server: {happening}");
     let mut server = Server::bind(&host.net, addr, Bounds::default(), report)
         .with_context(|| format!("cannot listen on {addr}"))?;
-    eprintln!("chat_server: listening on {addr} of {}", args.tun);
+    errln!("chat_server: listening on {addr} of {}", args.tun);
     while !host.interrupt.is_raised() {
         match server.step(None) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
@@ -57,7 +57,7 @@ fn serve<O: Observer + 'static>(args: &Args, observer: O) -> anyhow::Result<Exit
         }
     }
     if args.stats {
-        host.net.with_stack(|stack| eprint!("{}", stats::Summary(stack)))?;
+        host.net.with_stack(|stack| errln!("{}", stats::Summary(stack).to_string().trim_end()))?;
     }
     server.close(GRACE)?;
     host.finish()?;

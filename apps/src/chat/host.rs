@@ -11,6 +11,7 @@ use minitcp_proto::{Config, Limits, Memory, Observer, Stack, UnboundUdp};
 use minitcp_sockets::Net;
 use nix::net::if_::if_nametoindex;
 
+use crate::address;
 use crate::interrupt::Interrupt;
 use crate::seed::random_seed;
 
@@ -67,6 +68,7 @@ impl<O: Observer> TunHost<O> {
     /// # Errors
     /// In one line, with what to do about it.
     pub fn open(tun: &str, addr: Ipv4Addr, options: &Options, observer: O) -> anyhow::Result<Self> {
+        address::must_be_free(addr, options.kernel_addr)?;
         let mut device = TunConfig::new(tun).prefix_len(options.prefix);
         match options.kernel_addr {
             Some(kernel) => device = device.kernel_addr(kernel).peer_addr(addr),

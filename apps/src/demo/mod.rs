@@ -42,5 +42,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         None => memory::converse(&mut narrator, trace)?,
     }
-    Ok(if narrator.table() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_proved = narrator.table();
+    narrator.finish()?;
+    Ok(if is_proved { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,12 +1,15 @@
 //! How is the demo told? Each step with the trace of its packets, and a table at the end.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
 use minitcp_proto::Trace;
+
+use crate::out::{self, WriteError};
+use crate::outln;
 
 /// Something that the demo set out to show, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +50,7 @@ impl Narrator {
     ) {
         self.page.line(None, "");
         self.page.line(Some(BOLD), &format!("{claim}: {by}"));
-        let (page, traces, is_over) = (self.page, &mut self.traces, AtomicBool::new(false));
+        let (page, traces, is_over) = (&self.page, &mut self.traces, AtomicBool::new(false));
         let outcome = thread::scope(|scope| {
             scope.spawn(|| show_traces(page, traces, &is_over));
             let outcome = work();
@@ -64,6 +67,14 @@ impl Narrator {
             Err(missed) => self.page.line(Some(RED), &format!("  FAILED: {missed}")),
         }
         self.proofs.push(Proof { claim, by: by.to_owned(), outcome });
+    }
+
+    /// What became of the output.
+    ///
+    /// # Errors
+    /// When a line could not be printed, other than for want of a reader.
+    pub(crate) fn finish(self) -> Result<(), WriteError> {
+        self.page.failure.into_inner().map_or(Ok(()), Err)
     }
 
     /// The table of all proofs; whether all of them hold.
@@ -87,7 +98,7 @@ impl Narrator {
 }
 
 /// Prints what happens until the step is over, and a moment longer, for the last packets.
-fn show_traces(page: Page, traces: &mut Receiver<Trace>, is_over: &AtomicBool) {
+fn show_traces(page: &Page, traces: &mut Receiver<Trace>, is_over: &AtomicBool) {
     let mut shown = Shown::default();
     loop {
         // Read before waiting: what the step caused is in the channel, or comes within the wait.
@@ -105,25 +116,29 @@ fn show_traces(page: Page, traces: &mut Receiver<Trace>, is_over: &AtomicBool) {
     }
 }
 
-/// Standard output, with colours on a terminal only.
-#[derive(Clone, Copy, Debug)]
+/// Standard output, with colours where it takes them.
+#[derive(Debug)]
 struct Page {
     colours: bool,
+    /// Why a line could not be printed.
+    failure: OnceLock<WriteError>,
 }
 
 impl Page {
     fn standard_output() -> Self {
-        let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { colours }
+        Self { colours: out::has_colours(), failure: OnceLock::new() }
     }
 
     /// A reader that has gone, as `head` does, is no reason to stop proving.
-    fn line(self, style: Option<&str>, text: &str) {
+    fn line(&self, style: Option<&str>, text: &str) {
         for text in folded(text) {
-            let _gone = match style.filter(|_| self.colours) {
-                Some(style) => writeln!(io::stdout(), "{style}{text}{RESET}"),
-                None => writeln!(io::stdout(), "{text}"),
-            };
+            let printed = out::is_read(match style.filter(|_| self.colours) {
+                Some(style) => outln!("{style}{text}{RESET}"),
+                None => outln!("{text}"),
+            });
+            if let Err(error) = printed {
+                let _is_not_the_first = self.failure.set(error);
+            }
         }
     }
 }
