@@ -68,8 +68,8 @@ mod tests {
     #[test]
     fn one_line_each_with_or_without_the_time() {
         for (with_time, expected) in [
-            (false, "[TCP ] state CLOSED -> LISTEN\n"),
-            (true, "0.000000 [TCP ] state CLOSED -> LISTEN\n"),
+            (false, "[TCP ] state CLOSED -> LISTEN  10.0.0.2:80\n"),
+            (true, "0.000000 [TCP ] state CLOSED -> LISTEN  10.0.0.2:80\n"),
         ] {
             let (config, seed) = (Config::new([10, 0, 0, 2], 24), Seed::from_u64(1));
             let memory = Memory::allocate(&Limits::default());

@@ -1,7 +1,7 @@
 //! What the stack tells a curious embedder: every packet, every change of state, every decision.
 
 use core::fmt;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::call::Call;
 use crate::secret::Flow;
@@ -98,8 +98,9 @@ pub enum Trace {
         seq: SeqNum,
         /// The acknowledgment number; meaningful with ACK set.
         ack: SeqNum,
-        /// The window field, unscaled as on the wire.
-        window: u16,
+        /// The window in octets: scaled (RFC 7323 §2.3), but as on the wire in a SYN and in what
+        /// belongs to no connection of this host.
+        window: u32,
         /// Octets of payload.
         len: u32,
         /// The state before a received segment, after a sent one.
@@ -149,37 +150,37 @@ pub enum Trace {
     Dropped(Drop),
 }
 
-/// One line, as the demos print it:
-/// `[TCP ] recv  SYN  seq=1842910416 ack=0 win=64240 len=0  state=LISTEN`.
+/// One line, as the demos print it, with both ends where it is about two:
+/// `[TCP ] recv  SYN  seq=1842910416 ack=0 win=64240 len=0  state=LISTEN  10.0.0.2:80 <- 10.0.0.1:9`
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { direction, flags, seq, ack, window, len, state, .. } => write!(
+            Self::Tcp { direction, flow, flags, seq, ack, window, len, state } => write!(
                 f,
-                "[TCP ] {}  {flags}  seq={seq} ack={ack} win={window} len={len}  state={state}",
-                direction.name()
-            ),
-            Self::State { from, to, .. } => write!(f, "[TCP ] state {from} -> {to}"),
-            Self::Note { note, .. } => match note {
-                Note::RetransmissionTimeout { rto_micros } => {
-                    write!(f, "[TCP ] timeout, rto is now {} ms", rto_micros / 1000)
-                }
-                Note::FastRetransmit { seq } => write!(f, "[TCP ] fast retransmit seq={seq}"),
-                Note::Recovered => f.write_str("[TCP ] recovered"),
-                Note::Spurious => f.write_str("[TCP ] nothing was lost: recovery undone"),
-                Note::WindowProbe => f.write_str("[TCP ] zero-window probe"),
-                Note::GaveUp => f.write_str("[TCP ] gave up: no answer"),
-            },
-            Self::Udp { direction, flow, len } => write!(
-                f,
-                "[UDP ] {}  {}:{} {} {}:{} len={len}",
+                "[TCP ] {}  {flags}  seq={seq} ack={ack} win={window} len={len}  state={state}  {}",
                 direction.name(),
-                flow.local,
-                flow.local_port,
-                arrow(*direction),
-                flow.remote,
-                flow.remote_port
+                Ends(flow, arrow(*direction)),
             ),
+            Self::State { flow, from, to } => {
+                write!(f, "[TCP ] state {from} -> {to}  {}", Ends(flow, "-"))
+            }
+            Self::Note { flow, note } => {
+                match note {
+                    Note::RetransmissionTimeout { rto_micros } => {
+                        write!(f, "[TCP ] timeout, rto is now {} ms", rto_micros / 1000)
+                    }
+                    Note::FastRetransmit { seq } => write!(f, "[TCP ] fast retransmit seq={seq}"),
+                    Note::Recovered => f.write_str("[TCP ] recovered"),
+                    Note::Spurious => f.write_str("[TCP ] nothing was lost: recovery undone"),
+                    Note::WindowProbe => f.write_str("[TCP ] zero-window probe"),
+                    Note::GaveUp => f.write_str("[TCP ] gave up: no answer"),
+                }?;
+                write!(f, "  {}", Ends(flow, "-"))
+            }
+            Self::Udp { direction, flow, len } => {
+                let ends = Ends(flow, arrow(*direction));
+                write!(f, "[UDP ] {}  {ends} len={len}", direction.name())
+            }
             Self::Icmp { direction, local, remote, kind, code, len } => write!(
                 f,
                 "[ICMP] {}  {local} {} {remote} type={kind} code={code} len={len}",
@@ -188,6 +189,20 @@ impl fmt::Display for Trace {
             ),
             Self::Dropped(reason) => write!(f, "[DROP] {reason}"),
         }
+    }
+}
+
+/// Our end and, unless there is none yet, the other, with a sign between them.
+struct Ends<'a>(&'a Flow, &'static str);
+
+impl fmt::Display for Ends<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(flow, sign) = self;
+        write!(f, "{}", SocketAddr::new(flow.local, flow.local_port))?;
+        if flow.remote_port == 0 && flow.remote.is_unspecified() {
+            return Ok(()); // A listener.
+        }
+        write!(f, " {sign} {}", SocketAddr::new(flow.remote, flow.remote_port))
     }
 }
 

@@ -49,18 +49,19 @@ pub(super) struct Bare {
     pub(super) ack: SeqNum,
     pub(super) flags: Flags,
     pub(super) window: u16,
+    pub(super) wscale: u8,
 }
 
 impl Bare {
     /// All that a remnant ever says.
     pub(super) const fn last_ack(remnant: &Remnant) -> Self {
-        let Remnant { snd_nxt, rcv_nxt, window, .. } = *remnant;
-        Self { seq: snd_nxt, ack: rcv_nxt, flags: Flags::ACK, window }
+        let Remnant { snd_nxt, rcv_nxt, window, rcv_wscale: wscale, .. } = *remnant;
+        Self { seq: snd_nxt, ack: rcv_nxt, flags: Flags::ACK, window, wscale }
     }
 
     pub(super) const fn outgoing(self) -> Outgoing {
-        let Self { seq, ack, flags, window } = self;
-        Outgoing { seq, ack, flags, window, ..Outgoing::EMPTY }
+        let Self { seq, ack, flags, window, wscale } = self;
+        Outgoing { seq, ack, flags, window, wscale, ..Outgoing::EMPTY }
     }
 }
 

@@ -80,6 +80,8 @@ impl<O: Observer> Stack<'_, O> {
             snd_nxt: tcb.send.snd_nxt,
             rcv_nxt: tcb.receive.rcv_nxt,
             window: tcb.receive.window.field(tcb.receive.rcv_nxt),
+            rcv_wscale: tcb.receive.window.rcv_wscale,
+            snd_wscale: tcb.send.snd_wscale,
             service: tcb.settings.service,
             reuse_port: tcb.settings.switches.contains(Switches::REUSE_PORT),
             ack_due: tcb.receive.ack.owed() != Owed::Nothing,

@@ -167,7 +167,7 @@ impl<O: Observer> Stack<'_, O> {
     pub(super) fn send_reset(&mut self, to: Addressed, reset: Reset) {
         let flags = if reset.ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
         let ack = reset.ack.unwrap_or_default();
-        let content = Content::Tcp(Bare { seq: reset.seq, ack, flags, window: 0 });
+        let content = Content::Tcp(Bare { seq: reset.seq, ack, flags, window: 0, wscale: 0 });
         self.reply(to, content, &[]);
     }
 
@@ -196,13 +196,17 @@ impl<O: Observer> Stack<'_, O> {
                 let listener = self.tcp.find_listener(&self.cx.secrets.key_of(flow));
                 listener.map_or(State::Closed, |_| State::Listen)
             });
+        // RFC 7323 §2.2: that of a SYN is never scaled.
+        let is_scaled = !segment.flags.contains(Flags::SYN);
+        let known = endpoint.filter(|_| is_scaled);
+        let wscale = known.map_or(0, |endpoint| self.tcp.snd_wscale_of(endpoint));
         self.cx.trace(|| Trace::Tcp {
             direction: Direction::Received,
             flow,
             flags: segment.flags,
             seq: segment.seq,
             ack: segment.ack,
-            window: segment.window,
+            window: u32::from(segment.window) << wscale,
             len: u32::try_from(segment.payload.len()).unwrap_or(u32::MAX),
             state,
         });

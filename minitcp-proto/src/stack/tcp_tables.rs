@@ -189,6 +189,21 @@ impl<'m> TcpTables<'m> {
         }
     }
 
+    /// The shift of the windows that the other end of `endpoint` offers.
+    pub(super) fn snd_wscale_of(&self, endpoint: Endpoint) -> u8 {
+        let shift = match endpoint {
+            Endpoint::Connection(index) => {
+                self.connections.at(index).map(|tcb| tcb.send.snd_wscale)
+            }
+            Endpoint::HalfOpen(index) => {
+                self.half_open.at(index).map(|half_open| half_open.heard.snd_wscale())
+            }
+            Endpoint::TimeWait(index) => self.time_wait.at(index).map(|remnant| remnant.snd_wscale),
+            Endpoint::Listener(_) => None,
+        };
+        shift.unwrap_or(0)
+    }
+
     pub(super) fn attach(&mut self, hash: u32, endpoint: Endpoint) {
         let inserted = self.table.insert(hash, endpoint.pack());
         debug_assert!(inserted, "the table is sized for every slot");

@@ -69,6 +69,11 @@ impl Heard {
         Self { mss, window_scale: options.window_scale }
     }
 
+    /// How the peer scales its windows (RFC 7323 §2.3: a shift above 14 counts as 14).
+    pub(crate) fn snd_wscale(self) -> u8 {
+        self.window_scale.map_or(0, |shift| shift.min(14))
+    }
+
     pub(crate) fn options(self) -> Options {
         let Self { mss, window_scale } = self;
         Options { mss: mss.map(NonZeroU16::get), window_scale, ..Options::NONE }
@@ -193,6 +198,7 @@ impl HalfOpen {
             ack: self.irs.plus(1),
             flags: Flags::ACK,
             window: u16::try_from(window).unwrap_or(u16::MAX),
+            wscale: self.rcv_wscale,
             ..Outgoing::EMPTY
         }
     }

@@ -17,6 +17,8 @@ pub(crate) struct Outgoing {
     pub(crate) ack: SeqNum,
     pub(crate) flags: Flags,
     pub(crate) window: u16,
+    /// How the peer scales that field.
+    pub(crate) wscale: u8,
     /// Only a SYN has any.
     pub(crate) options: Option<SynOptions>,
     /// Where the payload starts in the send buffer.
@@ -47,6 +49,7 @@ impl Outgoing {
         ack: SeqNum(0),
         flags: Flags::empty(),
         window: 0,
+        wscale: 0,
         options: None,
         offset: 0,
         len: 0,
@@ -62,7 +65,7 @@ impl Outgoing {
             flags: self.flags,
             seq: self.seq,
             ack: self.ack,
-            window: self.window,
+            window: u32::from(self.window) << self.wscale,
             len: self.len,
             state,
         });

@@ -277,6 +277,7 @@ fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> O
         ack: rcv_nxt,
         flags,
         window,
+        wscale: tcb.receive.window.rcv_wscale,
         options: None,
         offset: if text.len > 0 { offset } else { 0 },
         len: text.len,

@@ -17,6 +17,9 @@ pub(crate) struct Remnant {
     pub(crate) rcv_nxt: SeqNum,
     /// The window field of its acknowledgments.
     pub(crate) window: u16,
+    /// How that field is scaled, and the peer's.
+    pub(crate) rcv_wscale: u8,
+    pub(crate) snd_wscale: u8,
     pub(crate) service: Service,
     /// Other sockets with `SO_REUSEPORT` may bind the local port.
     pub(crate) reuse_port: bool,

@@ -32,6 +32,7 @@ mod shares;
 mod simultaneous;
 mod socket_options;
 mod time_wait;
+mod trace;
 mod turns;
 mod udp;
 mod udp_peer;
