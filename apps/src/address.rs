@@ -1,21 +1,44 @@
 //! Whose address is it? The stack's must not be the kernel's, which would answer in its stead.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use anyhow::{Context as _, bail};
 use nix::ifaddrs::getifaddrs;
 
-/// That `addr` is free for a stack beside a kernel that has, or will have, `kernel` on the device.
+/// Bits of the network part of `addr`: as `given`, or what is usual.
 ///
 /// # Errors
-/// When the kernel has `addr` on any of its devices, or is to have it.
-pub(crate) fn must_be_free(addr: Ipv4Addr, kernel: Option<Ipv4Addr>) -> anyhow::Result<()> {
+/// When an address has fewer.
+pub(crate) fn prefix(addr: IpAddr, given: Option<u8>) -> anyhow::Result<u8> {
+    let (usual, most) = if addr.is_ipv4() { (24, 32) } else { (64, 128) };
+    match given {
+        Some(bits) if bits > most => bail!("--prefix {bits}: {addr} has {most} bits"),
+        given => Ok(given.unwrap_or(usual)),
+    }
+}
+
+/// That `addr` is one that a host can have, and free for a stack beside a kernel that has, or will
+/// have, `kernel` on the device.
+///
+/// # Errors
+/// When nobody can have `addr`, when the kernel has it on any of its devices or is to have it, or
+/// when the two speak different versions of IP.
+pub(crate) fn must_be_free(addr: IpAddr, kernel: Option<IpAddr>) -> anyhow::Result<()> {
+    let is_broadcast = matches!(addr, IpAddr::V4(addr) if addr.is_broadcast());
+    if addr.is_unspecified() || addr.is_multicast() || addr.is_loopback() || is_broadcast {
+        bail!("--addr {addr}: no host on a network can have this address");
+    }
     if kernel == Some(addr) {
         bail!("--addr and --kernel-addr are both {addr}: the stack needs an address of its own");
     }
+    if kernel.is_some_and(|kernel| kernel.is_ipv4() != addr.is_ipv4()) {
+        bail!("--addr and --kernel-addr must both be IPv4, or both IPv6");
+    }
     for device in getifaddrs().context("cannot list the kernel's addresses")? {
-        let has = device.address.as_ref().and_then(|address| address.as_sockaddr_in());
-        if has.is_some_and(|has| has.ip() == addr) {
+        let Some(address) = &device.address else { continue };
+        let v4 = address.as_sockaddr_in().map(|has| IpAddr::from(has.ip()));
+        let v6 = address.as_sockaddr_in6().map(|has| IpAddr::from(has.ip()));
+        if v4.or(v6) == Some(addr) {
             let name = device.interface_name;
             bail!("{addr} is the kernel's, on {name}: the stack needs an address of its own");
         }

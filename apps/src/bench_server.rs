@@ -3,7 +3,7 @@
 //! Port 5001 reads and throws away, 5002 writes without pause, 5003 sends back what it gets, 5004
 //! answers HTTP requests; the drivers of benchmarks know these.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::process::ExitCode;
 use std::sync::{Arc, Barrier};
@@ -31,7 +31,7 @@ pub struct Args {
     tun: String,
     /// Our address
     #[arg(long)]
-    addr: Ipv4Addr,
+    addr: IpAddr,
     #[command(flatten)]
     host: host::Options,
     /// Serve with blocking sockets and a thread for each connection, instead of one loop
@@ -68,7 +68,7 @@ fn serve_threads(args: &Args, hosts: Vec<Host>, says: &str) -> anyhow::Result<Ex
     let mut nets = Vec::new();
     for (stack, driver) in hosts {
         let net = ThreadedNet::new(stack, driver)?;
-        bench_threads::serve(&net, args.addr.into()).context("cannot listen")?;
+        bench_threads::serve(&net, args.addr).context("cannot listen")?;
         nets.push(net);
     }
     say(says)?;
@@ -80,7 +80,7 @@ fn serve_threads(args: &Args, hosts: Vec<Host>, says: &str) -> anyhow::Result<Ex
 fn serve_loops(args: &Args, mut hosts: Vec<Host>, says: &str) -> anyhow::Result<ExitCode> {
     let mut servers = Vec::new();
     for (stack, _) in &mut hosts {
-        servers.push(BenchServer::new(stack, args.addr.into()).context("cannot listen")?);
+        servers.push(BenchServer::new(stack, args.addr).context("cannot listen")?);
     }
     let wakers: Vec<_> = hosts.iter().map(|(_, driver)| driver.waker()).collect();
     let wake_all = move || wakers.iter().for_each(|waker| waker.wake().unwrap_or_default());

@@ -13,6 +13,7 @@ pub mod chat;
 pub mod cli;
 pub mod demo;
 mod file;
+mod hosts;
 pub mod interrupt;
 pub mod net_ns;
 pub mod out;

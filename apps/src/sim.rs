@@ -1,7 +1,7 @@
 //! How does one transfer fare over a bad link? In virtual time, the same way each time.
 
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use minitcp_driver_sim::{Link, Network, NodeId, Outcome, Recorder, Running, Tran
 use minitcp_proto::{Config, Drop, Limits, Stats};
 
 use crate::capture::Capture;
+use crate::hosts::{self, Hosts};
 use crate::interrupt::Interrupt;
 use crate::{file, out, outln, units};
 
@@ -43,6 +44,9 @@ pub struct Args {
     /// Share of the packets in which a bit is inverted
     #[arg(long, default_value = "0", value_parser = units::share)]
     corrupt: f64,
+    /// The client's address; the server has the next. With one of IPv6, all is IPv6
+    #[arg(long, default_value = "10.0.0.1", value_parser = hosts::hosts)]
+    addr: Hosts,
     /// The whole link in one word instead, such as `dsl,loss=0.1` or `delay=5ms,rate=10M,mtu=1280`
     #[arg(long, value_name = "LINK", conflicts_with_all = LINK_PARTS, long_help = LINK_HELP)]
     link: Option<Link>,
@@ -88,7 +92,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(_) => Network::recorded(args.seed),
         None => Network::observed(args.seed),
     };
-    let [client, server] = [1, 2].map(|last| args.host(last, &mut network));
+    let Hosts { client, server, .. } = args.addr;
+    let [client, server] = [client, server].map(|addr| args.host(addr, &mut network));
     network.link(client, server, args.link());
     let title = format!("minitcp sim, seed {}", args.seed);
     let capture = args.pcap.as_deref().map(|path| Capture::create(path, &title)).transpose()?;
@@ -122,8 +127,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 impl Args {
-    fn host(&self, last: u8, network: &mut Network<Recorder>) -> NodeId {
-        let mut config = Config::new(Ipv4Addr::new(10, 0, 0, last), 24);
+    fn host(&self, addr: IpAddr, network: &mut Network<Recorder>) -> NodeId {
+        let mut config = Config::new(addr, self.addr.prefix);
         config.mtu = self.mtu;
         (config.receive_buffer, config.send_buffer) = (self.buffer, self.buffer);
         let buffers = usize::try_from(self.buffer).unwrap_or(usize::MAX).next_power_of_two();

@@ -1,6 +1,6 @@
 //! A MiniTCP host for measurements: large buffers, and a queue of the device that fits them.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::num::NonZeroU8;
 
 use minitcp_driver_tun::{TunConfig, TunDriver, TunOffloads};
@@ -14,9 +14,9 @@ use crate::seed::random_seed;
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct Options {
-    /// Bits of the network part of our address
-    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u8).range(0..=32))]
-    pub(crate) prefix: u8,
+    /// Bits of the network part of our address; 24 of IPv4, 64 of IPv6 unless given
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=128))]
+    pub(crate) prefix: Option<u8>,
     /// Send and receive buffer of a connection, in octets; 2M with offloads, else 512K, which fits
     /// the 500 packets that a TUN device queues by default. The queue grows with the buffer
     #[arg(long, value_parser = cli::size)]
@@ -48,12 +48,13 @@ pub(crate) type Host = (Stack<'static>, TunDriver);
 /// When there is no device, with what to do about it.
 pub(crate) fn open(
     tun: &str,
-    addr: Ipv4Addr,
-    kernel_addr: Option<Ipv4Addr>,
+    addr: IpAddr,
+    kernel_addr: Option<IpAddr>,
     queues: NonZeroU8,
     options: &Options,
 ) -> anyhow::Result<Vec<Host>> {
     address::must_be_free(addr, kernel_addr)?;
+    let prefix = address::prefix(addr, options.prefix)?;
     let offloads = match options.offload {
         OffloadChoice::On => TunOffloads::all(),
         OffloadChoice::Off => TunOffloads::empty(),
@@ -61,7 +62,7 @@ pub(crate) fn open(
     let mut device =
         TunConfig::new(tun).mtu(options.mtu).up(kernel_addr.is_some()).offloads(offloads);
     if let Some(kernel) = kernel_addr {
-        device = device.kernel_addr(kernel).peer_addr(addr).prefix_len(options.prefix);
+        device = device.kernel_addr(kernel).peer_addr(addr).prefix_len(prefix);
     }
     // A window of packets must find room, super-packets or not, or the kernel drops its own.
     let packets = options.buffer.unwrap_or(SINGLES_BUFFER) / u32::from(options.mtu);
@@ -69,12 +70,19 @@ pub(crate) fn open(
         device = device.queue_len(2 * packets);
     }
     let drivers = TunDriver::open_queues(&device, queues)?;
-    drivers.into_iter().map(|driver| Ok((host(addr, &driver, options)?, driver))).collect()
+    drivers
+        .into_iter()
+        .map(|driver| Ok((host((addr, prefix), &driver, options)?, driver)))
+        .collect()
 }
 
 /// A stack for `driver`.
-fn host(addr: Ipv4Addr, driver: &TunDriver, options: &Options) -> anyhow::Result<Stack<'static>> {
-    let mut config = Config::new(addr, options.prefix);
+fn host(
+    (addr, prefix): (IpAddr, u8),
+    driver: &TunDriver,
+    options: &Options,
+) -> anyhow::Result<Stack<'static>> {
+    let mut config = Config::new(addr, prefix);
     (config.mtu, config.offload) = (driver.mtu(), driver.offload());
     config.ephemeral_ports = driver.ephemeral_ports();
     let has_bursts = driver.offload().contains(Offload::SEGMENTATION);

@@ -1,6 +1,6 @@
 //! How fast is the way between two hosts? Each end is MiniTCP over a TUN device, or the kernel.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ struct ClientArgs {
     network: network::Options,
     /// The server's address
     #[arg(long, value_name = "ADDR")]
-    to: Ipv4Addr,
+    to: IpAddr,
     /// The server's port
     #[arg(long, default_value_t = protocol::PORT,
         value_parser = clap::value_parser!(u16).range(1..))]
@@ -108,7 +108,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn serve(args: &ServerArgs) -> anyhow::Result<ExitCode> {
-    let network = Network::open(&args.network)?;
+    let network = Network::open(&args.network, None)?;
     let (end, ended) = mpsc::channel();
     let log = server::Log(end.clone());
     let _interrupt = Interrupt::install(move || {
@@ -124,7 +124,7 @@ fn serve(args: &ServerArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn measure(args: &ClientArgs) -> anyhow::Result<ExitCode> {
-    let network = Network::open(&args.network)?;
+    let network = Network::open(&args.network, Some(args.to))?;
     let plan = args.plan(Interrupt::install(|| {})?);
     let report =
         client::measure(

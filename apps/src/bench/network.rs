@@ -2,7 +2,7 @@
 //! no difference.
 
 use std::io::{self, Read, Write};
-use std::net::{self, Ipv4Addr, Shutdown, SocketAddr};
+use std::net::{self, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::num::NonZeroU8;
 use std::time::Duration;
 
@@ -23,10 +23,10 @@ pub(super) struct Options {
     kernel: bool,
     /// Our address; with --kernel, all of the kernel's unless given
     #[arg(long)]
-    addr: Option<Ipv4Addr>,
+    addr: Option<IpAddr>,
     /// The kernel's address on the device: creates and configures the device as needed
     #[arg(long, value_name = "ADDR", conflicts_with = "kernel")]
-    kernel_addr: Option<Ipv4Addr>,
+    kernel_addr: Option<IpAddr>,
     #[command(flatten)]
     host: host::Options,
 }
@@ -34,8 +34,8 @@ pub(super) struct Options {
 /// Where sockets come from.
 #[derive(Debug)]
 pub(super) enum Network {
-    Kernel(Ipv4Addr),
-    Stack(Ipv4Addr, ThreadedNet),
+    Kernel(IpAddr),
+    Stack(IpAddr, ThreadedNet),
 }
 
 /// A TCP connection.
@@ -56,9 +56,10 @@ pub(super) trait Datagrams: Send + Sync {
 }
 
 impl Network {
-    pub(super) fn open(options: &Options) -> anyhow::Result<Self> {
+    /// The way to `peer`, or for whoever comes.
+    pub(super) fn open(options: &Options, peer: Option<IpAddr>) -> anyhow::Result<Self> {
         let Some(tun) = &options.tun else {
-            return Ok(Self::Kernel(options.addr.unwrap_or(Ipv4Addr::UNSPECIFIED)));
+            return Ok(Self::Kernel(options.addr.unwrap_or_else(|| all_addresses(peer))));
         };
         let addr = options.addr.context("--addr is missing")?;
         let hosts = host::open(tun, addr, options.kernel_addr, NonZeroU8::MIN, &options.host)?;
@@ -126,6 +127,16 @@ impl Network {
             Self::Stack(_, net) => net.drain(Duration::from_secs(1)).map(drop),
         }
     }
+}
+
+/// All of the kernel's addresses that `peer` can be reached from. Without a peer they are those of
+/// IPv6, which stand for IPv4's too (ipv6(7)), unless this kernel has none.
+fn all_addresses(peer: Option<IpAddr>) -> IpAddr {
+    let is_v6 = peer.map_or_else(
+        || net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok(),
+        |peer| peer.is_ipv6(),
+    );
+    if is_v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() }
 }
 
 impl Stream for net::TcpStream {

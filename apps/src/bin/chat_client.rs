@@ -1,7 +1,7 @@
 //! Talks to `chat_server`, or to any server of lines, from a TUN device of its own.
 
 use std::io::{self, Read as _};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -28,10 +28,10 @@ struct Args {
     tun: String,
     /// Our address
     #[arg(long, default_value = "10.0.1.2")]
-    addr: Ipv4Addr,
+    addr: IpAddr,
     /// The server's address
     #[arg(long, default_value = "10.0.0.2")]
-    server: Ipv4Addr,
+    server: IpAddr,
     /// The server's TCP port
     #[arg(long, default_value_t = 8080)]
     port: u16,

@@ -1,6 +1,6 @@
 //! A chat server and a web server on a TUN device: join it with `nc`, ask it with `curl`.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ struct Args {
     tun: String,
     /// Our address
     #[arg(long, default_value = "10.0.0.2")]
-    addr: Ipv4Addr,
+    addr: IpAddr,
     /// TCP port
     #[arg(long, default_value_t = 8080)]
     port: u16,

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
@@ -18,12 +18,12 @@ use crate::seed::random_seed;
 /// The options that both programs have.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Bits of the network part of our address
-    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u8).range(0..=32))]
-    pub prefix: u8,
+    /// Bits of the network part of our address; 24 of IPv4, 64 of IPv6 unless given
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=128))]
+    pub prefix: Option<u8>,
     /// The kernel's address on the device: creates and configures the device as needed
     #[arg(long, value_name = "ADDR")]
-    pub kernel_addr: Option<Ipv4Addr>,
+    pub kernel_addr: Option<IpAddr>,
     /// Print a line for each packet and each change of state
     #[arg(long)]
     pub trace: bool,
@@ -67,9 +67,10 @@ impl<O: Observer> TunHost<O> {
     ///
     /// # Errors
     /// In one line, with what to do about it.
-    pub fn open(tun: &str, addr: Ipv4Addr, options: &Options, observer: O) -> anyhow::Result<Self> {
+    pub fn open(tun: &str, addr: IpAddr, options: &Options, observer: O) -> anyhow::Result<Self> {
         address::must_be_free(addr, options.kernel_addr)?;
-        let mut device = TunConfig::new(tun).prefix_len(options.prefix);
+        let prefix = address::prefix(addr, options.prefix)?;
+        let mut device = TunConfig::new(tun).prefix_len(prefix);
         match options.kernel_addr {
             Some(kernel) => device = device.kernel_addr(kernel).peer_addr(addr),
             None if if_nametoindex(tun).is_err() => bail!(
@@ -84,7 +85,7 @@ impl<O: Observer> TunHost<O> {
                 .with_context(|| format!("cannot write the capture {}", path.display()))?;
             driver.capture_to(file);
         }
-        let mut config = Config::new(addr, options.prefix);
+        let mut config = Config::new(addr, prefix);
         (config.mtu, config.offload) = (driver.mtu(), driver.offload());
         config.unbound_udp = UnboundUdp::Echo;
         let limits = Limits { buffer_bytes: 64 << 20, ..Limits::default() };
