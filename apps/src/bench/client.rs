@@ -1,6 +1,6 @@
 //! The end of a measurement that says what is to be measured, and measures it.
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -11,6 +11,7 @@ use anyhow::Context as _;
 
 use super::network::{Datagrams, Network, Stream};
 use super::pace::Pace;
+use super::patient::{PATIENCE, Patient, WAIT, is_timeout};
 use super::protocol::{NUMBER, Request, Source, Tally, number_of, read_line};
 use super::report::{Interval, Outcome, Rate, Report};
 use super::server::{BUFFER, is_passing, octets, put_number};
@@ -73,7 +74,7 @@ pub(super) fn measure(
 ) -> anyhow::Result<Report> {
     let (progress, begin) = (Progress::default(), Instant::now());
     let (sender, ended) = mpsc::channel();
-    let mut report = Report { intervals: Vec::new(), outcomes: Vec::new() };
+    let mut report = Report::default();
     thread::scope(|scope| {
         for kind in &plan.flows {
             let (flow, sender) = (Flow { plan, progress: &progress, begin }, sender.clone());
@@ -104,14 +105,14 @@ pub(super) fn measure(
                         let interval = progress.since(&mut last, begin.elapsed());
                         // While there is no connection yet, there is nothing to tell.
                         if progress.has_begun.load(Ordering::Relaxed) {
-                            if let Err(error) = tell(&interval) {
-                                plan.interrupt.raise();
-                                return Err(error.into());
-                            }
+                            let told =
+                                if report.is_news(&interval) { tell(&interval) } else { Ok(()) };
+                            told.inspect_err(|_| plan.interrupt.raise())?;
                             report.intervals.push(interval);
                         }
                     }
                     if is_over {
+                        report.is_interrupted = plan.interrupt.is_raised();
                         return Ok(report);
                     }
                 }
@@ -141,7 +142,7 @@ impl Flow<'_> {
         let server = self.plan.server;
         let begun = || self.progress.has_begun.store(true, Ordering::Relaxed);
         let stream = || {
-            let stream = network.connect(server, PATIENCE);
+            let stream = network.connect(server, PATIENCE, WAIT);
             begun();
             stream.with_context(|| format!("cannot connect to {server}"))
         };
@@ -150,13 +151,17 @@ impl Flow<'_> {
             network.udp(0)
         };
         let outcome = match kind {
-            Kind::Send => self.send(&mut *stream()?),
-            Kind::Receive => self.receive(&mut *stream()?),
-            Kind::Echo => self.echo(&mut *stream()?),
+            Kind::Send => self.send(self.patient(&mut *stream()?)),
+            Kind::Receive => self.receive(self.patient(&mut *stream()?)),
+            Kind::Echo => self.echo(self.patient(&mut *stream()?)),
             Kind::SendDatagrams => self.send_datagrams(&*datagrams()?),
             Kind::ReceiveDatagrams => self.receive_datagrams(&*datagrams()?),
         };
         outcome.with_context(|| format!("measuring with {server}"))
+    }
+
+    fn patient<'a>(&'a self, stream: &'a mut dyn Stream) -> Patient<'a> {
+        Patient::new(stream, &self.plan.interrupt)
     }
 
     /// Octets of the next piece after `moved`, at most `most`; `None` at the end.
@@ -170,7 +175,7 @@ impl Flow<'_> {
         (len > 0 && !self.plan.interrupt.is_raised()).then_some(len)
     }
 
-    fn send(&self, mut stream: &mut dyn Stream) -> io::Result<Outcome> {
+    fn send(&self, mut stream: Patient<'_>) -> io::Result<Outcome> {
         let (buffer, mut total) = (vec![0x5a; BUFFER], 0);
         stream.write_all(format!("{}\n", Request::Discard).as_bytes())?;
         while let Some(len) = self.next(total, BUFFER) {
@@ -186,7 +191,7 @@ impl Flow<'_> {
         Ok(Outcome::Sent(Rate::new(total, self.begin.elapsed())))
     }
 
-    fn receive(&self, stream: &mut dyn Stream) -> io::Result<Outcome> {
+    fn receive(&self, mut stream: Patient<'_>) -> io::Result<Outcome> {
         let (mut buffer, mut total) = (vec![0; BUFFER], 0);
         stream.write_all(format!("{}\n", Request::Source(self.plan.bytes)).as_bytes())?;
         while self.next(total, BUFFER).is_some() {
@@ -200,7 +205,7 @@ impl Flow<'_> {
         Ok(Outcome::Received(Rate::new(total, self.begin.elapsed())))
     }
 
-    fn echo(&self, stream: &mut dyn Stream) -> io::Result<Outcome> {
+    fn echo(&self, mut stream: Patient<'_>) -> io::Result<Outcome> {
         let mut message = vec![0; self.plan.length];
         let (mut back, mut total, mut trips) = (message.clone(), 0, Vec::new());
         stream.write_all(format!("{}\n", Request::Echo).as_bytes())?;
@@ -297,12 +302,6 @@ fn report(socket: &dyn Datagrams, server: SocketAddr) -> io::Result<Tally> {
     Err(io::Error::new(io::ErrorKind::TimedOut, "the server does not report"))
 }
 
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
-}
-
-/// After so long without progress a TCP flow fails.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// After so long without a datagram there will be no more.
 const SILENCE: Duration = Duration::from_millis(500);
 /// How often a line over UDP is repeated.

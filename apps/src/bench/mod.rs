@@ -12,6 +12,7 @@ pub(crate) mod host;
 pub(crate) mod http;
 mod network;
 mod pace;
+mod patient;
 pub mod protocol;
 mod report;
 pub(crate) mod server;
@@ -140,7 +141,7 @@ fn measure(args: &ClientArgs) -> anyhow::Result<ExitCode> {
     } else {
         outln!("{}", report.to_string().trim_end())
     }?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if report.is_interrupted { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 impl ClientArgs {

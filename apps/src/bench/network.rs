@@ -88,25 +88,26 @@ impl Network {
         })
     }
 
-    /// A connection on which nothing waits for longer than `patience`.
+    /// A connection that is there within `patience`, and whose calls wait for `wait`.
     pub(super) fn connect(
         &self,
         to: SocketAddr,
         patience: Duration,
+        wait: Duration,
     ) -> io::Result<Box<dyn Stream>> {
         Ok(match self {
             Self::Kernel(_) => {
                 let stream = net::TcpStream::connect_timeout(&to, patience)?;
                 stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(patience))?;
-                stream.set_write_timeout(Some(patience))?;
+                stream.set_read_timeout(Some(wait))?;
+                stream.set_write_timeout(Some(wait))?;
                 Box::new(stream)
             }
             Self::Stack(_, net) => {
                 let stream = TcpStream::connect_timeout_on(net, &to, patience)?;
                 stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(patience))?;
-                stream.set_write_timeout(Some(patience))?;
+                stream.set_read_timeout(Some(wait))?;
+                stream.set_write_timeout(Some(wait))?;
                 Box::new(stream)
             }
         })

@@ -72,7 +72,7 @@ impl fmt::Display for Interval {
                 write!(f, "  {what} {}", Rate::new(octets, elapsed))?;
             }
         }
-        if self.sent == 0 && self.received == 0 {
+        if self.is_empty() {
             f.write_str("  nothing")?;
         }
         Ok(())
@@ -80,8 +80,10 @@ impl fmt::Display for Interval {
 }
 
 /// All of a measurement.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Report {
+    /// It was ended before its time.
+    pub(super) is_interrupted: bool,
     pub(super) intervals: Vec<Interval>,
     pub(super) outcomes: Vec<Outcome>,
 }
@@ -96,6 +98,11 @@ struct Datagrams {
 }
 
 impl Report {
+    /// Whether `interval`, the next, is worth a line: that nothing moves is told once.
+    pub(super) fn is_news(&self, interval: &Interval) -> bool {
+        !interval.is_empty() || !self.intervals.last().is_some_and(Interval::is_empty)
+    }
+
     /// Octets that arrived at the other end, and here, each over the time of the slowest flow.
     fn rates(&self) -> [Rate; 2] {
         let mut rates = [Rate::default(); 2];
@@ -146,7 +153,7 @@ impl Report {
     /// One object, without the intervals' rates: they follow from what is there.
     pub(super) fn json(&self) -> String {
         let [sent, received] = self.rates();
-        let mut json = String::from("{");
+        let mut json = format!("{{\"interrupted\":{},", self.is_interrupted);
         for (what, rate) in [("sent", sent), ("received", received)] {
             let (octets, seconds) = (rate.octets, rate.elapsed.as_secs_f64());
             let bits = rate.bits_per_second();
@@ -178,6 +185,10 @@ impl Report {
 }
 
 impl Interval {
+    fn is_empty(&self) -> bool {
+        self.sent == 0 && self.received == 0
+    }
+
     fn json(&self) -> String {
         let (begin, end) = (self.begin.as_secs_f64(), self.end.as_secs_f64());
         let Self { sent, received, .. } = self;
@@ -188,6 +199,9 @@ impl Interval {
 /// The sum of it all, a line for each thing that there was.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_interrupted {
+            writeln!(f, "interrupted, and this is how far it came:")?;
+        }
         for (what, rate) in ["sent", "received"].iter().zip(self.rates()) {
             if rate.elapsed > Duration::ZERO {
                 let (octets, seconds) = (rate.octets, rate.elapsed.as_secs_f64());
@@ -237,6 +251,7 @@ mod tests {
         let interval =
             Interval { begin: Duration::ZERO, end: second, sent: 125_000_000, received: 0 };
         Report {
+            is_interrupted: false,
             intervals: vec![interval],
             outcomes: vec![
                 Outcome::Sent(Rate::new(1_000_000_000, second)),
@@ -263,7 +278,7 @@ mod tests {
     fn for_programs() {
         assert_eq!(
             report().json(),
-            "{\"sent\":{\"octets\":2000000000,\"seconds\":2.000000,\"bits_per_second\":8000000000},\
+            "{\"interrupted\":false,\"sent\":{\"octets\":2000000000,\"seconds\":2.000000,\"bits_per_second\":8000000000},\
              \"received\":{\"octets\":400,\"seconds\":1.000000,\"bits_per_second\":3200},\
              \"datagrams_sent\":{\"sent\":0,\"received\":0,\"lost\":0,\"late\":0},\
              \"datagrams_received\":{\"sent\":10,\"received\":4,\"lost\":6,\"late\":1},\
@@ -274,8 +289,27 @@ mod tests {
     }
 
     #[test]
+    fn that_nothing_moves_is_told_once() {
+        let mut report = report();
+        let nothing = Interval { sent: 0, ..report.intervals[0] };
+        assert_eq!(nothing.to_string(), "   0.00 -    1.00 s  nothing");
+        assert!(report.is_news(&nothing));
+        report.intervals.push(nothing);
+        assert!(!report.is_news(&nothing) && report.is_news(&report.intervals[0]));
+    }
+
+    #[test]
+    fn an_interrupted_one_says_so() {
+        let report = Report { is_interrupted: true, ..report() };
+        assert!(
+            report.to_string().starts_with("interrupted, and this is how far it came:\nsent: ")
+        );
+        assert!(report.json().starts_with("{\"interrupted\":true,\"sent\":{"));
+    }
+
+    #[test]
     fn of_nothing_is_nothing() {
-        let report = Report { intervals: vec![], outcomes: vec![] };
+        let report = Report::default();
         assert_eq!(report.to_string(), "");
         assert!(report.json().contains("\"bits_per_second\":0"));
     }
