@@ -3,13 +3,40 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minitcp_proto::{Instant, Observer, Trace};
+
+use crate::out::{self, WriteError};
 
 /// Writes every trace as one line, with the time in front of it if wanted.
 pub struct Lines<W> {
     out: W,
     with_time: bool,
+    failure: Failure,
+}
+
+/// Why lines could not be written, other than for want of a reader; clones know the same.
+#[derive(Clone, Debug, Default)]
+pub struct Failure(Arc<Mutex<Option<WriteError>>>);
+
+impl Failure {
+    /// It has come to that.
+    pub fn has_come(&self) -> bool {
+        self.place().is_some()
+    }
+
+    /// The first such error, once.
+    ///
+    /// # Errors
+    /// If there was one.
+    pub fn tell(&self) -> Result<(), WriteError> {
+        self.place().take().map_or(Ok(()), Err)
+    }
+
+    fn place(&self) -> MutexGuard<'_, Option<WriteError>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Lines<io::Stdout> {
@@ -28,8 +55,13 @@ impl Lines<io::Stderr> {
 
 impl<W: Write> Lines<W> {
     /// To `out`, in one write a line.
-    pub const fn new(out: W, with_time: bool) -> Self {
-        Self { out, with_time }
+    pub fn new(out: W, with_time: bool) -> Self {
+        Self { out, with_time, failure: Failure::default() }
+    }
+
+    /// Knows what becomes of the lines.
+    pub fn failure(&self) -> Failure {
+        self.failure.clone()
     }
 }
 
@@ -40,7 +72,9 @@ impl<W: Write> Observer for Lines<W> {
             false => format!("{trace}\n"),
         };
         // A reader that has gone, as `head` does, is no reason to stop the network.
-        let _gone = self.out.write_all(line.as_bytes());
+        if let Err(error) = out::is_read(self.out.write_all(line.as_bytes()).map_err(Into::into)) {
+            self.failure.place().get_or_insert(error);
+        }
     }
 }
 
@@ -63,6 +97,28 @@ impl Observer for Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_device_is_told_and_a_reader_that_has_gone_is_not() {
+        struct Fails(io::ErrorKind);
+        impl Write for Fails {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(self.0.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let failure_of = |kind| {
+            let mut lines = Lines::new(Fails(kind), false);
+            lines.trace(Instant::ZERO, &Trace::Dropped(minitcp_proto::Drop::TcpChecksum));
+            lines.failure()
+        };
+        assert!(!failure_of(io::ErrorKind::BrokenPipe).has_come());
+        let failure = failure_of(io::ErrorKind::StorageFull);
+        assert!(failure.has_come() && failure.tell().is_err() && failure.tell().is_ok());
+    }
     use minitcp_proto::{Config, Limits, Memory, Seed, Stack};
 
     #[test]

@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use clap::Parser;
 use minitcp_apps::chat::host::{Options, TunHost};
 use minitcp_apps::chat::server::{Bounds, Server};
-use minitcp_apps::{cli, errln, stats, trace};
+use minitcp_apps::trace::{self, Failure};
+use minitcp_apps::{cli, errln, stats};
 use minitcp_proto::Observer;
 
 /// Serve chat and HTTP on one port of a TUN device.
@@ -37,20 +38,27 @@ struct Args {
 
 fn main() -> ExitCode {
     let args: Args = cli::parse();
+    let lines = trace::Lines::to_stdout(args.options.trace_time);
+    let failure = lines.failure();
     cli::finish(match args.options.trace {
-        true => serve(&args, trace::Lines::to_stdout(args.options.trace_time)),
-        false => serve(&args, ()),
+        true => serve(&args, lines, &failure),
+        false => serve(&args, (), &failure),
     })
 }
 
-fn serve<O: Observer + 'static>(args: &Args, observer: O) -> anyhow::Result<ExitCode> {
+/// Serves until SIGINT or SIGTERM, or until the trace cannot be written.
+fn serve<O: Observer + 'static>(
+    args: &Args,
+    observer: O,
+    failure: &Failure,
+) -> anyhow::Result<ExitCode> {
     let host = TunHost::open(&args.tun, args.addr, &args.options, observer)?;
     let addr = SocketAddr::from((args.addr, args.port));
     let report = |happening| errln!("chat_server: {happening}");
     let mut server = Server::bind(&host.net, addr, Bounds::default(), report)
         .with_context(|| format!("cannot listen on {addr}"))?;
     errln!("chat_server: listening on {addr} of {}", args.tun);
-    while !host.interrupt.is_raised() {
+    while !host.interrupt.is_raised() && !failure.has_come() {
         match server.step(None) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             result => result.with_context(|| format!("TUN device {}", args.tun))?,
@@ -61,6 +69,7 @@ fn serve<O: Observer + 'static>(args: &Args, observer: O) -> anyhow::Result<Exit
     }
     server.close(GRACE)?;
     host.finish()?;
+    failure.tell()?;
     Ok(ExitCode::SUCCESS)
 }
 
