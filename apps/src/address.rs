@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use anyhow::{Context as _, bail};
 use nix::ifaddrs::getifaddrs;
 
+use crate::cli::Mistake;
+
 /// Bits of the network part of `addr`: as `given`, or what is usual.
 ///
 /// # Errors
@@ -12,7 +14,9 @@ use nix::ifaddrs::getifaddrs;
 pub(crate) fn prefix(addr: IpAddr, given: Option<u8>) -> anyhow::Result<u8> {
     let (usual, most) = if addr.is_ipv4() { (24, 32) } else { (64, 128) };
     match given {
-        Some(bits) if bits > most => bail!("--prefix {bits}: {addr} has {most} bits"),
+        Some(bits) if bits > most => {
+            Err(Mistake(format!("--prefix {bits}: {addr} has {most} bits")).into())
+        }
         given => Ok(given.unwrap_or(usual)),
     }
 }
@@ -26,13 +30,16 @@ pub(crate) fn prefix(addr: IpAddr, given: Option<u8>) -> anyhow::Result<u8> {
 pub(crate) fn must_be_free(addr: IpAddr, kernel: Option<IpAddr>) -> anyhow::Result<()> {
     let is_broadcast = matches!(addr, IpAddr::V4(addr) if addr.is_broadcast());
     if addr.is_unspecified() || addr.is_multicast() || addr.is_loopback() || is_broadcast {
-        bail!("--addr {addr}: no host on a network can have this address");
+        let text = format!("--addr {addr}: no host on a network can have this address");
+        return Err(Mistake(text).into());
     }
     if kernel == Some(addr) {
-        bail!("--addr and --kernel-addr are both {addr}: the stack needs an address of its own");
+        let text = format!("--kernel-addr is {addr}, too: the stack needs an address of its own");
+        return Err(Mistake(text).into());
     }
     if kernel.is_some_and(|kernel| kernel.is_ipv4() != addr.is_ipv4()) {
-        bail!("--addr and --kernel-addr must both be IPv4, or both IPv6");
+        let text = "--addr and --kernel-addr must both be IPv4, or both IPv6".to_owned();
+        return Err(Mistake(text).into());
     }
     for device in getifaddrs().context("cannot list the kernel's addresses")? {
         let Some(address) = &device.address else { continue };

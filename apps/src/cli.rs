@@ -1,6 +1,7 @@
 //! What is wrong with a command line, in one line; and the exit status that goes with it.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::process::{self, ExitCode};
 
 use clap::Parser;
@@ -38,9 +39,22 @@ pub fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         errln!("error: {error:#}");
-        ExitCode::FAILURE
+        if error.is::<Mistake>() { ExitCode::from(2) } else { ExitCode::FAILURE }
     })
 }
+
+/// What we were told to do cannot be done anywhere: a mistake on the command line that shows only
+/// once it is looked at as a whole, or in a file that it names. Its status is 2.
+#[derive(Debug)]
+pub struct Mistake(pub String);
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Mistake {}
 
 /// A number of octets: `4096`, `64K`, `1M`, `1G`.
 ///

@@ -34,21 +34,28 @@ pub(crate) fn create(path: &Path) -> anyhow::Result<(File, Leftover)> {
     Ok((file, Leftover(is_new.then(|| path.to_owned()))))
 }
 
+/// That a file can be written, if it comes to that; what is in it stays.
+pub(crate) fn must_be_writable(path: &Path) -> anyhow::Result<()> {
+    let leftover = Leftover((!path.exists()).then(|| path.to_owned()));
+    let opened = File::options().create(true).append(true).open(path);
+    opened.with_context(|| format!("cannot create {}", path.display()))?;
+    drop(leftover);
+    Ok(())
+}
+
 /// Writes a whole file.
 pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let (file, leftover) = create(path)?;
-    finish(path, file, leftover, text)
+    finish(path, (file, leftover), text).map(Leftover::keep)
 }
 
-/// Writes all of a file that was begun.
+/// Writes all of a file that was begun. It is whole then, and kept if the caller keeps it.
 pub(crate) fn finish(
     path: &Path,
-    mut file: File,
-    leftover: Leftover,
+    (mut file, leftover): (File, Leftover),
     text: &str,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Leftover> {
     let written = file.write_all(text.as_bytes());
     written.with_context(|| format!("cannot write {}", path.display()))?;
-    leftover.keep();
-    Ok(())
+    Ok(leftover)
 }

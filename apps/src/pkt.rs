@@ -10,12 +10,12 @@ use minitcp_driver_sim::script::{
     run::{Report, Settings},
 };
 
-use crate::out::WriteError;
-use crate::{errln, outln};
+use crate::interrupt::Interrupt;
+use crate::{errln, out, outln};
 
 /// Run packet scripts (packetdrill's notation) against the stack, in virtual time.
 ///
-/// Exit status: 0 if all scripts passed, 1 if one failed, 2 if one could not be read or asks for
+/// Exit status: 0 if all scripts passed, 1 if one failed or SIGINT came, 2 if one could not be read or asks for
 /// what cannot be checked. docs/scripts.md describes the notation.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -64,21 +64,28 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         seed: args.seed,
         ..Settings::default()
     };
+    let interrupt = Interrupt::install(|| {})?;
     let mut worst = Verdict::Passed;
-    for file in &args.files {
+    for (at, file) in args.files.iter().enumerate() {
+        if interrupt.is_raised() {
+            let all = args.files.len();
+            out::is_read(outln!("interrupted after {at} of {all} scripts"))?;
+            worst = worst.max(Verdict::Failed);
+            break;
+        }
         let name = file.display().to_string();
         let (verdict, text) = match fs::read(file) {
             Ok(text) => judge(&name, &text, &args.define, &settings, args.show),
-            Err(error) => (Verdict::Refused, format!("{name}: {error}")),
+            Err(error) => (Verdict::Refused, format!("error: cannot read {name}: {error}")),
         };
         worst = worst.max(verdict);
         match verdict {
             Verdict::Passed if args.quiet => {}
-            Verdict::Passed => match outln!("{text}") {
-                Ok(()) => {}
-                Err(WriteError::Closed) => break,
-                Err(error) => return Err(error.into()),
-            },
+            Verdict::Passed => {
+                if !out::is_read(outln!("{text}"))? {
+                    break;
+                }
+            }
             Verdict::Failed | Verdict::Refused => errln!("{text}"),
         }
     }

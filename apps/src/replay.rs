@@ -3,14 +3,17 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use minitcp_driver_sim::{Journal, JournalError, Replay};
+use minitcp_driver_sim::{Journal, JournalError, Network, Replay};
 
 use crate::capture::Capture;
-use crate::out;
-use crate::outln;
+use crate::cli::Mistake;
+use crate::interrupt::Interrupt;
+use crate::{out, outln};
 
 /// Let a run that was written down happen again, without its programs.
+///
+/// Exit status: 0 if every packet was as it had been, 1 if not or if SIGINT came, 2 if the journal
+/// could not be read.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The journal, as `minitcp sim --record` and a failing `minitcp swarm` write it
@@ -18,6 +21,11 @@ pub struct Args {
     /// Write a capture (pcapng) with a comment on each packet that met a fault
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
+    /// The node whose packets the capture has: nodes are numbered from 0 as the journal makes
+    /// them, so that of a `sim` 0 is the client and 1 the server. All unless given: then each
+    /// packet that arrives is in it twice
+    #[arg(long, value_name = "NODE", requires = "pcap")]
+    pcap_at: Option<u32>,
     /// Report as one line of JSON
     #[arg(long)]
     json: bool,
@@ -26,27 +34,43 @@ pub struct Args {
 /// Runs it; the exit status is 0 if every packet was as it had been.
 ///
 /// # Errors
-/// When the journal cannot be read, or is none, or the capture cannot be written.
+/// When the journal cannot be read, or the capture or the report cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let name = args.journal.display();
-    let text = std::fs::read_to_string(&args.journal);
-    let text = text.with_context(|| format!("cannot read {name}"))?;
-    let journal = Journal::read(&text).with_context(|| name.to_string())?;
+    let text = match std::fs::read_to_string(&args.journal) {
+        Ok(text) => text,
+        Err(error) => return Err(Mistake(format!("cannot read {name}: {error}")).into()),
+    };
+    let journal = match Journal::read(&text) {
+        Ok(journal) => journal,
+        Err(error) => return Err(Mistake(format!("{name}: {error}")).into()),
+    };
     let title = format!("minitcp replay {name}");
     let capture = args.pcap.as_deref().map(|path| Capture::create(path, &title)).transpose()?;
-    let result = journal.replay(|network| {
+    let interrupt = Interrupt::install(|| {})?;
+    let prepare = |network: &mut Network| {
         if let Some(capture) = &capture {
-            network.tap(capture.tap(None));
+            network.tap(capture.tap(args.pcap_at));
         }
-    });
+    };
+    let result = journal.replay_while(prepare, || !interrupt.is_raised());
     // The packets up to where it parts are worth a look, too; the network must let go of them.
     let outcome = result.map(|replay| Outcome::of(&replay));
-    capture.map_or(Ok(()), Capture::close)?;
+    if let Some(capture) = capture {
+        capture.close()?.keep();
+    }
     let is_same = outcome.as_ref().is_ok_and(|outcome| outcome.is_same);
     out::is_read(match (outcome, args.json) {
         (Ok(outcome), true) => outln!("{}", outcome.json()),
         (Ok(outcome), false) => outln!("{}", outcome.text()),
-        (Err(JournalError { line, .. }), true) => outln!("{{\"same\":false,\"line\":{line}}}"),
+        (Err(JournalError { line, .. }), true) => {
+            let is_interrupted = interrupt.is_raised();
+            outln!("{{\"same\":false,\"interrupted\":{is_interrupted},\"line\":{line}}}")
+        }
+        (Err(JournalError { line, .. }), false) if interrupt.is_raised() => {
+            let lines = text.lines().count();
+            outln!("interrupted: the same up to line {line} of {lines} of the journal")
+        }
         (Err(error), false) => outln!("the run is not the same: {error}"),
     })?;
     Ok(if is_same { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -10,9 +10,10 @@ use minitcp_driver_sim::{Link, Network, NodeId, Outcome, Recorder, Running, Tran
 use minitcp_proto::{Config, Drop, Limits, Stats};
 
 use crate::capture::Capture;
+use crate::file::{self, Leftover};
 use crate::hosts::{self, Hosts};
 use crate::interrupt::Interrupt;
-use crate::{file, out, outln, units};
+use crate::{out, outln, units};
 
 /// Send octets over a simulated link with faults, and report how it went.
 #[derive(Debug, clap::Args)]
@@ -99,8 +100,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let capture = args.pcap.as_deref().map(|path| Capture::create(path, &title)).transpose()?;
     if let Some(capture) = &capture {
         network.tap(capture.tap(match args.pcap_at {
-            PointOfView::Client => Some(client),
-            PointOfView::Server => Some(server),
+            PointOfView::Client => Some(client.number()),
+            PointOfView::Server => Some(server.number()),
             PointOfView::Both => None,
         }));
     }
@@ -114,13 +115,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let outcome = running.outcome();
     let is_interrupted = interrupt.is_raised() && !running.is_over();
     let report = Report::new(&network, [client, server], outcome, is_interrupted, cost);
-    if let (Some(path), Some((file, leftover))) = (&args.record, journal)
-        && let Some(text) = network.journal()
-    {
-        file::finish(path, file, leftover, &text)?;
-    }
+    // Both or neither.
+    let recorded = match (&args.record, journal, network.journal()) {
+        (Some(path), Some(file), Some(text)) => Some(file::finish(path, file, &text)?),
+        _ => None,
+    };
     drop(network);
-    capture.map_or(Ok(()), Capture::close)?;
+    let captured = capture.map(Capture::close).transpose()?;
+    recorded.into_iter().chain(captured).for_each(Leftover::keep);
     out::is_read(outln!("{}", if args.json { report.json() } else { report.text() }))?;
     let is_success = outcome.is_success() && outcome.received == args.bytes;
     Ok(if is_success { ExitCode::SUCCESS } else { ExitCode::FAILURE })

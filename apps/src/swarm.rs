@@ -43,6 +43,8 @@ pub struct Args {
 /// # Errors
 /// When nothing can be printed, or the journal of a failure cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    // Before the work, since a failure that cannot be kept is soon looked for again.
+    args.record.as_deref().map_or(Ok(()), file::must_be_writable)?;
     write_journal_on_panic(args.record.clone());
     let one = NonZeroUsize::MIN;
     let jobs = args.jobs.unwrap_or_else(|| thread::available_parallelism().unwrap_or(one));

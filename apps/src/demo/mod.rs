@@ -15,6 +15,7 @@ use std::sync::mpsc;
 
 use narrate::Narrator;
 
+use crate::interrupt::Interrupt;
 use crate::trace::Channel;
 
 /// Show ping, nc and curl conversing with MiniTCP, in a network made for the occasion.
@@ -33,6 +34,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (sender, traces) = mpsc::channel();
     let (trace, mut narrator) = (Channel(sender), Narrator::new(traces));
     let world = if args.in_memory { None } else { Some(kernel::World::open()) };
+    // Not before: it makes a thread, and the namespace is had before there are any.
+    narrator.heed(Interrupt::install(|| {})?);
     match world {
         Some(Ok(world)) => kernel::converse(&mut narrator, world, trace)?,
         Some(Err(error)) => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use minitcp_proto::Trace;
 
+use crate::interrupt::Interrupt;
 use crate::out::{self, WriteError};
 use crate::outln;
 
@@ -28,12 +29,19 @@ pub(crate) struct Narrator {
     page: Page,
     traces: Receiver<Trace>,
     proofs: Vec<Proof>,
+    interrupt: Interrupt,
 }
 
 impl Narrator {
     /// Shows what comes from `traces`.
     pub(crate) fn new(traces: Receiver<Trace>) -> Self {
-        Self { page: Page::standard_output(), traces, proofs: Vec::new() }
+        let page = Page::standard_output();
+        Self { page, traces, proofs: Vec::new(), interrupt: Interrupt::default() }
+    }
+
+    /// Does no further step once `interrupt` is raised.
+    pub(crate) fn heed(&mut self, interrupt: Interrupt) {
+        self.interrupt = interrupt;
     }
 
     /// A line of plain prose.
@@ -48,6 +56,9 @@ impl Narrator {
         by: &str,
         work: impl FnOnce() -> Result<String, String>,
     ) {
+        if self.interrupt.is_raised() {
+            return;
+        }
         self.page.line(None, "");
         self.page.line(Some(BOLD), &format!("{claim}: {by}"));
         let (page, traces, is_over) = (&self.page, &mut self.traces, AtomicBool::new(false));
@@ -60,8 +71,11 @@ impl Narrator {
         self.prove(claim, by, outcome);
     }
 
-    /// Notes what became of a claim.
+    /// Notes what became of a claim. What was interrupted proves nothing.
     pub(crate) fn prove(&mut self, claim: &'static str, by: &str, outcome: Result<String, String>) {
+        if self.interrupt.is_raised() {
+            return;
+        }
         match &outcome {
             Ok(seen) => self.page.line(Some(GREEN), &format!("  {seen}")),
             Err(missed) => self.page.line(Some(RED), &format!("  FAILED: {missed}")),
@@ -77,7 +91,7 @@ impl Narrator {
         self.page.failure.into_inner().map_or(Ok(()), Err)
     }
 
-    /// The table of all proofs; whether all of them hold.
+    /// The table of all proofs; whether all of them hold, and none is missing.
     pub(crate) fn table(&self) -> bool {
         self.page.line(None, "");
         self.page.line(Some(BOLD), "What was proved");
@@ -92,8 +106,10 @@ impl Narrator {
             self.page.line(Some(DIM), &format!("          {by}"));
         }
         let failed = self.proofs.iter().filter(|proof| proof.outcome.is_err()).count();
-        self.say(&format!("{} proved, {failed} failed", self.proofs.len() - failed));
-        failed == 0
+        let is_interrupted = self.interrupt.is_raised();
+        let interrupted = if is_interrupted { "interrupted: " } else { "" };
+        self.say(&format!("{interrupted}{} proved, {failed} failed", self.proofs.len() - failed));
+        failed == 0 && !is_interrupted
     }
 }
 
@@ -255,6 +271,23 @@ mod tests {
         narrator.prove("water is wet", "touch", Ok("wet".to_owned()));
         assert!(narrator.table());
         narrator.step("fire is cold", "touch", || Err("hot".to_owned()));
+        assert!(!narrator.table());
+    }
+
+    #[test]
+    fn what_is_interrupted_proves_nothing() {
+        let (_sender, traces) = mpsc::channel();
+        let mut narrator = Narrator::new(traces);
+        let interrupt = Interrupt::default();
+        narrator.heed(interrupt.clone());
+        narrator.step("water is wet", "touch", || Ok("wet".to_owned()));
+        assert!(narrator.table());
+        narrator.step("fire is hot", "touch", || {
+            interrupt.raise();
+            Err("it is out".to_owned())
+        });
+        narrator.step("ice is cold", "touch", || unreachable!("it was interrupted before"));
+        assert_eq!(narrator.proofs.len(), 1);
         assert!(!narrator.table());
     }
 }

@@ -104,6 +104,19 @@ impl Journal {
     /// # Errors
     /// At the first line that is not as it was.
     pub fn replay(&self, prepare: impl FnOnce(&mut Network)) -> Result<Replay, JournalError> {
-        Player::new(Arc::clone(&self.0), prepare).run()
+        self.replay_while(prepare, || true)
+    }
+
+    /// As [`replay`](Self::replay), for as long as `keep_on` says so. It is asked between any two
+    /// steps of the network, but not while programs run.
+    ///
+    /// # Errors
+    /// As [`replay`](Self::replay), and at the next line when it was stopped.
+    pub fn replay_while(
+        &self,
+        prepare: impl FnOnce(&mut Network),
+        keep_on: impl Fn() -> bool,
+    ) -> Result<Replay, JournalError> {
+        Player::new(Arc::clone(&self.0), prepare, &keep_on).run()
     }
 }

@@ -31,7 +31,8 @@ impl Replay {
 }
 
 /// The network of a replay, and who reads the journal.
-pub(super) struct Player {
+pub(super) struct Player<'a> {
+    keep_on: &'a dyn Fn() -> bool,
     script: Arc<Script>,
     cursor: Cursor,
     network: Network,
@@ -39,13 +40,17 @@ pub(super) struct Player {
     programs: Vec<(NodeId, Seed)>,
 }
 
-impl Player {
-    pub(super) fn new(script: Arc<Script>, prepare: impl FnOnce(&mut Network)) -> Self {
+impl<'a> Player<'a> {
+    pub(super) fn new(
+        script: Arc<Script>,
+        prepare: impl FnOnce(&mut Network),
+        keep_on: &'a dyn Fn() -> bool,
+    ) -> Self {
         let cursor = Cursor::new(Arc::clone(&script));
         let mut network = Network::new(script.seed);
         network.journal = Some(Chronicle::Replay(cursor.clone()));
         prepare(&mut network);
-        Self { script, cursor, network, programs: Vec::new() }
+        Self { keep_on, script, cursor, network, programs: Vec::new() }
     }
 
     /// Runs it all.
@@ -114,12 +119,17 @@ impl Player {
 
     fn advance(&mut self, limit: Instant) -> Result<Progress, JournalError> {
         let progress = self.network.advance(limit);
-        self.cursor.lock().check()?;
+        let mut reading = self.cursor.lock();
+        if !(self.keep_on)() {
+            let (line, _) = reading.script.items[reading.at];
+            reading.fail(line, STOPPED);
+        }
+        reading.check()?;
         Ok(progress)
     }
 
     fn run_programs(self, limit: Instant) -> Result<Self, JournalError> {
-        let Self { script, cursor, network, programs } = self;
+        let Self { keep_on, script, cursor, network, programs } = self;
         let mut running = Programs::new(network);
         running.set_limit(limit);
         for (node, seed) in programs {
@@ -139,7 +149,7 @@ impl Player {
         }
         let network = running.run();
         cursor.lock().check()?;
-        Ok(Self { script, cursor, network, programs: Vec::new() })
+        Ok(Self { keep_on, script, cursor, network, programs: Vec::new() })
     }
 }
 
@@ -228,4 +238,5 @@ fn act(network: &mut Network, cursor: &Cursor, at: usize) -> Option<(NodeId, See
     None
 }
 
+const STOPPED: &str = "the replay was stopped here";
 const NOT_AGAIN: &str = "this did not happen again";
