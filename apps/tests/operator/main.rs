@@ -1,5 +1,9 @@
 //! What operators do with programs: pipes, full devices, interrupts, typing mistakes, Wireshark.
 
+mod table;
+mod trials;
+mod world;
+
 use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -49,13 +53,9 @@ fn field<'a>(json: &'a str, key: &str) -> &'a str {
     rest.split([',', '}']).next().unwrap()
 }
 
-const PRINTING: [&[&str]; 5] = [
-    &["--help"],
-    &["sim", "--help"],
-    &["sim", "--bytes", "10K"],
-    &["sim", "--bytes", "10K", "--json"],
-    &["swarm", "--seeds", "1"],
-];
+/// What prints something, beside what the table has.
+const PRINTING: [&[&str]; 4] =
+    [&["--help"], &["--version"], &["sim", "--help"], &["sim", "--bytes", "10K", "--json"]];
 
 #[test]
 fn a_pipe_that_nobody_reads_is_no_failure() {
@@ -174,7 +174,10 @@ fn why_packets_were_dropped_is_told() {
 /// Runs it for a moment, and interrupts it.
 fn interrupted(args: &[&str]) -> Output {
     let child = command(args).spawn().unwrap();
-    thread::sleep(Duration::from_secs(1));
+    while !world::heeds_interrupts(child.id()) {
+        thread::sleep(Duration::from_millis(10));
+    }
+    thread::sleep(Duration::from_millis(500));
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success(), "{args:?} ended by itself");
     child.wait_with_output().unwrap()
@@ -193,6 +196,34 @@ fn an_interrupted_run_says_how_far_it_came() {
     assert!(field(&json, "received").parse::<u64>().unwrap() > 0, "{json}");
 }
 
+/// What it prints on a terminal: `script` makes one.
+fn on_terminal(variable: (&str, &str), line: &str) -> String {
+    let program = env!("CARGO_BIN_EXE_minitcp");
+    let mut command = Command::new("script");
+    command.args(["-q", "-e", "-c", &format!("{program} {line}"), "/dev/null"]);
+    command.env_remove("NO_COLOR").env("TERM", "xterm").env(variable.0, variable.1);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stdout));
+    text(&output.stdout)
+}
+
+#[test]
+fn colours_are_for_terminals_that_have_some() {
+    if Command::new("script").arg("--version").output().is_err() {
+        return world::skip("of terminals: script is not installed");
+    }
+    for (variable, has_some) in
+        [(("TERM", "xterm"), true), (("TERM", "dumb"), false), (("NO_COLOR", "1"), false)]
+    {
+        let printed = on_terminal(variable, "demo --in-memory");
+        assert_eq!(printed.contains("\x1b["), has_some, "{variable:?}");
+    }
+    let with_progress = on_terminal(("TERM", "xterm"), "swarm --seeds 100");
+    assert!(with_progress.contains("\r"));
+    let lines = on_terminal(("TERM", "dumb"), "swarm --seeds 100").replace("\r\n", "\n");
+    assert!(!lines.contains('\r'), "{lines:?}");
+}
+
 /// How many packets of a capture `filter` picks, as tshark sees them.
 fn tshark(capture: &Scratch, filter: &str) -> usize {
     let mut command = Command::new("tshark");
@@ -205,15 +236,19 @@ fn tshark(capture: &Scratch, filter: &str) -> usize {
 #[test]
 fn wireshark_sees_the_retransmissions_that_sim_reports_and_nothing_else() {
     if Command::new("tshark").arg("--version").output().is_err() {
-        return eprintln!("skipped: tshark is not installed");
+        return world::skip("of captures: tshark is not installed");
     }
     let capture = Scratch::new("wireshark.pcapng");
-    for seed in ["1", "2", "3"] {
+    for (seed, addr, ip) in
+        [("1", "10.0.0.1", "ip"), ("2", "10.0.0.1", "ip"), ("3", "fd00::1", "ipv6")]
+    {
         let args = ["sim", "--bytes", "2M", "--loss", "2%", "--seed", seed, "--json"];
-        let output = minitcp(&[&args[..], &["--pcap", capture.name()]].concat());
+        let there = ["--addr", addr, "--pcap", capture.name()];
+        let output = minitcp(&[&args[..], &there].concat());
         assert!(output.status.success(), "{}", text(&output.stderr));
         let told: usize = field(&text(&output.stdout), "retransmissions").parse().unwrap();
-        // What follows other segments within 3 ms, Wireshark takes for a packet that was overtaken.
+        // What follows new segments within a round trip, and no duplicate ACKs, as the later
+        // losses of one recovery do, Wireshark takes for a packet that was overtaken.
         let again = "(tcp.analysis.retransmission || tcp.analysis.out_of_order)";
         assert_eq!(tshark(&capture, again), told, "seed {seed}");
         assert!(told > 10, "seed {seed}: {told}");
@@ -221,7 +256,8 @@ fn wireshark_sees_the_retransmissions_that_sim_reports_and_nothing_else() {
         let other = format!("{wrong} && !tcp.analysis.duplicate_ack && !{again}");
         assert_eq!(tshark(&capture, &other), 0, "seed {seed}");
         assert_eq!(tshark(&capture, "!tcp.port == 40000 || http"), 0, "seed {seed}");
-        assert!(tshark(&capture, "frame.protocols == \"raw:ip:tcp:data\"") > 1000, "seed {seed}");
+        let plain = format!("frame.protocols == \"raw:{ip}:tcp:data\"");
+        assert!(tshark(&capture, &plain) > 1000, "seed {seed}");
     }
 }
 
