@@ -45,6 +45,21 @@ fn a_transfer_happens_again_without_its_programs() {
 }
 
 #[test]
+fn a_replay_can_be_stopped() {
+    let (text, _) = transfer(1, 300_000);
+    let journal = Journal::read(&text).unwrap();
+    let stopped_after = |steps: u64| {
+        let asked = AtomicU64::new(0);
+        let keep_on = || asked.fetch_add(1, Ordering::Relaxed) < steps;
+        journal.replay_while(|_| {}, keep_on).map(|_| ()).unwrap_err()
+    };
+    let (early, late) = (stopped_after(0), stopped_after(200));
+    assert!(early.to_string().contains("stopped"), "{early}");
+    assert!(early.line <= late.line && late.line < text.lines().count(), "{early}, {late}");
+    assert!(journal.replay_while(|_| {}, || true).unwrap().is_same());
+}
+
+#[test]
 fn a_link_that_changes_happens_again() {
     let mut network = Network::recorded(1);
     let limits = Limits { connections: 4, buffer_bytes: 1 << 20, ..Limits::default() };
