@@ -15,8 +15,8 @@ use crate::{errln, out, outln};
 
 /// Run packet scripts (packetdrill's notation) against the stack, in virtual time.
 ///
-/// Exit status: 0 if all scripts passed, 1 if one failed or SIGINT came, 2 if one could not be read or asks for
-/// what cannot be checked. docs/scripts.md describes the notation.
+/// Exit status: 0 if all scripts passed, 1 if one failed or SIGINT came, 2 if one could not be
+/// read or asks for what cannot be checked. docs/scripts.md describes the notation.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Scripts

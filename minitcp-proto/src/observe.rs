@@ -151,7 +151,7 @@ pub enum Trace {
 }
 
 /// One line, as the demos print it, with both ends where it is about two:
-/// `[TCP ] recv  SYN  seq=1842910416 ack=0 win=64240 len=0  state=LISTEN  10.0.0.2:80 <- 10.0.0.1:9`
+/// `[TCP ] recv  SYN  seq=1842910416 ack=0 win=64240 len=0  state=LISTEN  10.0.0.2:80 <- …`
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -60,7 +60,20 @@ const SIMULATOR: &[&[&str]] = &[
 
 /// The floors of apps: what several programs need, what serves and asks, and the commands.
 const APPS: &[&[&str]] = &[
-    &["capture", "cli", "interrupt", "net_ns", "out", "seed", "stats", "trace", "units"],
+    &[
+        "address",
+        "capture",
+        "cli",
+        "file",
+        "hosts",
+        "interrupt",
+        "net_ns",
+        "out",
+        "seed",
+        "stats",
+        "trace",
+        "units",
+    ],
     &["chat", "bench"],
     &["bench_server", "bench_threads", "demo", "pkt", "replay", "sim", "swarm"],
 ];
