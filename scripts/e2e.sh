@@ -127,6 +127,15 @@ main() {
         --to 10.0.0.2 --port 81 --interval 0
     check "SIGTERM: the server ends with status 0" terminated
 
+    echo "== IPv6"
+    launch chat_server --tun tun6 --addr fd00:6::2 --kernel-addr fd00:6::1 --trace --pcap "$work/v6.pcap"
+    check "ping: four answers" ping_v6
+    check "curl: 200 and hello" page_v6
+    check "chat_client to chat_server across two devices" forwarded_v6
+    check "SIGINT: the server ends with status 0" interrupted
+    check "tshark: nothing malformed, no bad checksum" judged_v6
+    check "bench: both ways, over a device and the kernel" measured_v6
+
     echo "== what can go wrong"
     check "attached devices are left as found" device_stays
     check "created devices are removed" device_goes
@@ -453,6 +462,46 @@ measured_other_way() {
     wait_until grep -qs listening "$work/kernel.log"
     "$programs/minitcp" bench client --tun tun1 --addr 10.0.1.2 --to 10.0.1.1 --bytes 5M --both \
         >"$work/bench.out" || status=$?
+    kill -TERM "$server"
+    wait "$server"
+    [ "$status" = 0 ]
+    grep "^sent: 5242880 octets" "$work/bench.out"
+    grep "^received: 5242880 octets" "$work/bench.out"
+}
+
+# ---- IPv6
+
+ping_v6() {
+    wait_until ping -n -q -W 1 -c 1 fd00:6::2
+    ping -n -q -i 0.2 -W 2 -c 4 -s 1400 fd00:6::2 | grep "4 packets transmitted, 4 received"
+}
+
+page_v6() { [ "$(curl -s -g -m 10 -w ' %{http_code} %{size_download}' 'http://[fd00:6::2]:8080/')" = "hello 200 5" ]; }
+
+forwarded_v6() {
+    echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+    { echo "good evening"; sleep 1; } | timeout 20 "$programs/chat_client" --tun tun7 \
+        --addr fd00:7::2 --kernel-addr fd00:7::1 --server fd00:6::2 >"$work/client"
+    grep "good evening" "$work/client"
+    grep -F "[fd00:6::2]:8080 <- [fd00:7::2]:" "$work/server.log" >"$work/lines"
+    [ "$(wc -l <"$work/lines")" -ge 4 ]
+}
+
+judged_v6() {
+    export HOME=$work
+    tshark -r "$work/v6.pcap" "${checksums[@]}" -Y '_ws.malformed || tcp.checksum.status == "Bad"
+        || icmpv6.checksum.status == "Bad" || tcp.analysis.lost_segment' >"$work/complaints"
+    cat "$work/complaints"
+    [ ! -s "$work/complaints" ]
+    [ "$(tshark -r "$work/v6.pcap" -Y 'tcp && ipv6' | wc -l)" -ge 10 ]
+}
+
+measured_v6() {
+    "$programs/minitcp" bench server --kernel >"$work/kernel.log" 2>&1 &
+    local server=$! status=0
+    wait_until grep -qs listening "$work/kernel.log"
+    "$programs/minitcp" bench client --tun tun7 --addr fd00:7::2 --kernel-addr fd00:7::1 \
+        --to fd00:7::1 --bytes 5M --both >"$work/bench.out" || status=$?
     kill -TERM "$server"
     wait "$server"
     [ "$status" = 0 ]

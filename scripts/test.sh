@@ -21,6 +21,7 @@ needed=(
     perl_json:perl
     cc_libc:libc6-dev
     setpriv:util-linux
+    script:bsdutils
     nm:binutils
     ping:iputils-ping
     nc.openbsd:netcat-openbsd
