@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use minitcp_driver_tun::{TunConfig, TunDriver};
@@ -44,6 +44,7 @@ pub struct TunHost<O: Observer> {
     pub interrupt: Interrupt,
     /// Ends a call that waits; for other threads.
     pub wake: Wake,
+    capture: Option<PathBuf>,
 }
 
 /// Ends a call that waits, from any thread.
@@ -97,7 +98,7 @@ impl<O: Observer> TunHost<O> {
         let on_signal = wake.clone();
         let interrupt =
             Interrupt::install(move || on_signal.wake()).context("cannot catch signals")?;
-        Ok(Self { net, interrupt, wake })
+        Ok(Self { net, interrupt, wake, capture: options.pcap.clone() })
     }
 
     /// Writes out what is left of the capture, if there is one.
@@ -106,6 +107,7 @@ impl<O: Observer> TunHost<O> {
     /// When that fails.
     pub fn finish(&self) -> anyhow::Result<()> {
         let finished: io::Result<()> = self.net.with_driver(TunDriver::finish_capture)?;
-        finished.context("the capture is not complete")
+        let name = self.capture.as_deref().unwrap_or_else(|| Path::new("the capture")).display();
+        finished.with_context(|| format!("cannot write {name}"))
     }
 }

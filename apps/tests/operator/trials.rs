@@ -115,6 +115,24 @@ fn files_that_cannot_be_had_are_named() {
     });
 }
 
+/// What is captured until the end can fail at the end.
+#[test]
+fn a_capture_without_room_is_named() {
+    try_each(|program, world| {
+        if program.name != "chat_server" {
+            return;
+        }
+        let args = format!("{} --pcap /dev/full", program.runs);
+        let mut running = world.start(program.name, &args, Stdio::piped());
+        running.let_it_begin("");
+        running.interrupt();
+        let ended = running.end();
+        let [complaint] = complaints(&ended)[..] else { panic!("{ended:?}") };
+        assert!(complaint.starts_with("error: cannot write /dev/full: "), "{complaint}");
+        assert_eq!(ended.status.code(), Some(1));
+    });
+}
+
 /// As root with no capability at all; whoever is not root has none anyway.
 #[test]
 fn without_privilege_it_works_or_says_so() {
