@@ -221,12 +221,14 @@ impl Config {
     }
 
     /// The MTU with its bounds applied.
+    /// R1122-15.
     pub(crate) fn mtu(&self) -> u16 {
         self.mtu.max(576)
     }
 }
 
 /// On no link has anybody this address (RFC 6890).
+/// R1122-6.
 #[inline]
 fn is_reserved(address: IpAddr) -> bool {
     match address {

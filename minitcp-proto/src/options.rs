@@ -33,17 +33,19 @@ pub struct TcpOptions {
     /// R2), in whole milliseconds, at least 1; `None` stands for [`Config::user_timeout`], and
     /// [`Config::syn_timeout`] in the handshake. Given, it also takes the place of
     /// [`Keepalive::count`].
+    /// RFC 9293 MUST-21.
     pub user_timeout: Option<Duration>,
     /// Probes a peer that has been silent (`SO_KEEPALIVE`, RFC 9293 §3.8.4); off by default.
+    /// RFC 9293 MUST-24, MUST-25, MAY-5.
     pub keepalive: Option<Keepalive>,
     /// Takes octets only while fewer than so many wait to be sent for the first time
     /// (`TCP_NOTSENT_LOWAT`); at least 1.
     pub not_sent_low_water: Option<u32>,
     /// TTL or hop limit of every packet of the connection (`IP_TTL`): 1 to 255; `None` stands for
-    /// [`Config::hop_limit`].
+    /// [`Config::hop_limit`]. RFC 9293 MUST-49.
     pub hop_limit: Option<u8>,
     /// DSCP of every packet of the connection, in the upper six bits (`IP_TOS`); the ECN bits
-    /// count as zero.
+    /// count as zero. RFC 9293 MUST-48, SHLD-21.
     pub traffic_class: u8,
 }
 
@@ -51,6 +53,7 @@ pub struct TcpOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
     /// Silence before the first probe (`TCP_KEEPIDLE`): 1 to 32767 s.
+    /// RFC 9293 MUST-27.
     pub idle: Duration,
     /// Time between probes (`TCP_KEEPINTVL`): 1 to 32767 s.
     pub interval: Duration,
@@ -59,7 +62,7 @@ pub struct Keepalive {
 }
 
 impl Default for Keepalive {
-    /// Two hours, 75 seconds, 9 probes: what hosts do, and MUST-26 asks for.
+    /// Two hours, 75 seconds, 9 probes: what hosts do, and MUST-28 asks for.
     fn default() -> Self {
         Self { idle: Duration::from_secs(7200), interval: Duration::from_secs(75), count: 9 }
     }

@@ -9,6 +9,7 @@ use siphasher::sip::{SipHasher13, SipHasher24};
 /// 32 octets of entropy: the only randomness that a stack ever gets. Two stacks with the same
 /// seed and the same calls emit the same bytes. Take it from the operating system in production
 /// (sequence numbers are guessable by whoever knows it), from a constant in tests.
+/// RFC 6528 §4 (R6528-3).
 #[derive(Clone, Copy)]
 pub struct Seed(pub [u8; 32]);
 

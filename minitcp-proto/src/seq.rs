@@ -5,6 +5,7 @@ use core::fmt;
 /// A TCP sequence number. It has no total order: compare with [`before`](Self::before),
 /// [`after`](Self::after) and [`in_window`](Self::in_window), which are right whenever the two
 /// numbers are less than 2³¹ apart.
+/// RFC 9293 §3.4 (R9293-5).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct SeqNum(pub u32);
 

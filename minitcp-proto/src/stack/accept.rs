@@ -23,6 +23,7 @@ use crate::wire::tcp::Segment;
 
 impl<O: Observer> Stack<'_, O> {
     /// A SYN for `listener`: remember it, and answer with SYN,ACK.
+    /// R4987-1: as many are remembered as there are slots.
     pub(super) fn open_half(&mut self, key: FlowKey, listener: Key, syn: &Segment<'_>) {
         if let Some(reason) = self.why_not_open(listener) {
             return self.cx.drop(reason);

@@ -179,6 +179,7 @@ impl<O: Observer> Stack<'_, O> {
         if is_taken { Err(BindError::InUse) } else { Ok(binding) }
     }
 
+    /// R1122-3.
     fn own_binding(&self, local: SocketAddr, options: BindOptions) -> Result<Binding, BindError> {
         let address = local.ip();
         if !address.is_unspecified() && !self.cx.config.owns(address) {
@@ -266,6 +267,7 @@ impl TcpTables<'_> {
 
 /// The local ports that the stack may choose from, each once, in an order that others cannot guess
 /// (RFC 6056 §3.3.3).
+/// R6056-1.
 #[inline]
 pub(super) fn ephemeral_ports<O>(
     cx: &mut Context<'_, O>,

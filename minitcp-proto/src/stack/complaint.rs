@@ -24,6 +24,7 @@ impl<O: Observer> Stack<'_, O> {
         }
     }
 
+    /// MUST-54, R1122-23; R5927-3: and nobody else's.
     fn on_complaint(&mut self, complaint: Complaint, quote: &Quote) {
         let key = self.cx.secrets.key_of(flow_of(quote));
         match self.tcp.lookup(&key) {

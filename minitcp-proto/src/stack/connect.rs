@@ -112,11 +112,12 @@ impl<O: Observer> Stack<'_, O> {
         remote: SocketAddr,
         local: Option<SocketAddr>,
     ) -> Result<FlowKey, ConnectError> {
-        // RFC 9293 MUST-46.
+        // RFC 9293 MUST-46, R9293-42.
         let config = &self.cx.config;
         if remote.port() == 0 || !config.is_possible_peer(remote.ip()) {
             return Err(ConnectError::InvalidRemote);
         }
+        // MUST-43.
         let chosen = local.map(|local| local.ip()).filter(|address| !address.is_unspecified());
         let address = match chosen {
             Some(address) if config.owns(address) && address.is_ipv4() == remote.is_ipv4() => {
@@ -146,6 +147,7 @@ impl<O: Observer> Stack<'_, O> {
                 return Ok(key);
             }
         }
+        // R6056-3.
         Err(ConnectError::NoPort)
     }
 }

@@ -46,7 +46,7 @@ impl<O: Observer> Stack<'_, O> {
         }
         match message {
             Icmp::EchoRequest { id, seq, data } => {
-                // RFC 1122 §3.2.2.6: everything comes back as it came.
+                // RFC 1122 §3.2.2.6 (R1122-26): everything comes back as it came.
                 let [id_high, id_low] = id.to_be_bytes();
                 let [seq_high, seq_low] = seq.to_be_bytes();
                 let rest = [id_high, id_low, seq_high, seq_low];
@@ -69,7 +69,7 @@ impl<O: Observer> Stack<'_, O> {
         }
     }
 
-    /// No socket on that UDP port (RFC 1122 §4.1.3.1).
+    /// No socket on that UDP port (RFC 1122 §4.1.3.1: R1122-28, R1122-22).
     pub(super) fn send_port_unreachable(&mut self, packet: &IpPacket<'_>) {
         let (kind, code) = match packet.src {
             IpAddr::V4(_) => (v4::UNREACHABLE, v4::PORT_UNREACHABLE),
@@ -78,7 +78,8 @@ impl<O: Observer> Stack<'_, O> {
         self.complain_of(packet, Drop::UdpUnbound, IcmpHeader { kind, code, rest: [0; 4] });
     }
 
-    /// No such protocol here (RFC 1122 §3.2.2.1; RFC 4443 §3.4 points at the next-header octet).
+    /// No such protocol here (RFC 1122 §3.2.2.1, R1122-22; RFC 4443 §3.4 points at the next-header
+    /// octet).
     pub(super) fn send_protocol_unreachable(&mut self, packet: &IpPacket<'_>) {
         let (kind, code, rest) = match packet.src {
             IpAddr::V4(_) => (v4::UNREACHABLE, v4::PROTOCOL_UNREACHABLE, [0; 4]),
@@ -117,6 +118,7 @@ impl<O: Observer> Stack<'_, O> {
 
     /// `packet` is dropped for `reason`, and an `error` quotes it. It is no such error itself, nor
     /// was it sent to many (RFC 1122 §3.2.2): the callers and `dispatch` saw to that.
+    /// R1122-20, R1122-21.
     fn complain_of(&mut self, packet: &IpPacket<'_>, reason: Drop, error: IcmpHeader) {
         let (hash, drawn) = (self.cx.secrets.host_hash(packet.src), self.cx.secrets.draw());
         if !self.limits.errors.allow(hash, drawn, self.cx.now) {

@@ -53,8 +53,8 @@ impl<O: Observer> Stack<'_, O> {
     }
 }
 
-/// Why the addresses rule out that anybody here takes the packet (RFC 1122 §3.2.1.3; MUST-57 and
-/// MUST-63 of RFC 9293).
+/// Why the addresses rule out that anybody here takes the packet (RFC 1122 §3.2.1.3: R1122-4,
+/// R1122-5, R1122-32; MUST-57 and MUST-63 of RFC 9293). So no echo to many is answered (R1122-27).
 pub(super) fn misaddressed(packet: &IpPacket<'_>, config: &Config) -> Option<Drop> {
     if !config.owns(packet.dst) {
         Some(Drop::NotOurs)

@@ -31,6 +31,7 @@ pub(super) struct Listener {
 
 impl Listener {
     /// No other connection can wait to be accepted.
+    /// R4987-5.
     pub(super) fn is_full(&self) -> bool {
         self.accept_queue.len() >= self.room
     }
@@ -57,6 +58,7 @@ impl<O: Observer> Stack<'_, O> {
     /// was asked for and none is free.
     pub fn listen(&mut self, local: SocketAddr, backlog: u32) -> Result<ListenerId, BindError> {
         self.report(&Call::Listen { local, backlog });
+        // MUST-41, MUST-42: what lives on the port is no obstacle, and not disturbed.
         let options = BindOptions { reuse_address: true, ..BindOptions::default() };
         let binding = self.distinct_binding(Protocol::Tcp, local, options)?;
         let id = self.reserve(binding)?;

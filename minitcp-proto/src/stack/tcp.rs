@@ -91,7 +91,8 @@ impl<O: Observer> Stack<'_, O> {
             self.cx.drop(Drop::NoConnection);
             return self.refuse(key.flow, segment);
         };
-        // First, a reset; second, an ACK; third, a SYN; fourth, anything else.
+        // First, a reset; second, an ACK (R9293-11); third, a SYN (R9293-12), without text or FIN
+        // (R9293-14); fourth, anything else, a FIN too (R9293-13, R9293-35).
         if segment.flags.contains(Flags::RST) {
             self.cx.drop(Drop::NoConnection);
         } else if segment.flags.contains(Flags::ACK) {
@@ -158,6 +159,7 @@ impl<O: Observer> Stack<'_, O> {
 
     /// Answers a segment that belongs to no connection with a reset, unless it is one
     /// (RFC 9293 §3.10.7.1).
+    /// R9293-9, R9293-10.
     pub(super) fn refuse(&mut self, flow: Flow, segment: &Segment<'_>) {
         if !segment.flags.contains(Flags::RST) {
             self.send_reset(Addressed::unmarked(flow), Reset::answering(segment));

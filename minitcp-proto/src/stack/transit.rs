@@ -84,6 +84,7 @@ impl Transit {
     }
 
     /// A TCP segment, whoever sends it.
+    /// MUST-2: with a checksum, which the device completes if it is asked to.
     #[inline]
     pub(super) fn segment<'a>(
         &'a mut self,
@@ -215,6 +216,7 @@ impl Transit {
     }
 }
 
+/// MUST-48, MUST-49; SHLD-22, SHLD-23: as the application has it, in each packet.
 const fn ip_header(
     config: &Config,
     flow: &Flow,

@@ -76,6 +76,7 @@ pub struct Received {
     /// Who sent it.
     pub from: SocketAddr,
     /// To which of this host's addresses.
+    /// RFC 1122 §4.1.3.5 (R1122-30).
     pub to: SocketAddr,
 }
 
@@ -284,7 +285,8 @@ fn read(datagram: &Waiting, pool: &Pool<'_>, out: &mut [u8]) -> Received {
     Received { len, full_len, from, to: SocketAddr::new(local, local_port) }
 }
 
-/// RFC 768: no checksum at all is fine, over IPv4.
+/// RFC 768: no checksum at all is fine, over IPv4 (R768-3); else it must be right (R1122-29,
+/// R768-4).
 fn has_valid_checksum(packet: &IpPacket<'_>, datagram: &Datagram<'_>) -> bool {
     if !datagram.checksum_present {
         return ip::udp_checksum_is_optional(packet.dst);

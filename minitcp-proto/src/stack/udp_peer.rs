@@ -128,6 +128,7 @@ pub(super) fn fault_of<'a>(message: &Icmp<'a>, is_v4: bool) -> Option<(UdpFault,
                 if is_protocol { UdpFault::ProtocolUnreachable } else { UdpFault::BadParameter };
             Some((fault, quote))
         }
+        // Source quench is one of the others (MUST-55, R5927-5), as is all that is unknown (R1122-19).
         Icmp::EchoRequest { .. } | Icmp::EchoReply { .. } | Icmp::Other { .. } => None,
     }
 }

@@ -37,7 +37,8 @@ pub(crate) fn judge(segment: &Segment<'_>, rcv_nxt: SeqNum, rcv_wnd: u32) -> Ver
 fn judge_unusual(segment: &Segment<'_>, rcv_nxt: SeqNum, rcv_wnd: u32) -> Verdict {
     let is_next = segment.seq == rcv_nxt;
     if segment.flags.contains(Flags::RST) {
-        // RFC 5961 §3.2: only a reset exactly at rcv_nxt counts.
+        // RFC 5961 §3.2: only a reset exactly at rcv_nxt counts (R5961-1), whatever it carries
+        // (SHLD-2); in the window it is challenged (R5961-2), outside ignored (R5961-3).
         return if is_next {
             Verdict::Reset
         } else if segment.seq.in_window(rcv_nxt, rcv_wnd) {
@@ -46,6 +47,7 @@ fn judge_unusual(segment: &Segment<'_>, rcv_nxt: SeqNum, rcv_wnd: u32) -> Verdic
             Verdict::Ignore(Drop::OutOfWindow)
         };
     }
+    // RFC 5961 §4.2: a SYN counts nowhere, and is answered everywhere (R5961-4).
     match (is_next || is_in_window(segment, rcv_nxt, rcv_wnd), segment.flags.contains(Flags::SYN)) {
         (true, true) => Verdict::Challenge(Drop::UnexpectedSyn),
         (true, false) => Verdict::Acceptable,
@@ -53,8 +55,9 @@ fn judge_unusual(segment: &Segment<'_>, rcv_nxt: SeqNum, rcv_wnd: u32) -> Verdic
     }
 }
 
-/// RFC 9293 §3.10.7.4, first step, the table of four cases. MUST-66: with a shut window the ACK of
-/// the segment at `rcv_nxt`, which never gets here, still counts; its text is cut off later.
+/// RFC 9293 §3.10.7.4, first step, the table of four cases (R9293-6). With a shut window the ACK of
+/// the segment at `rcv_nxt`, which never gets here, still counts (MUST-66, R9293-30); its text is
+/// cut off later.
 fn is_in_window(segment: &Segment<'_>, rcv_nxt: SeqNum, rcv_wnd: u32) -> bool {
     let (first, last) = (segment.seq, segment.end().minus(1));
     match (segment.seq_len(), rcv_wnd) {
@@ -67,8 +70,8 @@ fn is_in_window(segment: &Segment<'_>, rcv_nxt: SeqNum, rcv_wnd: u32) -> bool {
 }
 
 /// How rarely segments are answered that may themselves be such an answer: two ends that disagree
-/// must not go on for ever (RFC 5961 §7). One for each connection, so that nobody can use up the
-/// answers of others, or count them (CVE-2016-5696); 500 ms, as Linux has it.
+/// must not go on for ever (RFC 5961 §7, R5961-7). One for each connection, so that nobody can use
+/// up the answers of others, or count them (CVE-2016-5696); 500 ms, as Linux has it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AnswerLimit {
     /// When the last one was answered: milliseconds modulo 2³¹, doubled, and one.

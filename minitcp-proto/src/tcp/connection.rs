@@ -178,11 +178,12 @@ impl Tcb {
     }
 
     /// Takes over what both sides said in their SYNs (RFC 9293 §3.7.1, RFC 7323 §2.2).
+    /// MUST-14, R7323-1; R7323-7: timestamps are not negotiated, so nobody looks at them.
     #[inline(always)] // As `new`.
     pub(crate) fn negotiate(&mut self, theirs: &Options, lost_syn: bool, algorithm: Congestion) {
         self.send.smss = self.settings.clamp_mss(self.path.send_mss(theirs.mss));
         match theirs.window_scale {
-            // RFC 7323 §2.3: a shift above 14 counts as 14.
+            // RFC 7323 §2.3: a shift above 14 counts as 14 (R7323-3).
             Some(shift) => self.send.snd_wscale = shift.min(14),
             None => self.receive.window.rcv_wscale = 0,
         }
@@ -251,6 +252,7 @@ impl Tcb {
     /// Ends the connection for `reason` and gives its send memory back. Unread octets stay
     /// readable if the stream is whole up to the peer's FIN; else a reset flushes them (RFC 9293
     /// §3.10.7.4), and the end of what is left must not look like the end of the stream.
+    /// R9293-40.
     pub(crate) fn end<O: Observer>(&mut self, reason: CloseReason, cx: &mut Context<'_, O>) {
         if self.state != State::Closed {
             self.advance(Cause::Abort, cx);

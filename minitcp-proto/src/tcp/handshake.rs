@@ -133,14 +133,15 @@ impl HalfOpen {
     pub(crate) fn on_segment(&self, segment: &Segment<'_>) -> Outcome {
         let rcv_nxt = self.irs.plus(1);
         if segment.flags.contains(Flags::SYN) && segment.seq == self.irs {
-            // The peer's SYN again: our answer was lost.
+            // The peer's SYN again: our answer was lost (R9293-22).
             let bare = !segment.flags.intersects(Flags::ACK | Flags::RST);
             return if bare { Outcome::Answer } else { Outcome::Ignore(Drop::BadFlags) };
         }
         match judge(segment, rcv_nxt, self.advertised) {
             Verdict::Acceptable => {}
+            // MUST-11: this one is of a passive open.
             Verdict::Reset => return Outcome::Forget(Drop::NoConnection),
-            // Fourth step: an in-window SYN returns a passive opener to LISTEN.
+            // Fourth step: an in-window SYN returns a passive opener to LISTEN (R9293-23).
             Verdict::Challenge(Drop::UnexpectedSyn) => return Outcome::Forget(Drop::UnexpectedSyn),
             Verdict::Challenge(reason) => return Outcome::Acknowledge(reason),
             Verdict::Unacceptable => return Outcome::Acknowledge(Drop::OutOfWindow),
@@ -149,6 +150,7 @@ impl HalfOpen {
         if !segment.flags.contains(Flags::ACK) {
             return Outcome::Ignore(Drop::BadFlags);
         }
+        // R9293-21: any other ACK is reset.
         match segment.ack == self.iss.plus(1) && self.has_left() {
             true => Outcome::Complete,
             false => Outcome::Reset(segment.ack),
@@ -174,6 +176,7 @@ impl HalfOpen {
     }
 
     /// The SYN,ACK (RFC 9293 §3.10.7.2): our MSS, and a window scale if the peer sent one.
+    /// R9293-12, MUST-14.
     pub(crate) fn syn_ack(&self) -> Outgoing {
         let scale = self.heard.window_scale.map(|_| self.rcv_wscale);
         Outgoing {

@@ -28,12 +28,13 @@ pub(crate) fn on_complaint<O: Observer>(
     seq: SeqNum,
     cx: &mut Context<'_, O>,
 ) {
+    // R5927-1.
     if !seq.in_window(tcb.send.snd_una, tcb.send.flight()) {
         return cx.drop(Drop::IgnoredIcmp);
     }
     match complaint {
-        // RFC 5461 §4.1: to open a connection is no use any more. Later it may be: a route changes,
-        // and an attacker must not end a connection (RFC 5927 §5.2).
+        // RFC 5461 §4.1, SHLD-26: to open a connection is no use any more. Later it may be: a route
+        // changes, and an attacker must not end a connection (RFC 5927 §5.2, R5927-2).
         Complaint::Unreachable(reason) if !tcb.state().is_synchronized() => {
             cx.stats.icmp_errors_in += 1;
             tcb.end(reason, cx);
@@ -45,6 +46,7 @@ pub(crate) fn on_complaint<O: Observer>(
 
 /// RFC 1191 §6.4: what was too big is sent again at once, in smaller pieces, and the congestion
 /// window stays as it is.
+/// R9293-51.
 fn on_too_big<O: Observer>(tcb: &mut Tcb, mtu: u32, cx: &mut Context<'_, O>) {
     if !tcb.path.lower_mtu(mtu) {
         return cx.drop(Drop::IgnoredIcmp);

@@ -10,6 +10,7 @@ use crate::time::Instant;
 
 impl Tcb {
     /// What an observer of the connection would ask (compare Linux's `tcp_info`).
+    /// R9293-52.
     pub(crate) fn info(&self, rto: &RtoBounds) -> Info {
         Info {
             state: self.state(),

@@ -38,6 +38,7 @@ impl Reset {
 
     /// The reset for a segment that belongs to no connection (RFC 9293 §3.10.7.1): its ACK says
     /// where we would be, else the reset acknowledges the segment.
+    /// R9293-9.
     pub(crate) fn answering(segment: &Segment<'_>) -> Self {
         if segment.flags.contains(Flags::ACK) {
             Self { seq: segment.ack, ack: None }
@@ -85,14 +86,14 @@ fn syn_sent<O: Observer>(
     cx: &mut Context<'_, O>,
 ) -> Result<(), Stop> {
     let flags = segment.flags;
-    // First: the ACK must cover our SYN, and not more than we sent.
+    // First (R9293-15): the ACK must cover our SYN, and not more than we sent.
     let has_ack = flags.contains(Flags::ACK);
     let acceptable = segment.ack.after(tcb.send.iss) && segment.ack.at_or_before(tcb.send.snd_nxt);
     if has_ack && !acceptable {
         cx.drop(Drop::BadAck);
         return if flags.contains(Flags::RST) { DONE } else { on_challenged_syn(tcb, segment, cx) };
     }
-    // Second: a reset counts only with an acceptable ACK.
+    // Second (R9293-16, R5961-8): a reset counts only with an acceptable ACK.
     if flags.contains(Flags::RST) {
         if has_ack {
             cx.stats.resets_in += 1;
@@ -102,7 +103,8 @@ fn syn_sent<O: Observer>(
         }
         return DONE;
     }
-    // Fourth: the SYN. (Third, security and compartment, is not implemented anywhere.)
+    // Fourth: the SYN; without one, nothing counts (R9293-18, R9293-35). (Third, security and
+    // compartment, is not implemented anywhere.)
     if !flags.contains(Flags::SYN) {
         cx.drop(Drop::BadFlags);
         return DONE;
@@ -122,6 +124,7 @@ fn syn_sent<O: Observer>(
         note_fin(tcb, segment);
         return Ok(());
     }
+    // R9293-17.
     acknowledge(tcb, segment.ack, cx);
     tcb.advance(Cause::ReceiveSynAck, cx);
     opened(tcb, lost_syn, cx.now);
@@ -137,6 +140,7 @@ fn syn_sent<O: Observer>(
 /// Our SYN was answered with the acknowledgment of something else, as by a peer in TIME-WAIT: the
 /// reset rids it of that, and our SYN comes again at once, as with Linux, instead of after a
 /// timeout (RFC 9293 §3.10.7.3, first). A stranger must not make us repeat it at will.
+/// R9293-20: the peer is half-open.
 fn on_challenged_syn<O: Observer>(
     tcb: &mut Tcb,
     segment: &Segment<'_>,
@@ -160,7 +164,7 @@ fn synchronized<O: Observer>(
     check_ack(tcb, segment, cx)?;
     keepalive::on_received(tcb, cx.now);
     // Sixth, the urgent pointer: the octets are delivered in line, as the sockets option
-    // SO_OOBINLINE does (RFC 6093 §6 advises no other use).
+    // SO_OOBINLINE does (RFC 6093 §6 advises no other use: R6093-3), however many (MUST-31).
     if !segment.payload.is_empty() {
         take_text(tcb, segment, segment_size, cx)?;
     }
@@ -187,6 +191,7 @@ fn check_sequence<O: Observer>(
         Verdict::Acceptable => return Ok(()),
         Verdict::Reset => on_reset(tcb, cx),
         Verdict::Challenge(reason) => challenge(tcb, reason, cx),
+        // R9293-7, R9293-29: it is acknowledged and dropped; a probe of a shut window is one.
         Verdict::Unacceptable => {
             if tcb.answers.allow_for(segment, cx.now) {
                 cx.drop(Drop::OutOfWindow);
@@ -210,6 +215,7 @@ fn completes_simultaneous_open(tcb: &Tcb, segment: &Segment<'_>) -> bool {
         && segment.ack == tcb.send.snd_nxt
 }
 
+/// R9293-40, MUST-12; R5961-5: also the exact one with which a peer answers a challenge.
 fn on_reset<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     cx.stats.resets_in += 1;
     let is_refusal = tcb.state() == State::SynRcvd && tcb.active_open;
@@ -234,12 +240,14 @@ fn check_ack<O: Observer>(
     segment: &Segment<'_>,
     cx: &mut Context<'_, O>,
 ) -> Result<(), Stop> {
+    // R9293-24.
     if !segment.flags.contains(Flags::ACK) {
         cx.drop(Drop::BadFlags);
         return DONE;
     }
     let ack = segment.ack;
     if tcb.state() == State::SynRcvd {
+        // R9293-21.
         if !(ack.after(tcb.send.snd_una) && ack.at_or_before(tcb.send.snd_nxt)) {
             cx.drop(Drop::BadAck);
             return Err(Some(Reset { seq: ack, ack: None }));
@@ -252,13 +260,14 @@ fn check_ack<O: Observer>(
         let window = tcb.send.scaled_window(segment);
         tcb.send.set_window(window, segment);
     }
-    // RFC 5961 §5.2 (RFC 9293 MAY-12): an ACK this old, or of what was never sent, is an attack
-    // or a ghost.
+    // RFC 5961 §5.2 (R5961-6, R9293-25, MAY-12): an ACK this old, or of what was never sent, is an
+    // attack or a ghost.
     let oldest = tcb.send.snd_una.minus(tcb.send.max_snd_wnd);
     if ack.after(tcb.send.snd_nxt) || ack.before(oldest) {
         challenge(tcb, Drop::BadAck, cx);
         return DONE;
     }
+    // R9293-26: an ACK from the past changes nothing, and the rest of its segment counts.
     let in_order = ack.at_or_after(tcb.send.snd_una);
     let window_changed = in_order && tcb.send.update_window(segment);
     if ack.after(tcb.send.snd_una) {
@@ -289,6 +298,7 @@ fn is_duplicate(tcb: &Tcb, segment: &Segment<'_>, window_changed: bool) -> bool 
 /// MUST-37: a peer that answers keeps the connection alive, however long its window is shut. Not so
 /// without an application that could wait (RFC 6429 §3), or with one that said how long it will
 /// (`TCP_USER_TIMEOUT`, as Linux has it).
+/// SHLD-17.
 fn bears_a_shut_window(tcb: &Tcb) -> bool {
     !tcb.is_orphan() && tcb.settings.user_timeout().is_none()
 }
@@ -337,6 +347,7 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
         }
     }
     wake_writer(tcb);
+    // R9293-33.
     if fin && tcb.advance(Cause::ReceiveAckOfFin, cx) {
         match tcb.state() {
             State::Closed => tcb.end(CloseReason::Finished, cx),
@@ -371,6 +382,7 @@ pub(crate) fn take_text<O: Observer>(
     segment_size: u32,
     cx: &mut Context<'_, O>,
 ) -> Result<(), Stop> {
+    // R9293-38: nothing comes after the peer's FIN.
     if segment.payload.is_empty() || !tcb.state().may_receive() {
         return Ok(());
     }
@@ -412,6 +424,7 @@ pub(crate) fn take_text<O: Observer>(
 }
 
 /// The acknowledgment that is owed is delayed, unless the application wants it at once.
+/// SHLD-18.
 fn arm_delayed_ack<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     if tcb.receive.ack.owed() != Owed::Delayed {
         return;
@@ -441,6 +454,7 @@ pub(crate) fn take_fin<O: Observer>(tcb: &mut Tcb, segment: &Segment<'_>, cx: &m
 }
 
 /// Steps over the FIN once everything before it is here.
+/// R9293-31.
 fn take_known_fin<O: Observer>(tcb: &mut Tcb, segment: &Segment<'_>, cx: &mut Context<'_, O>) {
     if !tcb.state().may_receive() {
         return;

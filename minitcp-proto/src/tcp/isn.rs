@@ -55,11 +55,11 @@ impl Ended {
     }
 }
 
-/// The ISN of a new incarnation of `key` at `now`. M advances every 4 µs (MUST-8) and wraps after
-/// about 4.77 hours; F is a keyed hash (MUST-9). If the last incarnation is remembered, the new one
-/// begins beyond its numbers. An old number counts as one to get beyond if it is at most 2³¹ ahead;
-/// further ahead it is behind, as serial numbers go: octets that the last incarnation sent 2³¹ and
-/// more before it ended are long gone.
+/// The ISN of a new incarnation of `key` at `now` (R6528-1, SHLD-1). M advances every 4 µs (MUST-8)
+/// and wraps after about 4.77 hours; F is a keyed hash (MUST-9, R6528-2). If the last incarnation
+/// is remembered, the new one begins beyond its numbers. An old number counts as one to get beyond
+/// if it is at most 2³¹ ahead; further ahead it is behind, as serial numbers go: octets that the
+/// last incarnation sent 2³¹ and more before it ended are long gone.
 pub(crate) fn initial(secrets: &Secrets, ended: &Ended, key: &FlowKey, now: Instant) -> SeqNum {
     let ticks = now.as_nanos() / 4_000 % (1 << 32);
     let clock = u32::try_from(ticks).unwrap_or(0);

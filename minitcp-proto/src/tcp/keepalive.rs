@@ -68,6 +68,7 @@ pub(crate) fn on_timeout<O: Observer>(
     if !tcb.settings.switches.contains(Switches::KEEPALIVE) || !is_watched(tcb) {
         return None;
     }
+    // MUST-26.
     if tcb.send.flight() > 0 || tcb.send.has_unsent() {
         // The retransmission or the persist timer watches the peer now.
         arm(tcb, cx.now);
@@ -78,6 +79,7 @@ pub(crate) fn on_timeout<O: Observer>(
         arm(tcb, tcb.last_received);
         return None;
     }
+    // MUST-29: not after one that was lost.
     if tcb.settings.gives_up(silence) && !forgives {
         cx.note(tcb.flow(), Note::GaveUp);
         let reset = Reset::of(tcb);

@@ -20,6 +20,7 @@ pub(crate) struct Outgoing {
     /// How the peer scales that field.
     pub(crate) wscale: u8,
     /// Only a SYN has any.
+    /// MUST-65.
     pub(crate) options: Option<SynOptions>,
     /// Where the payload starts in the send buffer.
     pub(crate) offset: u32,

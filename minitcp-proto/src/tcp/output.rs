@@ -80,6 +80,7 @@ fn next_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text
 }
 
 /// Our SYN, with the ACK of the peer's in a simultaneous open.
+/// MUST-14.
 fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
     tcb.syn_due = false;
     let answering = tcb.state() == State::SynRcvd;
@@ -227,6 +228,7 @@ fn is_stale<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> bool {
 
 /// RFC 9293 §3.8.6.1: one octet, or the FIN, into a window that is shut; or again what is in
 /// flight already.
+/// MUST-35, MUST-36.
 fn probe_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text> {
     if !tcb.wait.is_probe_due() {
         return None;
@@ -245,6 +247,7 @@ fn pure_ack(tcb: &Tcb) -> Option<Text> {
 }
 
 /// RFC 9293 §3.8.4: no octet, at a number that the peer has acknowledged and has to answer.
+/// SHLD-12.
 fn keepalive_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text> {
     if !tcb.settings.switches.contains(Switches::PROBE_DUE) {
         return None;
@@ -261,6 +264,7 @@ fn keepalive_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option
 fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> Outgoing {
     let smss = u32::from(tcb.send.smss);
     let offset = text.seq.since(tcb.send.data_start());
+    // R9293-47.
     let mut flags = Flags::ACK;
     flags.set(Flags::FIN, text.fin);
     // MUST-61: PSH when nothing is left to follow.

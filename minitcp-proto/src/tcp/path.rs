@@ -17,6 +17,7 @@ const LEAST_V4: u16 = 552;
 /// One flow as TCP sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
+    /// Both addresses hold as long as the connection lives (MUST-45).
     pub(crate) key: FlowKey,
     /// Sum of the pseudo-header without the length, folded.
     pub(crate) pseudo_sum: u16,
@@ -32,6 +33,7 @@ impl Path {
 
     /// Takes in what a router says of the path: `mtu` octets, or one step down if that is 0.
     /// `false` if that says nothing new.
+    /// R5927-4: never more than the path was taken to carry.
     pub(crate) fn lower_mtu(&mut self, mtu: u32) -> bool {
         let asked = u16::try_from(mtu).unwrap_or(u16::MAX);
         let lower = match (self.key.flow.local, asked) {
@@ -53,6 +55,7 @@ impl Path {
 
     /// The MSS that we announce: what fits the MTU after headers without options
     /// (RFC 9293 §3.7.1, MUST-67).
+    /// SHLD-5, MAY-3: in every SYN. R6691-1: options are not counted.
     pub(crate) fn local_mss(&self) -> u16 {
         local_mss(self.key.flow.local, self.mtu)
     }

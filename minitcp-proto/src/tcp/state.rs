@@ -78,6 +78,7 @@ impl State {
 
     /// The state after `cause`, or `None` when `cause` cannot happen in this state. This is the
     /// whole of Figure 5; nothing else changes a state.
+    /// R9293-32, R9293-39.
     pub const fn next(self, cause: Cause) -> Option<Self> {
         use {Cause as C, State as S};
         Some(match (self, cause) {
@@ -109,11 +110,13 @@ impl State {
     }
 
     /// The application may still send (RFC 9293 §3.10.2), at once or after the handshake.
+    /// R9293-36: the directions close one by one.
     pub const fn may_send(self) -> bool {
         matches!(self, Self::SynSent | Self::SynRcvd | Self::Established | Self::CloseWait)
     }
 
     /// The peer may still send data that we would take (RFC 9293 §3.10.7.4, seventh step).
+    /// R9293-36.
     pub const fn may_receive(self) -> bool {
         matches!(self, Self::SynRcvd | Self::Established | Self::FinWait1 | Self::FinWait2)
     }

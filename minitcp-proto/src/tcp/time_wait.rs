@@ -61,6 +61,7 @@ impl Remnant {
             return Outcome::Ignore(Drop::BadFlags);
         }
         if flags & (Flags::FIN | Flags::RST) == Flags::FIN && segment.end() == self.rcv_nxt {
+            // R9293-34.
             return Outcome::AckAndRestart;
         }
         match judge(segment, self.rcv_nxt, u32::from(self.window)) {
@@ -68,9 +69,12 @@ impl Remnant {
             Verdict::Acceptable if segment.seq_len() == 0 && seq == self.rcv_nxt => {
                 Outcome::Ignore(Drop::NoConnection)
             }
+            // R1337-1.
             Verdict::Reset if ignore_resets => Outcome::Ignore(Drop::BlindReset),
             Verdict::Reset => Outcome::End,
+            // R9293-7.
             Verdict::Acceptable | Verdict::Unacceptable => Outcome::Ack(Drop::OutOfWindow),
+            // R1337-2: what old data draws from the peer is no exact reset.
             Verdict::Challenge(reason) => Outcome::Ack(reason),
             Verdict::Ignore(_) => Outcome::Ignore(Drop::BlindReset),
         }

@@ -198,6 +198,7 @@ pub(crate) fn end_orphan<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
 
 /// R2 of this connection (RFC 9293 §3.8.3): what the application chose holds for the handshake
 /// too, as Linux has it; and nobody waits for long on behalf of an application that has gone.
+/// MUST-21, MUST-22, MUST-23, R9293-46.
 #[inline]
 fn limit(tcb: &Tcb, config: &Config) -> Duration {
     let limit = tcb.settings.user_timeout().unwrap_or(match tcb.state() {

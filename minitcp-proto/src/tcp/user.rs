@@ -43,6 +43,7 @@ fn affordable(tcb: &Tcb, wanted: usize, pool: &Pool<'_>) -> usize {
     extent.max(in_place).saturating_sub(held)
 }
 
+/// R9293-43.
 fn may_send(tcb: &Tcb) -> Result<(), SendError> {
     if tcb.state() == State::Closed || tcb.close_reason.is_some() {
         return Err(SendError::Closed);
@@ -81,8 +82,10 @@ pub(crate) fn offer_window(tcb: &mut Tcb, pool: &Pool<'_>) {
 }
 
 /// There are octets, or the end of the stream.
+/// R9293-44; MUST-12: a reset is an error, and no end of the stream.
 pub(crate) fn may_recv(tcb: &Tcb) -> Result<(), RecvError> {
-    // RFC 9293 §3.10.7.3: what came with a SYN waits until the peer has shown that it is there.
+    // RFC 9293 §3.10.7.3: what came with a SYN waits until the peer has shown that it is there
+    // (R9293-14).
     let is_open = !matches!(tcb.state(), State::SynSent | State::SynRcvd);
     if is_open && (!tcb.receive.buffer.is_empty() || tcb.receive.is_finished()) {
         return Ok(());
@@ -95,6 +98,7 @@ pub(crate) fn may_recv(tcb: &Tcb) -> Result<(), RecvError> {
 
 /// CLOSE of our direction (RFC 9293 §3.10.4): the FIN follows all queued octets. In SYN_RCVD it
 /// waits until the connection is established, as the RFC allows.
+/// R9293-37, R9293-45: only the first call counts, and no FIN is due before the handshake.
 pub(crate) fn shutdown<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     match tcb.state() {
         State::SynSent => tcb.end(CloseReason::Aborted, cx),
@@ -115,6 +119,7 @@ pub(crate) fn shutdown<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
 
 /// The application lets go of the connection. Unread octets make it an abort (RFC 2525 §2.17,
 /// SHLD-3); otherwise the stack finishes in the background what is queued.
+/// MAY-1: nothing can be read any more.
 pub(crate) fn close<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset> {
     if !tcb.receive.buffer.is_empty() {
         return abort(tcb, cx);
@@ -134,6 +139,7 @@ pub(crate) fn close<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Opti
 }
 
 /// ABORT (RFC 9293 §3.10.5).
+/// R9293-41.
 pub(crate) fn abort<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset> {
     let reset = Reset::of(tcb);
     let reset = match tcb.state() {

@@ -106,6 +106,7 @@ impl Sum {
 
 /// The sum over the pseudo header of RFC 9293 §3.1 or RFC 8200 §8.1 but for its length field,
 /// which the caller adds with [`Sum::add_u32`].
+/// R9293-4, R768-4.
 pub fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8) -> Sum {
     let mut sum = ip::address_sum(src).combine(ip::address_sum(dst));
     sum.add_u16(u16::from(protocol));
@@ -151,6 +152,7 @@ impl Lanes {
 }
 
 /// The sum over the last octets of a run, fewer than eight: a last word is filled up with zeros.
+/// R9293-3: an odd octet counts as if a zero followed.
 #[inline]
 fn sum_of_tail(rest: &[u8]) -> u64 {
     let (words, last) = rest.as_chunks();

@@ -70,6 +70,7 @@ fn parse_v4(packet: &[u8]) -> Result<IpPacket<'_>, IpError> {
         Ok(header) => Sum::of(header),
         Err(_) => Sum::of(header),
     };
+    // R1122-2.
     if !sum.is_valid() {
         return Err(IpError::HeaderChecksum);
     }
@@ -85,9 +86,11 @@ fn parse_v4(packet: &[u8]) -> Result<IpPacket<'_>, IpError> {
         src: IpAddr::V4(Ipv4Addr::from([s0, s1, s2, s3])),
         dst: IpAddr::V4(Ipv4Addr::from([d0, d1, d2, d3])),
         protocol: fixed.protocol().0,
+        // R1122-8: whatever it is, as the packet has arrived.
         hop_limit: fixed.ttl(),
         traffic_class: fixed.dcp().value() << 2 | fixed.ecn().value(),
         header,
+        // MUST-50, R1122-9: options are stepped over.
         payload: packet.get(header.len()..total_len).ok_or(IpError::Truncated)?,
     })
 }
@@ -286,6 +289,7 @@ enum Version {
     V6,
 }
 
+/// R1122-1.
 #[inline]
 fn version(packet: &[u8]) -> Result<Version, IpError> {
     match packet.first().ok_or(IpError::Truncated)? >> 4 {

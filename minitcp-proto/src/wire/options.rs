@@ -59,6 +59,7 @@ impl Options {
         }
     }
 
+    /// MUST-4, MUST-64: octet by octet, wherever an option begins.
     fn walk(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some((&kind, after_kind)) = rest.split_first() {
@@ -113,6 +114,7 @@ impl Options {
     /// `out` is too short. SACK blocks that find no room, the last ones, are left out.
     ///
     /// The padding goes in front, so that the values lie at multiples of four.
+    /// MUST-68, MUST-69: nothing follows an end of list, as none is written.
     #[inline]
     pub fn emit(&self, out: &mut [u8]) -> Option<usize> {
         let len = self.emitted_len();
@@ -240,6 +242,7 @@ impl SackBlocks {
 
 /// Cuts the option at the front of `bytes`, which is neither END nor NOP, from what follows it;
 /// `None` when its length is below two or goes past the end.
+/// MUST-6, MUST-7.
 fn split_option(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let len = usize::from(*bytes.get(1)?);
     if len < 2 {

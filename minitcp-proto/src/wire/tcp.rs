@@ -86,6 +86,7 @@ impl<'a> Segment<'a> {
     /// As [`TcpError`] lists.
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, TcpError> {
+        // R9293-1.
         let fixed = TcpHeaderSlice::from_slice(bytes).map_err(|error| match error {
             HeaderSliceError::Len(_) => TcpError::Truncated,
             HeaderSliceError::Content(_) => TcpError::DataOffset,
@@ -100,12 +101,14 @@ impl<'a> Segment<'a> {
             dst_port: fixed.destination_port(),
             seq: SeqNum(fixed.sequence_number()),
             ack: SeqNum(fixed.acknowledgment_number()),
+            // R9293-2: of the reserved bits, nothing is known.
             flags: Flags::from_bits_truncate(u16::from_be_bytes([offset & 1, low_flags])),
             window: fixed.window_size(),
             urgent: fixed.urgent_pointer(),
             options: Options::NONE,
             payload,
         };
+        // MUST-5: in any segment.
         match header.get(HEADER_LEN..) {
             // Nearly always. What is returned is never borrowed here, so that nothing is copied.
             None | Some([]) => Ok(segment),
@@ -177,6 +180,7 @@ impl FixedHeader {
             self.seq.0,
             self.ack.0,
             data_offset
+                // R9293-2.
                 | u32::from((self.flags & Flags::all()).bits()) << 16
                 | u32::from(self.window),
             u32::from(self.urgent),

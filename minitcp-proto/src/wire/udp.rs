@@ -35,6 +35,7 @@ pub enum UdpError {
 ///
 /// # Errors
 /// As [`UdpError`] lists.
+/// R768-1.
 #[inline]
 pub fn parse(bytes: &[u8]) -> Result<Datagram<'_>, UdpError> {
     let header = UdpHeaderSlice::from_slice(bytes).map_err(|_| UdpError::Truncated)?;
@@ -68,6 +69,7 @@ pub fn emit_header(
 
 /// The value for the checksum field, from the sum over the pseudo header with its length, the
 /// header and the payload. Zero would say "no checksum", so its equal 0xffff stands for it.
+/// R768-2.
 #[inline]
 pub fn checksum(sum: Sum) -> u16 {
     match sum.finish() {

@@ -6,6 +6,7 @@ use crate::time::Instant;
 /// Windows beyond this serve no link that exists; the bound keeps sums inside 32 bits.
 const MAX_CWND: u32 = 1 << 30;
 
+/// MUST-19.
 #[derive(Clone, Debug)]
 pub(crate) struct NewReno {
     cwnd: u32,

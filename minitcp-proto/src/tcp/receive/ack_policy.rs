@@ -15,6 +15,7 @@ pub(crate) enum Owed {
 /// Smaller segments are small writes, not a small MSS (as Linux has it).
 const LEAST_RMSS: u16 = 88;
 
+/// What is owed is remembered and not queued, so that one ACK answers many segments (MUST-58).
 #[derive(Clone, Debug)]
 pub(crate) struct AckPolicy {
     owed: Owed,
@@ -56,6 +57,7 @@ impl AckPolicy {
 
     /// So many segments arrived ahead of a hole, several if the device had merged them (RFC 5681
     /// §4.2: an immediate duplicate ACK for each).
+    /// MAY-13.
     pub(crate) fn on_out_of_order(&mut self, segments: u32) {
         self.owed = Owed::Now;
         let segments = u8::try_from(segments).unwrap_or(u8::MAX);
@@ -78,6 +80,7 @@ impl AckPolicy {
     }
 
     /// New in-order data makes the duplicates moot: the peer will see an advance instead.
+    /// MUST-59.
     pub(crate) const fn on_advance(&mut self) {
         if self.duplicates > 0 {
             self.duplicates = 0;

@@ -39,6 +39,7 @@ pub(crate) enum Accepted {
 const EARLY_EXTENT: u32 = 64 << 10;
 
 /// The window of a SYN, which is never scaled.
+/// R7323-2.
 pub(crate) fn first_window(cap: u32, affordable: u32) -> u32 {
     cap.min(affordable).min(u32::from(u16::MAX))
 }
@@ -122,6 +123,7 @@ impl Receiver {
     /// Takes `payload`, which starts at `seq`: cuts off what was received before and what lies
     /// beyond the window, the memory or the FIN, and keeps the rest (RFC 9293 §3.10.7.4, first and
     /// seventh step).
+    /// R9293-8.
     pub(crate) fn accept(
         &mut self,
         seq: SeqNum,

@@ -6,6 +6,7 @@ use crate::seq::SeqNum;
 use crate::store::pool::Pool;
 
 /// The greatest shift of RFC 7323 §2.3.
+/// R7323-3.
 pub(crate) const MAX_SHIFT: u8 = 14;
 
 /// The smallest shift that lets the 16-bit field express `cap` octets.
@@ -60,6 +61,7 @@ impl Advertised {
     /// The field is rounded up, so that the edge as the peer computes it never moves left; the
     /// few octets that this may offer too much (under `1 << rcv_wscale`) are dropped if they come
     /// and do not fit.
+    /// SHLD-14, R7323-4.
     pub(crate) fn update(&mut self, rcv_nxt: SeqNum, limit: SeqNum, cap: u32, mss: u32) -> u16 {
         if limit.after(self.rcv_adv) && self.is_useful(limit, cap, mss) {
             self.rcv_adv = self.rcv_adv.latest(limit.earliest(self.furthest(rcv_nxt)));
@@ -77,6 +79,7 @@ impl Advertised {
     }
 
     /// RCV.WND: octets that the peer may still send.
+    /// Zero for as long as the application does not read (MAY-8).
     pub(crate) fn open(&self, rcv_nxt: SeqNum) -> u32 {
         if self.rcv_adv.after(rcv_nxt) { self.rcv_adv.since(rcv_nxt) } else { 0 }
     }
@@ -88,6 +91,7 @@ impl Advertised {
     }
 
     /// min(Fr * RCV.BUFF, Eff.snd.MSS) with Fr = 1/2.
+    /// MUST-39.
     fn is_useful(&self, limit: SeqNum, cap: u32, mss: u32) -> bool {
         limit.since(self.rcv_adv) >= (cap / 2).min(mss)
     }

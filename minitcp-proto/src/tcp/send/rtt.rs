@@ -28,6 +28,7 @@ impl RtoBounds {
 
     /// `base` doubled `times` times, at most the greatest RTO (RFC 6298 §2.5, §5.5), and never
     /// nothing, so that a timer that is armed again cannot be due at once.
+    /// MUST-19.
     pub(crate) fn backed_off(&self, base: u32, times: u32) -> u32 {
         let doubled = u64::from(base) << times.min(31);
         u32::try_from(doubled).unwrap_or(u32::MAX).min(self.max).max(1)
@@ -39,6 +40,7 @@ const UNTIMED: Instant = Instant::MAX;
 
 /// The smoothed round-trip time, its variation, and the timeout that follows from them.
 /// All in microseconds.
+/// MUST-18.
 #[derive(Clone, Debug)]
 pub(crate) struct RttEstimator {
     /// SRTT; 0 before the first sample.

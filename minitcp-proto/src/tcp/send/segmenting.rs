@@ -49,6 +49,8 @@ pub(crate) const fn whole_segments(octets: u32, smss: u32) -> u32 {
 }
 
 /// RFC 9293 §3.8.6.2.1, conditions (1) to (4) in their order.
+/// MUST-38, MUST-60, R9293-49; MUST-17, SHLD-7; and what was written in pieces leaves in full
+/// segments (SHLD-27, SHLD-28, MAY-16).
 #[inline]
 pub(crate) fn decide(offer: &Offer) -> Decision {
     let Offer { unsent, smss, .. } = *offer;

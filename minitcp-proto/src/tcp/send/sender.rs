@@ -136,7 +136,7 @@ impl Sender {
     }
 
     /// Octets of the peer's window that are still free; 0 when it shrank below what is in flight
-    /// (RFC 9293 MUST-34).
+    /// (RFC 9293 MUST-34). Nothing new goes beyond it (R9293-28, SHLD-15).
     pub(crate) fn usable_window(&self) -> u32 {
         self.snd_wnd.saturating_sub(self.flight())
     }
@@ -175,6 +175,7 @@ impl Sender {
     /// Deviation: a segment that acknowledges something new always counts, because it was sent
     /// later than all that did not. By WL1 alone, a retransmission with an old sequence number
     /// would move `snd_una` and leave the window where it was: its right edge would be invented.
+    /// R9293-27.
     pub(crate) fn update_window(&mut self, segment: &Segment<'_>) -> bool {
         let newer = segment.ack.after(self.snd_una)
             || self.snd_wl1.before(segment.seq)
@@ -189,6 +190,7 @@ impl Sender {
     }
 
     /// SEG.WND in octets. RFC 7323 §2.2: the window of a SYN is never scaled.
+    /// MUST-1, REC-1: unsigned, in 32 bits. R7323-2.
     pub(crate) fn scaled_window(&self, segment: &Segment<'_>) -> u32 {
         use crate::wire::tcp::Flags;
         let shift = if segment.flags.contains(Flags::SYN) { 0 } else { self.snd_wscale };
