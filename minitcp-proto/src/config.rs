@@ -274,6 +274,7 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// MUST-44.
     #[test]
     fn picks_the_source_address_of_the_same_network() {
         let mut config = Config::new(ip("10.0.0.2"), 24);

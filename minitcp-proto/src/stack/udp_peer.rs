@@ -98,6 +98,7 @@ impl<O: Observer> Stack<'_, O> {
 
     /// An ICMP error about a datagram of ours: for the connected socket that sent it. Nobody else
     /// is told: unconnected sockets could not say which of their datagrams it was.
+    /// R1122-31.
     pub(super) fn on_udp_fault(&mut self, fault: UdpFault, flow: Flow) {
         let told = self.udp.lookup(&self.cx.secrets.key_of(flow));
         let Some(index) = told else {
@@ -128,7 +129,7 @@ pub(super) fn fault_of<'a>(message: &Icmp<'a>, is_v4: bool) -> Option<(UdpFault,
                 if is_protocol { UdpFault::ProtocolUnreachable } else { UdpFault::BadParameter };
             Some((fault, quote))
         }
-        // Source quench is one of the others (MUST-55, R5927-5), as is all that is unknown (R1122-19).
+        // Source quench is one of the others (MUST-55, R5927-5), as is what is unknown (R1122-19).
         Icmp::EchoRequest { .. } | Icmp::EchoReply { .. } | Icmp::Other { .. } => None,
     }
 }

@@ -17,7 +17,7 @@ pub(crate) enum Complaint {
     Unreachable(CloseReason),
     /// The next link takes so many octets; 0 from a router that is too old to say.
     TooBig(u32),
-    /// Something that may pass (MUST-56).
+    /// Something that may pass (MUST-56, R1122-24).
     Passing,
 }
 

@@ -84,6 +84,7 @@ mod tests {
         Flow { local, remote, local_port: 80, remote_port }
     }
 
+    /// MUST-8, SHLD-1, R6528-1.
     #[test]
     fn advances_with_the_clock_and_differs_by_flow() {
         let secrets = Secrets::new(&Seed::from_u64(1));

@@ -270,6 +270,7 @@ mod tests {
     }
 
     proptest! {
+        /// R9293-3.
         #[test]
         fn agrees_with_the_naive_sum(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             prop_assert_eq!(Sum::of(&bytes).folded(), naive(&bytes));

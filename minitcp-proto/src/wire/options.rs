@@ -309,6 +309,7 @@ mod tests {
         out[..len].to_vec()
     }
 
+    /// MUST-68, MUST-69.
     #[test]
     fn layouts_octet_for_octet() {
         let (mss, window_scale, sack_permitted) = (Some(1460), Some(7), true);
@@ -395,6 +396,7 @@ mod tests {
         }
     }
 
+    /// MUST-4, MUST-7.
     #[test]
     fn where_walking_stops() {
         let none = Options::NONE;

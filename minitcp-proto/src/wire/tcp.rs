@@ -277,6 +277,7 @@ mod tests {
         }
     }
 
+    /// R9293-2.
     #[test]
     fn reserved_bits_are_never_sent() {
         let mut out = [0; 20];
@@ -305,6 +306,7 @@ mod tests {
         }
     }
 
+    /// R9293-1.
     #[test]
     fn faults() {
         let mut bytes = [0; 60];

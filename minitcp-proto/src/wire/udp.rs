@@ -112,6 +112,7 @@ mod tests {
         assert_eq!(emit_header(1, 2, usize::MAX, &mut out), None);
     }
 
+    /// R768-1.
     #[test]
     fn lengths() {
         for (field, len, expected) in [

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use minitcp_proto::{Keepalive, TcpOptions};
+
 use crate::common::{Peer, config_with, pattern, seg};
 
 #[test]
@@ -39,6 +41,7 @@ fn every_second_full_segment_is_acknowledged_at_once() {
     }
 }
 
+/// MUST-58.
 #[test]
 fn one_acknowledgment_covers_what_was_fed_before_polling() {
     let mut p = Peer::accepted();
@@ -61,6 +64,7 @@ fn data_carries_the_acknowledgment() {
 }
 
 /// RFC 5681 §4.2, and the contract: feeding many before polling hides none.
+/// MAY-13.
 #[test]
 fn each_segment_ahead_of_a_hole_is_answered_by_one_duplicate() {
     for poll_between in [true, false] {
@@ -131,4 +135,56 @@ fn pure_acks_are_not_acknowledged() {
     p.send(seg().ack(1).win(5));
     p.expect_nothing();
     assert_eq!(p.stack.poll_timeout(), None);
+}
+
+/// RFC 9293 MUST-59: nothing is said before all that has come is looked at.
+#[test]
+fn a_batch_that_fills_its_hole_is_acknowledged_once() {
+    let mut p = Peer::accepted();
+    for number in [2, 3, 4, 5, 1] {
+        p.feed(seg().seq(1 + (number - 1) * 100).ack(1).text(100));
+    }
+    p.pump();
+    p.expect(seg().ack(501));
+    p.expect_data(pattern(1, 500));
+}
+
+/// RFC 9293 §3.8 (R9293-47): whatever leaves once the connection is there acknowledges all that has
+/// come: data, the same again, probes, keep-alives and the FIN.
+#[test]
+fn every_segment_acknowledges_what_has_come() {
+    let mut p = Peer::accepted();
+    let options = p.conn().options();
+    let keepalive = Some(Keepalive::default());
+    p.conn().set_options(&TcpOptions { keepalive, ..options }).unwrap();
+    let mut rcv_nxt = 1;
+    let mut segments = Vec::new();
+    for window in [64_000, 0, 64_000, 64_000] {
+        p.write(b"x");
+        p.run(5000); // It is sent again, or probes.
+        segments.extend(p.take_all().into_iter().map(|sent| (sent, rcv_nxt)));
+        let all = snd_nxt(&mut p);
+        p.send(seg().seq(rcv_nxt).ack(all).win(window).data(b"yy"));
+        rcv_nxt += 2;
+        p.run(10_000);
+        segments.extend(p.take_all().into_iter().map(|sent| (sent, rcv_nxt)));
+        assert_eq!(p.read().unwrap(), b"yy");
+    }
+    let all = snd_nxt(&mut p);
+    p.send(seg().seq(rcv_nxt).ack(all));
+    p.run(7_200_000); // A keep-alive.
+    p.shutdown();
+    p.run(60_000);
+    let last = p.take_all();
+    assert!(last.len() > 2, "a keep-alive, the FIN, and the FIN again: {last:?}");
+    segments.extend(last.into_iter().map(|sent| (sent, rcv_nxt)));
+    assert!(segments.len() > 15, "{segments:?}");
+    for (sent, ack) in &segments {
+        assert_eq!(sent.ack, Some(*ack), "{sent:?}");
+    }
+}
+
+/// The number after what was sent.
+fn snd_nxt(p: &mut Peer) -> i64 {
+    i64::from(p.info().snd_nxt.0.wrapping_sub(p.iss))
 }

@@ -244,6 +244,7 @@ fn data_after_close_is_reset() {
     p.expect_empty();
 }
 
+/// R9293-41.
 #[test]
 fn abort_resets_from_every_state_that_owes_it() {
     for (name, reset) in [

@@ -78,6 +78,7 @@ fn polling_rarely_loses_nothing() {
     p.send(seg().ack(14_601));
 }
 
+/// MAY-1.
 #[test]
 fn stale_ids_find_nothing() {
     let mut p = Peer::accepted();
@@ -423,6 +424,7 @@ proptest! {
     }
 }
 
+/// MUST-9, R6528-2, R6528-3.
 #[test]
 fn another_seed_gives_other_sequence_numbers() {
     let syn = |seed| {

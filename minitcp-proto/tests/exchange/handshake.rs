@@ -12,6 +12,7 @@ const SYN_ACK: Flags = Flags::SYN.union(Flags::ACK);
 
 // --- active open ---
 
+/// MAY-3.
 #[test]
 fn active_open() {
     let mut p = Peer::connecting(config());
@@ -132,6 +133,7 @@ fn close_in_syn_sent_forgets_the_connection() {
     p.expect(seg().rst().seq(1));
 }
 
+/// MUST-43, MUST-46, R9293-42; R1122-3.
 #[test]
 fn connect_says_what_is_wrong() {
     let mut p = Peer::new(config(), &Limits { connections: 1, ..limits() });
@@ -164,6 +166,7 @@ fn connect_says_what_is_wrong() {
 
 // --- passive open ---
 
+/// MAY-3.
 #[test]
 fn passive_open() {
     let mut p = Peer::listening(config());

@@ -20,6 +20,7 @@ fn peer() -> Peer {
 }
 
 /// Id, sequence number and data come back as they came, at any size that fits.
+/// R1122-26.
 #[test]
 fn echo_reply_octet_for_octet() {
     for (addresses, request, reply, largest) in [
@@ -57,6 +58,7 @@ fn an_echo_that_would_not_fit_the_mtu_is_not_sent() {
 }
 
 /// RFC 1122 §4.1.3.1, RFC 1812 §4.3.2.3, RFC 4443 §3.1: the header and as much as allowed.
+/// R1122-20, R1122-22, R1122-28.
 #[test]
 fn port_unreachable_quotes_the_datagram() {
     for (addresses, kind, code, limit) in [
@@ -80,6 +82,7 @@ fn port_unreachable_quotes_the_datagram() {
     }
 }
 
+/// R1122-22.
 #[test]
 fn protocol_unreachable() {
     let mut p = peer();
@@ -104,6 +107,7 @@ fn no_next_header_is_not_answered() {
 }
 
 /// RFC 1122 §3.2.2: never about an error, nor to many.
+/// R1122-21.
 #[test]
 fn errors_beget_no_errors() {
     let mut p = peer();

@@ -5,6 +5,7 @@ use minitcp_proto::{Instant, TcpOptions};
 use crate::common::{Peer, config, seg};
 use crate::socket_options::{connecting, defaults};
 
+/// R9293-52.
 #[test]
 fn windows_buffers_and_the_handshake() {
     let options = TcpOptions {
@@ -30,6 +31,7 @@ fn windows_buffers_and_the_handshake() {
     assert_eq!(info.last_received, Instant::from_millis(1100));
 }
 
+/// R9293-52.
 #[test]
 fn what_is_under_way() {
     let mut p = Peer::far();

@@ -153,6 +153,7 @@ const POSSIBLE: [&str; 9] = [
     "fe80::1",
 ];
 
+/// MUST-63; R1122-5, R1122-6, R1122-32.
 #[test]
 fn nothing_comes_from_an_impossible_address() {
     for (text, is_possible) in
@@ -183,6 +184,7 @@ fn nothing_comes_from_an_impossible_address() {
     }
 }
 
+/// MUST-46; R1122-6.
 #[test]
 fn nothing_goes_to_an_impossible_address() {
     for (text, is_possible) in
@@ -242,6 +244,7 @@ fn bad_transport_headers() -> Vec<Row> {
     ]
 }
 
+/// MUST-3, MUST-57, MUST-63, R9293-1; R1122-1, R1122-2, R1122-4, R1122-5, R1122-32.
 #[test]
 fn every_bad_packet_has_its_reason() {
     for (name, packet, reason) in bad_internet_headers().into_iter().chain(bad_transport_headers())
@@ -256,6 +259,7 @@ fn every_bad_packet_has_its_reason() {
 }
 
 /// Octets after the stated length are padding of the link, options of the header are skipped.
+/// R1122-9.
 #[test]
 fn padding_and_options_are_no_fault() {
     let mut p = peer();

@@ -11,6 +11,7 @@ fn keepalive(idle: u64, interval: u64, count: u8) -> TcpOptions {
     TcpOptions { keepalive: Some(keepalive), ..defaults() }
 }
 
+/// MUST-27, MUST-29, SHLD-12, MAY-5.
 #[test]
 fn a_silent_peer_is_probed_and_then_given_up() {
     let mut p = connected(&keepalive(10, 3, 2));
@@ -29,6 +30,7 @@ fn a_silent_peer_is_probed_and_then_given_up() {
     assert_eq!(p.stack.stats().keepalive_probes, 2);
 }
 
+/// MUST-25.
 #[test]
 fn off_by_default() {
     let mut p = connected(&defaults());
@@ -37,6 +39,7 @@ fn off_by_default() {
 }
 
 /// Even where the interval is longer than the idle time.
+/// MUST-26, MUST-27.
 #[test]
 fn any_segment_starts_the_idle_time_anew() {
     for interval in [3, 50] {
@@ -55,6 +58,7 @@ fn any_segment_starts_the_idle_time_anew() {
     }
 }
 
+/// MUST-26.
 #[test]
 fn no_probes_while_something_is_in_flight() {
     let mut p = connected(&keepalive(10, 3, 2));
@@ -81,6 +85,7 @@ fn user_timeout_bounds_keepalive() {
     p.take_all();
 }
 
+/// MUST-24.
 #[test]
 fn keepalive_is_turned_on_moved_and_turned_off() {
     let mut p = connected(&defaults());
@@ -121,5 +126,15 @@ fn keepalive_waits_for_the_handshake() {
     p.expect(seg().seq(1).ack(1));
     p.at(29_999);
     p.at(30_000);
+    p.expect(seg().seq(0).ack(1));
+}
+
+/// RFC 9293 MUST-28: two hours, unless somebody says otherwise.
+#[test]
+fn the_first_probe_comes_after_two_hours() {
+    let options = TcpOptions { keepalive: Some(Keepalive::default()), ..defaults() };
+    let mut p = connected(&options);
+    p.at(7_199_999);
+    p.at(7_200_000);
     p.expect(seg().seq(0).ack(1));
 }

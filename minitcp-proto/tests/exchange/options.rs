@@ -20,6 +20,7 @@ fn opened_with(options: &[u8]) -> Peer {
     p
 }
 
+/// MUST-6.
 #[test]
 fn unknown_options_do_not_hide_later_ones() {
     for (name, options, mss, window) in [
@@ -49,6 +50,7 @@ fn unknown_options_do_not_hide_later_ones() {
 }
 
 /// What comes before the fault counts.
+/// MUST-7.
 #[test]
 fn malformed_lists_do_no_harm() {
     for (name, options, mss) in [
@@ -66,6 +68,7 @@ fn malformed_lists_do_no_harm() {
 }
 
 /// Only a SYN negotiates.
+/// MUST-5, R7323-1.
 #[test]
 fn options_after_the_handshake_change_nothing() {
     let mut p = Peer::accepted();

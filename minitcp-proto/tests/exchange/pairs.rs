@@ -74,6 +74,7 @@ fn transfer(pair: &mut Pair, len: usize) -> Duration {
     took
 }
 
+/// MUST-2: each packet is verified on the way. R9293-36, both ways at once.
 #[test]
 fn a_clean_link() {
     let mut pair = Pair::new(10);
@@ -160,6 +161,7 @@ fn simultaneous_open() {
     }
 }
 
+/// R9293-39.
 #[test]
 fn simultaneous_close() {
     let mut pair = Pair::new(10);
@@ -172,6 +174,7 @@ fn simultaneous_close() {
 }
 
 /// The same over IPv6.
+/// MUST-2.
 #[test]
 fn over_ipv6() {
     let mut pair = Pair::with(
@@ -211,6 +214,7 @@ fn refused() {
 }
 
 /// The other side vanishes in mid-transfer: after the user timeout nothing is left.
+/// R9293-46.
 #[test]
 fn a_peer_that_vanishes() {
     let mut pair = Pair::new(10);

@@ -91,6 +91,7 @@ fn early_data_beyond_a_later_fin_is_ignored() {
 }
 
 /// RFC 6093 §6: urgent data is delivered in line.
+/// R6093-3.
 #[test]
 fn urgent_data_is_ordinary_data() {
     let mut p = Peer::accepted();
@@ -142,6 +143,7 @@ fn memory_is_held_only_with_data() {
 // --- wrap-around of sequence numbers ---
 
 /// The peer's numbers pass 2³² in the middle of everything.
+/// R9293-5.
 #[test]
 fn the_peers_numbers_wrap() {
     for before in 0..=30 {
@@ -175,6 +177,7 @@ fn near_the_wrap(below: u32) -> Peer {
     p
 }
 
+/// R9293-5.
 #[test]
 fn our_numbers_wrap() {
     for below in [0, 1, 2, 10, 1460, 1461, 1462, 3000, 14_000] {
@@ -218,6 +221,7 @@ fn our_fin_alone_wraps() {
 
 proptest! {
     /// Any cut of the stream, in any order and with repeats, comes out whole, across any wrap.
+    /// R9293-8.
     #[test]
     fn any_order_any_cut(
         irs in prop_oneof![any::<u32>(), (u32::MAX - 6000)..=u32::MAX],

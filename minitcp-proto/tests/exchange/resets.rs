@@ -144,6 +144,7 @@ fn acks_of_unacceptable_acks_are_limited() {
 }
 
 /// RFC 9293 §3.8.4: with and without an octet of garbage.
+/// R9293-7.
 #[test]
 fn keep_alive_probes_are_answered() {
     let mut p = Peer::accepted();
@@ -172,6 +173,7 @@ fn a_reset_is_never_answered() {
 }
 
 /// The peer rebooted and calls again (RFC 9293 §3.5.1, Figure 9).
+/// R9293-20, R5961-5.
 #[test]
 fn half_open_discovery() {
     let mut p = Peer::accepted();

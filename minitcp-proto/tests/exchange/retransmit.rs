@@ -165,6 +165,7 @@ fn a_second_timeout_keeps_ssthresh() {
 }
 
 /// What was queued in short pieces goes again in full segments.
+/// SHLD-27, MAY-16.
 #[test]
 fn retransmissions_coalesce() {
     let mut p = Peer::far();

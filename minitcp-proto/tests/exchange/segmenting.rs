@@ -53,6 +53,7 @@ fn a_fin_overrides_nagle() {
 }
 
 /// The override of §3.8.6.2.1: 0.1 to 1 s, each time anew, not longer and longer.
+/// R9293-49, MUST-60.
 #[test]
 fn a_silly_window_is_used_after_the_override_time() {
     let mut p = Peer::far();

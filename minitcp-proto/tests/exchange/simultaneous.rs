@@ -94,6 +94,7 @@ fn close_in_syn_received_still_completes_the_handshake() {
 // --- CLOSED and LISTEN ---
 
 /// RFC 9293 §3.10.7.1.
+/// R9293-9, R9293-10.
 #[test]
 fn a_closed_port_resets_everything_but_resets() {
     let mut p = Peer::new(config(), &limits());
@@ -113,6 +114,7 @@ fn a_closed_port_resets_everything_but_resets() {
 }
 
 /// RFC 9293 §3.10.7.2.
+/// R9293-11, R9293-13, R9293-35.
 #[test]
 fn listen_resets_acks_and_ignores_the_rest() {
     let mut p = Peer::listening(config());

@@ -363,6 +363,7 @@ fn max_segment_is_announced_and_kept() {
 }
 
 /// Every packet of the connection, whoever makes it: SYN, ACK, data, FIN, reset, TIME-WAIT.
+/// MUST-48, MUST-49, SHLD-22, SHLD-23.
 #[test]
 fn hop_limit_and_traffic_class_stand_in_every_packet() {
     let options =
@@ -410,6 +411,7 @@ fn hop_limit_and_traffic_class_stand_in_every_packet() {
 
 // --- timeouts ---
 
+/// MUST-21.
 #[test]
 fn user_timeout_ends_what_nobody_acknowledges() {
     for (timeout, ends_at) in [(Some(Duration::from_millis(2500)), 2500), (None, 900_201)] {
@@ -423,6 +425,7 @@ fn user_timeout_ends_what_nobody_acknowledges() {
     }
 }
 
+/// MUST-21, MUST-22.
 #[test]
 fn user_timeout_set_later_and_in_the_handshake() {
     let options = TcpOptions { user_timeout: Some(secs(2)), ..defaults() };

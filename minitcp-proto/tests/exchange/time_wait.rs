@@ -82,6 +82,7 @@ fn time_wait_survives_old_segments() {
 }
 
 /// RFC 9293 §3.10.7.4, second step, and RFC 1337 §4, first fix, for who wants it.
+/// R9293-40, R1337-1.
 #[test]
 fn a_reset_at_rcv_nxt_ends_time_wait_unless_told_otherwise() {
     for rfc1337 in [false, true] {

@@ -26,6 +26,7 @@ fn datagram(len: usize) -> Vec<u8> {
     packet::udp_packet(V4, (5000, 53), &pattern(0, len))
 }
 
+/// R1122-30.
 #[test]
 fn delivery_in_order_with_addresses() {
     let (mut p, id) = bound(config(), &limits());
@@ -51,6 +52,7 @@ fn delivery_in_order_with_addresses() {
     p.expect_empty();
 }
 
+/// R768-4.
 #[test]
 fn sending_octet_for_octet() {
     let (mut p, id) = bound(config(), &limits());
@@ -128,6 +130,7 @@ fn binding() {
 }
 
 /// RFC 6056: from the ephemeral range, each once, not in plain order.
+/// R6056-1.
 #[test]
 fn ephemeral_ports() {
     let mut p = Peer::new(config(), &Limits { udp_sockets: 1_000, ..limits() });
@@ -146,6 +149,7 @@ fn ephemeral_ports() {
 }
 
 /// Each of a range of one's own, and nothing beyond the dynamic ports.
+/// R6056-3.
 #[test]
 fn ephemeral_ports_of_a_range() {
     for (range, expected) in [
@@ -214,6 +218,7 @@ fn nobody_waits_in_vain_for_memory() {
 
 // --- checksums and policies ---
 
+/// R768-3.
 #[test]
 fn no_checksum_is_fine_over_ipv4() {
     let (mut p, id) = bound(config(), &limits());
@@ -227,6 +232,7 @@ fn no_checksum_is_fine_over_ipv4() {
 }
 
 /// A sum that comes out as zero is sent as its equal (`verify` in the peer insists).
+/// R768-2.
 #[test]
 fn a_checksum_of_zero_is_never_sent() {
     let (mut p, id) = bound(config(), &limits());

@@ -247,6 +247,7 @@ fn quote((remote, local): (IpAddr, IpAddr), ports: (u16, u16), protocol: u8) -> 
     quote
 }
 
+/// R1122-31.
 #[test]
 fn a_connected_socket_hears_what_icmp_says() {
     for (addresses, kind, code, fault) in [

@@ -49,6 +49,7 @@ fn the_window_of_a_syn_is_not_scaled_and_a_shift_above_14_counts_as_14() {
 
 // --- the receiver ---
 
+/// MUST-39, MAY-8.
 #[test]
 fn the_window_shuts_as_data_waits_and_opens_in_useful_steps() {
     let mut p = Peer::accepted_with(small(4000), seg().mss(1460));
@@ -132,6 +133,7 @@ fn a_rounded_up_window_costs_no_whole_segment() {
 
 proptest! {
     /// RFC 9293 SHLD-14: the right edge as the peer computes it never moves left.
+    /// R7323-4.
     #[test]
     fn the_right_edge_is_never_withdrawn(
         buffer in prop_oneof![Just(1u32), 100u32..5_000, 60_000u32..300_000],
@@ -170,6 +172,7 @@ proptest! {
 // --- the sender ---
 
 /// RFC 9293 §3.8.6.1: MUST-35 to MUST-37, SHLD-29, SHLD-30.
+/// MUST-35, MUST-36, MUST-37, SHLD-29, SHLD-30.
 #[test]
 fn a_shut_window_is_probed_for_as_long_as_the_peer_answers() {
     let mut p = Peer::far();
@@ -352,6 +355,7 @@ fn a_fin_does_not_slip_past_the_window() {
 proptest! {
     /// Whatever the peer says, nothing new goes beyond the farthest edge it ever offered (a probe
     /// of a shut window aside).
+    /// R9293-28.
     #[test]
     fn new_data_stays_inside_the_window(
         steps in prop::collection::vec((0usize..4000, 0u16..6000, 0i64..5000, 0u64..700), 1..40),

@@ -91,6 +91,7 @@ fn outcome(p: &mut Peer, seq: i64, len: usize) -> (bool, usize) {
     (p.info().in_flight == 0, answers)
 }
 
+/// R9293-6, R9293-7.
 #[test]
 fn a_connection_with_an_open_window() {
     for received in [0, 1, 1500] {
@@ -108,6 +109,7 @@ fn a_connection_with_an_open_window() {
     }
 }
 
+/// R9293-6, R9293-30, MUST-66.
 #[test]
 fn a_connection_with_a_shut_window() {
     for (off, len, counts) in SHUT {

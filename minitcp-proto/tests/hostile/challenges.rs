@@ -74,6 +74,7 @@ fn each_is_challenged(what: &str, like: impl Fn(&Open) -> Seg) {
 }
 
 /// RFC 5961 §3.2.
+/// R5961-2.
 #[test]
 fn a_reset_in_the_window_is_challenged_in_every_state() {
     for ahead in [1, 100, 60_000] {
@@ -86,6 +87,7 @@ fn a_reset_in_the_window_is_challenged_in_every_state() {
 }
 
 /// RFC 5961 §4.2: irrespective of its number.
+/// R5961-4.
 #[test]
 fn a_syn_is_challenged_in_every_state() {
     for ahead in [0, 1, 100, -1, -2, -100_000, 100_000] {
@@ -95,6 +97,7 @@ fn a_syn_is_challenged_in_every_state() {
 }
 
 /// RFC 5961 §5.2.
+/// R5961-6, R9293-25.
 #[test]
 fn an_ack_out_of_range_is_challenged_in_every_state() {
     for ahead in [1, 100, 1 << 20] {
@@ -108,6 +111,7 @@ fn an_ack_out_of_range_is_challenged_in_every_state() {
 }
 
 /// RFC 9293 §3.10.7.4, second step: out of the window, a reset is dropped in silence.
+/// R5961-3, R9293-7.
 #[test]
 fn a_reset_outside_the_window_is_silent_in_every_state() {
     for ahead in [-1, -100, 70_000, 1 << 30] {
@@ -121,6 +125,7 @@ fn a_reset_outside_the_window_is_silent_in_every_state() {
 
 /// Exactly at RCV.NXT it ends the connection. SO_ERROR says so in every state, also where nothing
 /// was lost (LAST-ACK and CLOSING), as on Linux.
+/// R5961-1, R9293-40.
 #[test]
 fn an_exact_reset_ends_every_state_as_a_reset() {
     for mut open in open_states() {
@@ -132,6 +137,7 @@ fn an_exact_reset_ends_every_state_as_a_reset() {
 }
 
 /// What a peer that knows nothing makes of our challenge is exact.
+/// R5961-5.
 #[test]
 fn the_answer_to_a_challenge_ends_every_state() {
     for mut open in open_states() {

@@ -109,6 +109,7 @@ fn clients_get_in_beside_a_flood() {
 }
 
 /// The connections that are there do not notice.
+/// R4987-1.
 #[test]
 fn a_flood_does_not_disturb_who_is_in() {
     let mut p = host();

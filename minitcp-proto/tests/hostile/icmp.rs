@@ -83,6 +83,7 @@ fn a_connect_ends_at_once_when_nobody_can_be_reached() {
 }
 
 /// Every other code of "unreachable" ends it as well; none panics.
+/// SHLD-26.
 #[test]
 fn every_code_of_unreachable_ends_a_connect() {
     for code in (0..=15).filter(|code| *code != 4) {
@@ -119,6 +120,7 @@ fn routers_may_say_so() {
 }
 
 /// RFC 5927 §4.1: what is not on its way cannot have met an error.
+/// R5927-1.
 #[test]
 fn forged_quotes_do_not_end_a_connect() {
     let (p, syn) = calling(false);
@@ -188,6 +190,7 @@ fn errors_about_a_handshake_leave_the_listener_alone() {
 }
 
 /// In every state with a peer an error is soft: what is in flight comes again, and arrives.
+/// MUST-56, R5927-2, R1122-24.
 #[test]
 fn errors_end_no_connection() {
     let acts: [(&str, Act); 4] = [
@@ -237,6 +240,29 @@ fn an_error_after_the_peers_syn_is_soft() {
     let message = error(&p, (3, 1), [0; 4], &quoted(&syn));
     p.send_raw(&message);
     assert_eq!(p.state(), State::Established);
+}
+
+/// MUST-54, R5927-3: what is said of one connection is no other's concern, not even one's with the
+/// same peer.
+#[test]
+fn an_error_is_about_the_connection_that_it_quotes() {
+    let mut p = Peer::new(config(), &crate::common::limits());
+    let calls = [4000, 4001].map(|port| {
+        p.local.set_port(port);
+        p.remote.set_port(80);
+        let id = p.stack.connect(p.now, p.remote, Some(p.local)).unwrap();
+        p.pump();
+        (id, p.take_raw())
+    });
+    let message = error(&p, (3, 3), [0; 4], &quoted(&calls[1].1));
+    p.send_raw(&message);
+    p.id = Some(calls[1].0);
+    assert_eq!(reason(&mut p), "Refused");
+    p.id = Some(calls[0].0);
+    assert_eq!((reason(&mut p).as_str(), p.state()), ("none", State::SynSent));
+    p.local.set_port(4000);
+    p.at(1000);
+    p.expect_syn(Flags::SYN);
 }
 
 /// The reset of a closed port still refuses.

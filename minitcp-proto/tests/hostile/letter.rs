@@ -80,7 +80,7 @@ fn what_counts_as_a_full_segment_follows_the_peer() {
 
 // --- windows ---
 
-/// SHLD-16, MAY-7: after the window shrank into what is in flight, what comes again stops at the
+/// SHLD-16: after the window shrank into what is in flight, what comes again stops at the
 /// edge; the rest follows when the window opens.
 #[test]
 fn a_retransmission_is_cut_at_the_right_edge() {

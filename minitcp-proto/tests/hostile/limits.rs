@@ -150,6 +150,7 @@ fn the_attacker_of_these_tests_sees_something() {
 // --- how many ---
 
 /// The first at once, then one for each half second, as on Linux.
+/// R5961-7.
 #[test]
 fn each_kind_is_answered_once_in_half_a_second() {
     for shape in SHAPES {
@@ -250,6 +251,7 @@ fn keepalives_of_many_peers_at_once_are_all_answered() {
 }
 
 /// Every second for an hour; and zero-window probes, which look the same.
+/// R9293-29, MAY-8.
 #[test]
 fn a_peer_that_asks_every_second_is_always_answered() {
     for octets in [0, 1] {

@@ -58,6 +58,7 @@ fn arrives(p: &mut Peer, text: &[u8], largest: usize) {
     panic!("{acked} of {} octets", text.len());
 }
 
+/// R9293-51.
 #[test]
 fn a_smaller_packet_is_sent_at_once() {
     for (mtu, largest) in [(1499, 1459), (1400, 1360), (1280, 1240), (1006, 966), (576, 536)] {
@@ -137,6 +138,7 @@ fn there_is_a_floor() {
 }
 
 /// A larger one than is used says nothing new, and the path is not tried above the link.
+/// R5927-4.
 #[test]
 fn a_larger_mtu_changes_nothing() {
     for mtu in [1500, 1501, 9000, 65_535] {
@@ -179,6 +181,7 @@ fn forged_messages_change_nothing() {
 }
 
 /// Nothing is in flight: nothing can have met a link that is too small.
+/// R5927-1.
 #[test]
 fn an_idle_connection_believes_nothing() {
     let (mut p, first) = sending();

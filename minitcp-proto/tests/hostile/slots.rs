@@ -143,6 +143,7 @@ fn short_connections_do_not_use_up_the_slots() {
     }
 }
 
+/// R6056-3.
 #[test]
 fn ports_are_counted_for_each_server() {
     let many = Limits { connections: 200, half_open: 4, time_wait: 200, ..limits() };

@@ -333,6 +333,7 @@ fn a_ghost_that_knocks_does_not_prolong_it() {
 // --- RFC 1337 ---
 
 /// Whoever asks for it keeps TIME-WAIT, whatever resets come.
+/// R1337-1.
 #[test]
 fn with_rfc_1337_no_reset_ends_it() {
     let mut p = Peer::listening(config_with(|c| c.rfc1337 = true));
@@ -352,6 +353,7 @@ fn with_rfc_1337_no_reset_ends_it() {
 }
 
 /// Old data is acknowledged, and the reset that this draws from the peer changes nothing (§1).
+/// R1337-2.
 #[test]
 fn with_rfc_1337_old_data_cannot_assassinate_it() {
     let mut p = Peer::listening(config_with(|c| c.rfc1337 = true));

@@ -117,6 +117,7 @@ fn a_connect_that_goes_on_tells_poll_why_nobody_can_be_reached() {
 }
 
 /// Soft, once somebody has answered.
+/// MUST-56.
 #[test]
 fn routers_do_not_end_a_connection() {
     for (code, _) in CODES {

@@ -159,6 +159,7 @@ fn ttl_and_tos_stand_in_every_packet_of_a_stream() {
     }
 }
 
+/// SHLD-21, MUST-48, MUST-49.
 #[test]
 fn ttl_and_tos_change_in_mid_stream_and_return_to_the_default() {
     let pair = Pair::configured(|config| config.hop_limit = 33);

@@ -133,6 +133,7 @@ fn accepted_sockets_inherit_keepalive() {
     assert_eq!(sent.iter().map(|p| p.at).collect::<Vec<_>>(), [Instant::from_secs(5)]);
 }
 
+/// MUST-21.
 #[test]
 fn user_timeout_ends_what_nobody_acknowledges() {
     let pair = Pair::new();
