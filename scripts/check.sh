@@ -26,11 +26,13 @@ features=minitcp-sockets/tokio,minitcp-sockets/futures-io,minitcp-sockets/capi
 
 step cargo fmt --all --check
 step cargo fmt --manifest-path fuzz/Cargo.toml --check
+step cargo fmt --manifest-path scripts/conformance/Cargo.toml --check
 step cargo clippy --workspace --all-targets --locked -- -D warnings
 step cargo clippy --workspace --all-targets --features "$features" --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --features "$features" --locked
 step cargo clippy --manifest-path fuzz/Cargo.toml --all-targets --locked \
     --target-dir "${CARGO_TARGET_DIR:-target}/fuzz-tests" -- -D warnings
+step scripts/conformance.sh --check
 step cargo build -p minitcp-proto --no-default-features --locked
 step scripts/targets.sh
 step scripts/instructions.sh
