@@ -9,6 +9,7 @@ use minitcp_proto::Seed;
 ///
 /// # Errors
 /// When there is no `/dev/urandom`.
+/// RFC 6528 §4 (R6528-3).
 pub fn random_seed() -> io::Result<Seed> {
     let mut octets = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut octets)?;

@@ -174,3 +174,55 @@ fn the_hop_limit_is_a_setting_of_the_host() {
     let syn_ack = p.take_raw();
     assert_eq!(ip::parse(&syn_ack).unwrap().hop_limit, 7);
 }
+
+/// MUST-41, MUST-42: a port that a connection was opened from, and that has one which lives, can
+/// have a listener, and neither connection notices.
+#[test]
+fn a_listener_beside_connections_on_its_port() {
+    let mut p = Peer::connecting(config()); // From port 4000; it stays in SYN-SENT.
+    p.expect_syn(Flags::SYN);
+    let (calling, callee, iss) = (p.id, p.remote, p.iss);
+    p.remote = SocketAddr::new(callee.ip(), 5000);
+    p.listen(4);
+    p.shake(seg());
+    let accepted = p.id;
+    assert!(p.stack.listen(p.local, 4).is_err(), "there is one");
+    p.stack.close_listener(p.listener.unwrap());
+    p.listen(4);
+    p.send(seg().ack(1).data(b"x"));
+    p.expect_data(b"x");
+    p.at(40);
+    p.expect(seg().ack(2));
+    (p.id, p.remote, p.iss) = (calling, callee, iss);
+    p.send(seg().syn().ack(1));
+    p.expect(seg().ack(1));
+    assert_eq!(p.state(), State::Established);
+    p.id = accepted;
+    assert_eq!(p.state(), State::Established);
+}
+
+/// R1122-21: no error about what was sent to many, came from nobody, or is a later part of something.
+#[test]
+fn errors_are_for_one_host_about_a_whole_packet() {
+    let mut p = Peer::new(config(), &limits());
+    let (peer, own) = ("10.0.0.1", "10.0.0.2");
+    let unwanted = |from: &str, to: &str| {
+        packet::udp_packet((from.parse().unwrap(), to.parse().unwrap()), (5000, 9), b"nobody")
+    };
+    p.send_raw(&unwanted(peer, own));
+    assert_eq!(p.take_raw()[20..22], [icmp::v4::UNREACHABLE, icmp::v4::PORT_UNREACHABLE]);
+    for (from, to) in [
+        (peer, "255.255.255.255"),
+        (peer, "10.0.0.255"),
+        (peer, "224.0.0.1"),
+        ("255.255.255.255", own),
+        ("10.0.0.255", own),
+        ("224.0.0.1", own),
+        ("127.0.0.1", own),
+        ("0.0.0.0", own),
+    ] {
+        p.send_raw(&unwanted(from, to));
+    }
+    p.send_raw(&altered(unwanted(peer, own), &[(7, 9)])); // A later fragment.
+    p.expect_empty();
+}

@@ -245,6 +245,7 @@ fn bad_transport_headers() -> Vec<Row> {
 }
 
 /// MUST-3, MUST-57, MUST-63, R9293-1; R1122-1, R1122-2, R1122-4, R1122-5, R1122-32.
+/// R768-1, R1122-19, R1122-29.
 #[test]
 fn every_bad_packet_has_its_reason() {
     for (name, packet, reason) in bad_internet_headers().into_iter().chain(bad_transport_headers())

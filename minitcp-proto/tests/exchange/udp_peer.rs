@@ -286,6 +286,7 @@ fn a_connected_socket_hears_what_icmp_says() {
 }
 
 /// Only the flow that is quoted, and only if it is that of a connected socket.
+/// R1122-23.
 #[test]
 fn others_do_not_hear_it() {
     let message = |quote: &[u8]| packet::icmp_packet(V4, (3, 3), [0; 4], quote);

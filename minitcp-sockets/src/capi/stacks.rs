@@ -261,6 +261,7 @@ impl Settings<'_> {
         let seed = match self.seed {
             0 => {
                 let mut octets = [0; 32];
+                // RFC 6528 §4 (R6528-3).
                 File::open("/dev/urandom")?.read_exact(&mut octets)?;
                 Seed(octets)
             }
