@@ -161,6 +161,7 @@ proptest! {
         prop_assert!(transport_sum(src, dst, protocol::UDP, parsed.octets).is_valid());
     }
 
+    /// MUST-64.
     #[test]
     fn option_lists_in_any_order_and_padding_agree_with_etherparse(
         mut elements in prop::collection::vec(element(), 0..6),

@@ -78,7 +78,6 @@ fn polling_rarely_loses_nothing() {
     p.send(seg().ack(14_601));
 }
 
-/// MAY-1.
 #[test]
 fn stale_ids_find_nothing() {
     let mut p = Peer::accepted();

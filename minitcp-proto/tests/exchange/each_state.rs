@@ -107,3 +107,16 @@ fn the_user_timeout_ends_each_state() {
         }
     }
 }
+
+/// RFC 9293 §3.6.1, MAY-1: who has closed cannot read any more; who has only shut down can.
+#[test]
+fn a_full_close_ends_reading_too() {
+    let mut p = Peer::accepted();
+    p.shutdown();
+    p.expect(seg().fin().ack(1));
+    p.send(seg().ack(2).data(b"x"));
+    p.expect_data(b"x");
+    p.take_all();
+    p.close();
+    assert!(p.stack.connection(p.id.unwrap()).is_none());
+}

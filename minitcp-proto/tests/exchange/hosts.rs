@@ -226,3 +226,71 @@ fn errors_are_for_one_host_about_a_whole_packet() {
     p.send_raw(&altered(unwanted(peer, own), &[(7, 9)])); // A later fragment.
     p.expect_empty();
 }
+
+/// MUST-57: a listener on all addresses has nothing to say to who speaks to many.
+#[test]
+fn a_syn_to_many_draws_nothing() {
+    let mut p = Peer::new(config(), &limits());
+    p.stack.listen("0.0.0.0:80".parse().unwrap(), 4).unwrap();
+    for to in ["255.255.255.255", "10.0.0.255", "224.0.0.1", "10.0.0.0"] {
+        p.local.set_ip(to.parse().unwrap());
+        p.send(seg().syn());
+        p.send(seg().ack(1));
+        p.expect_nothing();
+    }
+    assert_eq!(p.dropped(Drop::NotOurs), 8);
+    p.expect_empty();
+}
+
+/// MUST-3: a bit that was turned over anywhere in a segment, or in the addresses that the
+/// pseudo-header has, costs the segment and nothing else.
+#[test]
+fn a_segment_with_a_wrong_bit_is_dropped_in_silence() {
+    let mut p = Peer::accepted();
+    let options = [1, 1, 253, 4, 9, 9, 1, 0];
+    let text = seg().ack(1).data(b"odd");
+    let whole = packet::tcp_packet_with_options(V4, &p.segment(&text), &options);
+    // The last octet of each address: 10.0.0.1 and 10.0.0.2.
+    for at in [15, 19].into_iter().chain(20..whole.len()) {
+        for bit in 0..8 {
+            let mut wrong = whole.clone();
+            wrong[at] ^= 1 << bit;
+            p.send_raw(&if at < 20 { altered(wrong, &[]) } else { wrong });
+            p.expect_nothing();
+        }
+    }
+    p.expect_no_data();
+    let drops = [Drop::TcpChecksum, Drop::NotOurs, Drop::BadSource, Drop::BadTcp];
+    let dropped: u64 = drops.map(|reason| p.dropped(reason)).iter().sum();
+    assert_eq!(dropped, 8 * (whole.len() as u64 - 18));
+    assert!(p.dropped(Drop::TcpChecksum) > 8 * 28);
+    p.send_raw(&whole);
+    p.expect_data(b"odd");
+    p.at(40);
+    p.expect(seg().ack(4));
+}
+
+/// R1122-26: each address answers for itself; R1122-30: a datagram says which one it was for, and a
+/// socket that is bound to one sends from there.
+#[test]
+fn each_address_speaks_for_itself() {
+    let mut config = config();
+    config.add_address([10, 0, 0, 3], 24);
+    let mut p = Peer::new(config, &limits());
+    let on_all = p.stack.udp_bind("0.0.0.0:53".parse().unwrap()).unwrap();
+    for own in ["10.0.0.2", "10.0.0.3"] {
+        let addresses = (V4.0, own.parse().unwrap());
+        p.send_raw(&packet::icmp_packet(addresses, (8, 0), [0; 4], b"ping"));
+        p.send_raw(&packet::udp_packet(addresses, (5000, 53), b"question"));
+        let got = p.stack.udp_recv(on_all, &mut [0; 10]).unwrap();
+        assert_eq!(got.to.ip(), addresses.1);
+        let answering = p.stack.udp_bind(got.to).unwrap();
+        p.stack.udp_send(answering, got.from, b"answer").unwrap();
+        p.pump();
+        for packet in p.take_packets() {
+            let packet = ip::parse(&packet).unwrap();
+            assert_eq!((packet.src, packet.dst), (addresses.1, addresses.0));
+        }
+        p.stack.udp_close(answering);
+    }
+}

@@ -108,6 +108,7 @@ fn sending_says_what_is_wrong() {
     p.expect_empty();
 }
 
+/// R1122-3.
 #[test]
 fn binding() {
     let mut p = Peer::new(config(), &Limits { udp_sockets: 3, ..limits() });

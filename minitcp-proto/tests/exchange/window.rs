@@ -394,3 +394,29 @@ proptest! {
         p.take_all();
     }
 }
+
+/// RFC 9293 SHLD-17: what lies beyond an edge that moved left is nobody's fault, for however long.
+#[test]
+fn a_shrunken_window_does_not_end_the_connection() {
+    let mut p = Peer::accepted();
+    p.send(seg().ack(1).win(8000));
+    p.write_text(1, 8000);
+    p.take_all();
+    p.send(seg().ack(1).win(4000));
+    p.send(seg().ack(4001).win(0)); // The edge stays at 4001; half of the flight lies beyond.
+    for _ in 0..60 {
+        p.run(60_000);
+        assert!(!p.take_all().is_empty(), "a probe");
+        p.send(seg().ack(4001).win(0));
+    }
+    assert_eq!(p.state(), State::Established);
+    let mut acked = 4001; // It opens again, and all the rest comes.
+    while acked < 8001 {
+        p.send(seg().ack(acked).win(8000));
+        p.run(1000);
+        let ends = p.take_all().into_iter().map(|sent| sent.seq + sent.payload.len() as i64);
+        let last = ends.max().unwrap();
+        assert!(last > acked);
+        acked = last;
+    }
+}

@@ -36,7 +36,7 @@ pub fn find(file: &File) -> Vec<Citation<'_>> {
         let comment = if file.path.ends_with(".md") {
             line
         } else {
-            let Some(start) = line.find("//") else { continue };
+            let Some(start) = comment_start(line) else { continue };
             &line[start..]
         };
         let ids = ids(comment);
@@ -68,6 +68,12 @@ pub fn find(file: &File) -> Vec<Citation<'_>> {
         }));
     }
     found
+}
+
+/// Where the comment of a line begins: not inside of a string that ends in this line.
+fn comment_start(line: &str) -> Option<usize> {
+    let mut starts = line.match_indices("//").map(|(start, _)| start);
+    starts.find(|start| line[..*start].matches('"').count() % 2 == 0)
 }
 
 /// All words of the form MUST-1, SHLD-1, MAY-1, REC-1 or R768-1.
