@@ -283,6 +283,7 @@ fn abort_resets_from_every_state_that_owes_it() {
 }
 
 /// LAST-ACK with data that was never sent is CLOSE-WAIT to the peer: the reset is owed.
+/// R9293-41.
 #[test]
 fn abort_after_a_close_that_could_not_leave_resets() {
     let mut p = Peer::accepted();
@@ -337,6 +338,7 @@ fn a_reset_in_last_ack_with_data_outstanding_is_a_reset() {
     assert_eq!(p.conn().close_reason(), Some(CloseReason::Reset));
 }
 
+/// R9293-40.
 #[test]
 fn a_reset_in_last_ack_with_all_data_acknowledged_is_one_too() {
     let mut p = Peer::accepted();

@@ -154,6 +154,7 @@ fn every_synchronized_state_has_the_same_table() {
 }
 
 /// The peer filled our window, and its first segment was lost: it speaks from the right edge.
+/// R9293-6.
 #[test]
 fn an_empty_ack_at_the_right_edge_counts_behind_a_hole() {
     let mut p = Peer::accepted_with(small(), seg().win(64_000).mss(1460));

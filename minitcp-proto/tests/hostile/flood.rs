@@ -26,6 +26,7 @@ fn flood(p: &mut Peer, address: &str, count: u16) {
 
 /// The handshake gave way to the flood: its ACK, with or without octets, finds nothing, and gets
 /// no reset, which would tell a genuine client that it is refused.
+/// R9293-11.
 #[test]
 fn the_ack_of_an_evicted_handshake_is_not_answered_with_a_reset() {
     let acks: [fn() -> Seg; 3] =
@@ -62,6 +63,7 @@ fn an_evicted_client_gets_in_when_it_calls_again() {
 
 /// Silence is for as long as it may be the fault of the host: once the flood is over, an ACK of
 /// nothing gets its reset (RFC 9293 §3.10.7.2).
+/// R9293-11.
 #[test]
 fn after_the_flood_stray_acks_are_reset_again() {
     let mut p = host();

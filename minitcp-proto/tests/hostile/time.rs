@@ -236,6 +236,7 @@ fn shut(got: &Seg) -> Option<Seg> {
 }
 
 /// tcp(7): `TCP_USER_TIMEOUT` bounds how long octets wait, also while probes are answered.
+/// MUST-37.
 #[test]
 fn a_user_timeout_counts_behind_a_shut_window() {
     let mut p = Peer::accepted();
