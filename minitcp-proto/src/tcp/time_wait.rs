@@ -69,12 +69,11 @@ impl Remnant {
             Verdict::Acceptable if segment.seq_len() == 0 && seq == self.rcv_nxt => {
                 Outcome::Ignore(Drop::NoConnection)
             }
-            // R1337-1.
+            // R1337-1, R1337-2: not even the one that our answer to old data draws from the peer.
             Verdict::Reset if ignore_resets => Outcome::Ignore(Drop::BlindReset),
             Verdict::Reset => Outcome::End,
             // R9293-7.
             Verdict::Acceptable | Verdict::Unacceptable => Outcome::Ack(Drop::OutOfWindow),
-            // R1337-2: what old data draws from the peer is no exact reset.
             Verdict::Challenge(reason) => Outcome::Ack(reason),
             Verdict::Ignore(_) => Outcome::Ignore(Drop::BlindReset),
         }

@@ -8,6 +8,7 @@ use crate::common::{Peer, config, limits, seg};
 
 // --- simultaneous open, RFC 9293 §3.5 Figure 8 ---
 
+/// MUST-10.
 #[test]
 fn simultaneous_open() {
     let mut p = Peer::connecting(config());
@@ -18,6 +19,19 @@ fn simultaneous_open() {
     p.send(seg().ack(1));
     assert_eq!(p.state(), State::Established);
     assert!(p.stack.poll_event().unwrap().readiness.contains(Readiness::CONNECTED));
+}
+
+/// RFC 9293 §3.10.7.3, R9293-14: what came with the peer's SYN is not to be read before the peer has
+/// shown that it is there.
+#[test]
+fn octets_of_a_crossing_syn_wait_for_the_handshake() {
+    let mut p = Peer::connecting(config());
+    p.expect_syn(Flags::SYN);
+    p.send(seg().syn().mss(1460).data(b"early"));
+    p.take_seg();
+    p.expect_no_data();
+    p.send(seg().seq(6).ack(1));
+    p.expect_data(b"early");
 }
 
 /// Line 6 of Figure 8: the peer's SYN,ACK alone takes us to ESTABLISHED.
