@@ -33,6 +33,8 @@ RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --features "$fea
 step cargo clippy --manifest-path fuzz/Cargo.toml --all-targets --locked \
     --target-dir "${CARGO_TARGET_DIR:-target}/fuzz-tests" -- -D warnings
 step scripts/conformance.sh --check
+step cargo clippy --manifest-path scripts/conformance/Cargo.toml --all-targets --locked \
+    --target-dir "${CARGO_TARGET_DIR:-target}/conformance" -- -D warnings
 step cargo build -p minitcp-proto --no-default-features --locked
 step scripts/targets.sh
 step scripts/instructions.sh

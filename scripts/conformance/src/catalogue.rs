@@ -10,6 +10,8 @@ const SCOPE: &str = "docs/conformance/scope.txt";
 const CONFLICTS: &str = "docs/conformance/conflicts.md";
 
 pub struct Row {
+    /// Where it stands in the file, counted from 1.
+    pub line: usize,
     pub id: String,
     pub rfc: String,
     pub section: String,
@@ -82,7 +84,7 @@ fn rows(text: &str) -> Result<Vec<Row>, String> {
         }
         let [id, rfc, section, level, requirement] =
             [id, rfc, section, level, requirement].map(str::to_owned);
-        rows.push(Row { id, rfc, section, level, requirement });
+        rows.push(Row { line: number + 1, id, rfc, section, level, requirement });
     }
     Ok(rows)
 }

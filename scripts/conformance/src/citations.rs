@@ -73,7 +73,7 @@ pub fn find(file: &File) -> Vec<Citation<'_>> {
 /// Where the comment of a line begins: not inside of a string that ends in this line.
 fn comment_start(line: &str) -> Option<usize> {
     let mut starts = line.match_indices("//").map(|(start, _)| start);
-    starts.find(|start| line[..*start].matches('"').count() % 2 == 0)
+    starts.find(|start| line[..*start].matches('"').count().is_multiple_of(2))
 }
 
 /// All words of the form MUST-1, SHLD-1, MAY-1, REC-1 or R768-1.

@@ -69,7 +69,7 @@ pub fn render(report: &Report) -> String {
 /// The requirement itself, and all that is said of it.
 fn annotations_of<'a>(report: &'a Report, row: &Row) -> Vec<Annotation<'a>> {
     let source = "docs/conformance/requirements.tsv";
-    let mut found = vec![Annotation { source, line: 0, kind: "SPEC", bit: 32, comment: "" }];
+    let mut found = vec![Annotation { source, line: row.line, kind: "SPEC", bit: 32, comment: "" }];
     for (place, kind, bit) in [(Place::Code, "CITATION", 16), (Place::Test, "TEST", 4)] {
         found.extend(report.at(row, place).map(|it| Annotation {
             source: it.path,
@@ -108,7 +108,7 @@ fn annotation(it: &Annotation, row: &Row) -> String {
 
 /// How many octets of the requirement are covered by what.
 fn status(id: usize, of_row: &[Annotation], related: &[String]) -> String {
-    let mut fields = vec![format!(r#""spec":1"#)];
+    let mut fields = vec![r#""spec":1"#.to_owned()];
     for (kind, name) in
         [("CITATION", "citation"), ("TEST", "test"), ("EXCEPTION", "exception"), ("TODO", "todo")]
     {
