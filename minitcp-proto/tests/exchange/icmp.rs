@@ -48,6 +48,7 @@ fn echo_reply_octet_for_octet() {
     }
 }
 
+/// R1122-26.
 #[test]
 fn an_echo_that_would_not_fit_the_mtu_is_not_sent() {
     let mut p = peer();

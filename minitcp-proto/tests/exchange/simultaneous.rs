@@ -74,6 +74,7 @@ fn simultaneous_open_negotiates_scaling_with_our_shift_zero() {
     assert_eq!(p.info().snd_wnd, 10 << 7);
 }
 
+/// MUST-11.
 #[test]
 fn simultaneous_open_refused() {
     let mut p = Peer::connecting(config());
