@@ -14,6 +14,7 @@ fn small(receive_buffer: u32) -> Config {
 
 // --- scaling ---
 
+/// R7323-1, R7323-2.
 #[test]
 fn scaling_is_used_if_both_offer_it() {
     let mut p = Peer::listening(small(1 << 20));
@@ -28,6 +29,7 @@ fn scaling_is_used_if_both_offer_it() {
     p.expect(seg().ack(2).win((((1_u32 << 20) - 31 * 1024) >> 5) as u16));
 }
 
+/// R7323-1.
 #[test]
 fn scaling_is_not_used_if_the_peer_does_not_offer_it() {
     let mut p = Peer::accepted_with(small(1 << 20), seg().win(1000).mss(1460));
@@ -36,6 +38,7 @@ fn scaling_is_not_used_if_the_peer_does_not_offer_it() {
     p.expect(seg().ack(2).win(65_535));
 }
 
+/// R7323-2, R7323-3.
 #[test]
 fn the_window_of_a_syn_is_not_scaled_and_a_shift_above_14_counts_as_14() {
     let mut p = Peer::connecting(config());
