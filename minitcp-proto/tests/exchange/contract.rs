@@ -423,7 +423,7 @@ proptest! {
     }
 }
 
-/// MUST-9, R6528-2, R6528-3.
+/// R6528-3.
 #[test]
 fn another_seed_gives_other_sequence_numbers() {
     let syn = |seed| {

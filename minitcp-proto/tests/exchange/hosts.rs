@@ -1,6 +1,7 @@
 //! TCP in its IP packets: hops, options and extension headers around a segment, and which of several
 //! addresses and sockets it belongs to (RFC 1122 §3.2, RFC 9293 §3.9.1.1 and §3.9.2).
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use minitcp_proto::wire::checksum::Sum;
@@ -293,4 +294,26 @@ fn each_address_speaks_for_itself() {
         }
         p.stack.udp_close(answering);
     }
+}
+
+/// MUST-9, R6528-2: whoever does not have the secret knows nothing of the first number: hosts with
+/// other secrets have others for the same four-tuple at the same time, and so far from a neighbour's.
+#[test]
+fn nobody_can_tell_the_first_number() {
+    let first = |seed, port| {
+        let mut p = Peer::with_seed(config(), &limits(), seed);
+        p.local.set_port(port);
+        p.stack.connect(p.now, p.remote, Some(p.local)).unwrap();
+        p.pump();
+        p.expect_syn(Flags::SYN);
+        p.iss
+    };
+    let mut numbers = BTreeSet::new();
+    let mut distances = BTreeSet::new();
+    for seed in 0..100 {
+        let number = first(seed, 4000);
+        numbers.insert(number >> 8);
+        distances.insert(first(seed, 4001).wrapping_sub(number) >> 8);
+    }
+    assert_eq!((numbers.len(), distances.len()), (100, 100));
 }
