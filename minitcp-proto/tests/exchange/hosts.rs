@@ -1,5 +1,5 @@
-//! TCP in its IP packets: hops, options and extension headers around a segment, and which of several
-//! addresses and sockets it belongs to (RFC 1122 §3.2, RFC 9293 §3.9.1.1 and §3.9.2).
+//! TCP in its IP packets: hops, options and extension headers around a segment, and which of
+//! several addresses and sockets it belongs to (RFC 1122 §3.2, RFC 9293 §3.9.1.1 and §3.9.2).
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -115,8 +115,8 @@ fn messages_to_nobody_draw_nothing() {
     p.expect_empty();
 }
 
-/// MUST-44, MUST-45: nobody chose an address, so it is the one in the network of the peer; and it is
-/// the same in every segment.
+/// MUST-44, MUST-45: nobody chose an address, so it is the one in the network of the peer; and it
+/// is the same in every segment.
 #[test]
 fn the_local_address_is_chosen_once() {
     let mut config = config();
@@ -202,7 +202,8 @@ fn a_listener_beside_connections_on_its_port() {
     assert_eq!(p.state(), State::Established);
 }
 
-/// R1122-21: no error about what was sent to many, came from nobody, or is a later part of something.
+/// R1122-21: no error about what was sent to many, came from nobody, or is a later part of
+/// something.
 #[test]
 fn errors_are_for_one_host_about_a_whole_packet() {
     let mut p = Peer::new(config(), &limits());
@@ -297,7 +298,8 @@ fn each_address_speaks_for_itself() {
 }
 
 /// MUST-9, R6528-2: whoever does not have the secret knows nothing of the first number: hosts with
-/// other secrets have others for the same four-tuple at the same time, and so far from a neighbour's.
+/// other secrets have others for the same four-tuple at the same time, and other distances to a
+/// neighbour's.
 #[test]
 fn nobody_can_tell_the_first_number() {
     let first = |seed, port| {

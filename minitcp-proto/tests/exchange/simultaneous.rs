@@ -21,8 +21,8 @@ fn simultaneous_open() {
     assert!(p.stack.poll_event().unwrap().readiness.contains(Readiness::CONNECTED));
 }
 
-/// RFC 9293 §3.10.7.3, R9293-14: what came with the peer's SYN is not to be read before the peer has
-/// shown that it is there.
+/// RFC 9293 §3.10.7.3, R9293-14: what came with the peer's SYN is not to be read before the peer
+/// has shown that it is there.
 #[test]
 fn octets_of_a_crossing_syn_wait_for_the_handshake() {
     let mut p = Peer::connecting(config());
