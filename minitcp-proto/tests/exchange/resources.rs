@@ -10,6 +10,7 @@ use crate::common::{Peer, config, config_with, limits, pattern, seg};
 
 const SYN_ACK: Flags = Flags::SYN.union(Flags::ACK);
 
+/// R4987-1.
 #[test]
 fn half_open_slots_go_to_the_newest() {
     let mut p = Peer::new(config(), &Limits { half_open: 4, ..limits() });
