@@ -52,7 +52,7 @@ pub struct Config {
     /// Largest IP packet that the link takes, in octets; 576 to 65535 (smaller values count as
     /// 576, the least an IPv4 host must take, RFC 1122 §3.3.2).
     pub mtu: u16,
-    /// TTL or hop limit of packets sent.
+    /// TTL or hop limit of packets sent; 0 counts as 1.
     pub hop_limit: u8,
     /// Datagrams for unbound UDP ports.
     pub unbound_udp: UnboundUdp,
@@ -224,6 +224,12 @@ impl Config {
     /// R1122-15.
     pub(crate) fn mtu(&self) -> u16 {
         self.mtu.max(576)
+    }
+
+    /// The hop limit of packets whose socket wants none of its own: never 0 (RFC 1122 §3.2.1.7,
+    /// R1122-7).
+    pub(crate) const fn hop_limit(&self) -> u8 {
+        if self.hop_limit == 0 { 1 } else { self.hop_limit }
     }
 }
 

@@ -3,9 +3,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use minitcp_proto::wire::ip;
 use minitcp_proto::{ConnectError, Drop, Limits, RxMeta, UdpError};
 
-use crate::common::{LOCAL, Peer, REMOTE, config, limits, packet, seg};
+use crate::common::{LOCAL, Peer, REMOTE, config, config_with, limits, packet, seg};
 
 const ADDRESSES: (IpAddr, IpAddr) = (IpAddr::V4(REMOTE), IpAddr::V4(LOCAL));
 
@@ -321,4 +322,17 @@ fn several_addresses() {
     p.local.set_ip(IpAddr::V4(second));
     p.send(seg().syn());
     p.expect(seg().rst().seq(0).ack(1)); // `expect` checks the addresses.
+}
+
+/// Nothing leaves with a TTL of 0, whatever the host or a socket was told: R1122-7.
+#[test]
+fn no_packet_has_no_hops() {
+    let mut p = Peer::listening(config_with(|c| c.hop_limit = 0));
+    p.send(seg().syn());
+    let of_tcp = p.take_raw();
+    p.send_raw(&packet::udp_packet(ADDRESSES, (5000, 7777), b"nobody is there"));
+    let of_icmp = p.take_raw();
+    for packet in [of_tcp, of_icmp] {
+        assert_eq!(ip::parse(&packet).unwrap().hop_limit, 1);
+    }
 }
