@@ -228,7 +228,7 @@ impl Config {
 
     /// The hop limit of packets whose socket wants none of its own: never 0 (RFC 1122 §3.2.1.7,
     /// R1122-7).
-    pub(crate) const fn hop_limit(&self) -> u8 {
+    pub(crate) const fn hops(&self) -> u8 {
         if self.hop_limit == 0 { 1 } else { self.hop_limit }
     }
 }

@@ -228,7 +228,7 @@ const fn ip_header(
         src: flow.local,
         dst: flow.remote,
         protocol,
-        hop_limit: if service.hop_limit == 0 { config.hop_limit() } else { service.hop_limit },
+        hop_limit: if service.hop_limit == 0 { config.hops() } else { service.hop_limit },
         traffic_class: service.traffic_class,
         identification: 0,
         payload_len,

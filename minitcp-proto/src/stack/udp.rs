@@ -151,7 +151,7 @@ impl<O: Observer> Stack<'_, O> {
             return self.cx.drop(Drop::RateLimited);
         }
         self.cx.stats.datagrams_in += 1;
-        let hop_limit = self.cx.config.hop_limit().min(ECHO_HOPS);
+        let hop_limit = self.cx.config.hops().min(ECHO_HOPS);
         let service = Service { hop_limit, ..Service::default() };
         self.reply(Addressed { flow, service }, Content::Udp, payload);
     }
