@@ -112,7 +112,9 @@ mount_all() {
     mount -t proc proc "$root/proc"
     mount -t sysfs sysfs "$root/sys"
     mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm" 2>/dev/null || mkdir -p "$root/dev/shm"
-    mkdir -p "$root/dev/net"
+    mkdir -p "$root/dev/pts" "$root/dev/net"
+    mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts "$root/dev/pts"
+    ln -sf pts/ptmx "$root/dev/ptmx"
     [ -e "$root/dev/net/tun" ] || mknod -m 666 "$root/dev/net/tun" c 10 200
 }
 

@@ -209,8 +209,15 @@ fn on_terminal(variable: (&str, &str), line: &str) -> String {
 
 #[test]
 fn colours_are_for_terminals_that_have_some() {
-    if Command::new("script").arg("--version").output().is_err() {
-        return world::skip("of terminals: script is not installed");
+    match Command::new("script").args(["-q", "-e", "-c", "true", "/dev/null"]).output() {
+        Err(_) => return world::skip("of terminals: script is not installed"),
+        Ok(output) if !output.status.success() => {
+            return world::skip(&format!(
+                "of terminals: none can be made: {}",
+                text(&output.stderr).trim()
+            ));
+        }
+        Ok(_) => {}
     }
     for (variable, has_some) in
         [(("TERM", "xterm"), true), (("TERM", "dumb"), false), (("NO_COLOR", "1"), false)]
