@@ -80,10 +80,10 @@ static inline void link_deliver(struct link *link, struct way *way)
     }
 }
 
-/* Moves the clock to the next event, and everything that happens then; 0 if nothing will. */
-static inline int link_step(struct link *link)
+/* When something will happen next, before `end` if at all. */
+static inline uint64_t link_next(struct link *link, uint64_t end)
 {
-    uint64_t next = MINITCP_NEVER;
+    uint64_t next = end;
     for (int i = 0; i < 2; i++) {
         struct way *way = &link->ways[i];
         uint64_t when = link_collect(link, way);
@@ -95,13 +95,49 @@ static inline int link_step(struct link *link)
         if (way->count > 0 && way->flights[way->first].arrives < next)
             next = way->flights[way->first].arrives;
     }
+    return next;
+}
+
+static inline void link_move(struct link *link, uint64_t to)
+{
+    link->now = to;
+    for (int i = 0; i < 2; i++)
+        link_deliver(link, &link->ways[i]);
+}
+
+/* Moves the clock to the next event, and everything that happens then; 0 if nothing will. */
+static inline int link_step(struct link *link)
+{
+    uint64_t next = link_next(link, MINITCP_NEVER);
     if (next == MINITCP_NEVER)
         return 0;
     CHECK(next > link->now);
-    link->now = next;
-    for (int i = 0; i < 2; i++)
-        link_deliver(link, &link->ways[i]);
+    link_move(link, next);
     return 1;
+}
+
+/* For so long, and no longer. */
+static inline void link_pass(struct link *link, uint64_t time)
+{
+    uint64_t end = link->now + time;
+    while (link->now < end)
+        link_move(link, link_next(link, end));
+    for (int i = 0; i < 2; i++)
+        link_collect(link, &link->ways[i]); /* So that both know the time. */
+}
+
+/* A connection between two stacks at 10.0.0.1 and 10.0.0.2, which the first opens. */
+static inline void link_connect(struct link *link, int pair[2])
+{
+    struct sockaddr_in addr = ipv4("10.0.0.2", 7);
+    int listener = minitcp_stack_socket(link->ways[1].from, AF_INET, SOCK_STREAM, 0);
+    CHECK(minitcp_bind(listener, SOCKADDR(addr), sizeof addr) == 0);
+    CHECK(minitcp_listen(listener, 1) == 0);
+    pair[0] = minitcp_stack_socket(link->ways[0].from, AF_INET, SOCK_STREAM, 0);
+    CHECK(minitcp_connect(pair[0], SOCKADDR(addr), sizeof addr) == -1 && errno == EINPROGRESS);
+    link_pass(link, 100 * MILLISECOND);
+    pair[1] = minitcp_accept(listener, NULL, NULL);
+    CHECK(pair[1] >= 3 && minitcp_close(listener) == 0);
 }
 
 #endif

@@ -24,24 +24,10 @@ static void settle(void)
     }
 }
 
-/* Two ends of a connection. */
-static void connect_pair(int pair[2])
-{
-    struct sockaddr_in addr = ipv4("10.0.0.2", 7);
-    int listener = minitcp_stack_socket(net.ways[1].from, AF_INET, SOCK_STREAM, 0);
-    CHECK(minitcp_bind(listener, SOCKADDR(addr), sizeof addr) == 0);
-    CHECK(minitcp_listen(listener, 1) == 0);
-    pair[0] = minitcp_stack_socket(net.ways[0].from, AF_INET, SOCK_STREAM, 0);
-    CHECK(minitcp_connect(pair[0], SOCKADDR(addr), sizeof addr) == -1 && errno == EINPROGRESS);
-    settle();
-    pair[1] = minitcp_accept(listener, NULL, NULL);
-    CHECK(pair[1] >= 3 && minitcp_close(listener) == 0);
-}
-
 static void streams(void)
 {
     int pair[2];
-    connect_pair(pair);
+    link_connect(&net, pair);
     char first[3], rest[16];
     struct iovec out[4] = { piece("he", 2), piece(NULL, 0), piece("l", 1), piece("lo, you", 7) };
     struct iovec in[3] = { piece(first, sizeof first), piece(NULL, 0), piece(rest, sizeof rest) };

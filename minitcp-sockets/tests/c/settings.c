@@ -38,44 +38,6 @@ static void no_hosts(void)
     CHECK(minitcp_stack_free(net.ways[0].from) == 0 && minitcp_stack_free(net.ways[1].from) == 0);
 }
 
-/* For so long, and no longer. */
-static void pass(uint64_t time)
-{
-    uint64_t end = net.now + time;
-    while (net.now < end) {
-        uint64_t next = end;
-        for (int i = 0; i < 2; i++) {
-            struct way *way = &net.ways[i];
-            uint64_t when = link_collect(&net, way);
-            next = when < next ? when : next;
-        }
-        for (int i = 0; i < 2; i++) {
-            struct way *way = &net.ways[i];
-            if (way->count > 0 && way->flights[way->first].arrives < next)
-                next = way->flights[way->first].arrives;
-        }
-        net.now = next;
-        for (int i = 0; i < 2; i++)
-            link_deliver(&net, &net.ways[i]);
-    }
-    for (int i = 0; i < 2; i++)
-        link_collect(&net, &net.ways[i]); /* So that both know the time. */
-}
-
-/* A connection that the first host opens. */
-static void connect_pair(int pair[2])
-{
-    struct sockaddr_in addr = ipv4("10.0.0.2", 7);
-    int listener = minitcp_stack_socket(net.ways[1].from, AF_INET, SOCK_STREAM, 0);
-    CHECK(minitcp_bind(listener, SOCKADDR(addr), sizeof addr) == 0);
-    CHECK(minitcp_listen(listener, 1) == 0);
-    pair[0] = minitcp_stack_socket(net.ways[0].from, AF_INET, SOCK_STREAM, 0);
-    CHECK(minitcp_connect(pair[0], SOCKADDR(addr), sizeof addr) == -1 && errno == EINPROGRESS);
-    pass(100 * MILLISECOND);
-    pair[1] = minitcp_accept(listener, NULL, NULL);
-    CHECK(pair[1] >= 3 && minitcp_close(listener) == 0);
-}
-
 static struct tcp_info info_of(int fd)
 {
     struct tcp_info info;
@@ -90,7 +52,7 @@ static unsigned long sent_alone(uint64_t time)
 {
     unsigned long before = net.sent;
     net.loses_one_of = 1;
-    pass(time);
+    link_pass(&net, time);
     net.loses_one_of = 0;
     return net.sent - before;
 }
@@ -115,12 +77,12 @@ static void retransmission_timeouts(void)
     /* RFC 6298, after one measurement of 20 ms: SRTT and four times RTTVAR; or, as on Linux, SRTT
      * and the least. */
     hosts(&config);
-    connect_pair(pair);
+    link_connect(&net, pair);
     CHECK(info_of(pair[0]).tcpi_rto == 60000);
     no_hosts();
     config.min_rto_ms = 333;
     hosts(&config);
-    connect_pair(pair);
+    link_connect(&net, pair);
     CHECK(info_of(pair[0]).tcpi_rto == 353000);
     no_hosts();
 }
@@ -131,7 +93,7 @@ static uint64_t acknowledged_after(int from)
     CHECK(minitcp_send(from, "x", 1, 0) == 1);
     uint64_t began = net.now;
     do
-        pass(MILLISECOND);
+        link_pass(&net, MILLISECOND);
     while (info_of(from).tcpi_unacked > 0);
     return (net.now - began) / MILLISECOND;
 }
@@ -144,7 +106,7 @@ static void delayed_acks(void)
         config.delayed_ack_ms = cases[i][0];
         hosts(&config);
         int pair[2];
-        connect_pair(pair);
+        link_connect(&net, pair);
         /* The first ones of a connection are acknowledged at once. */
         for (int octets = 0; octets < 64; octets++)
             acknowledged_after(pair[1]);
@@ -165,17 +127,17 @@ static void segment_lifetimes(void)
     config.msl_ms = 700;
     hosts(&config);
     int pair[2];
-    connect_pair(pair);
+    link_connect(&net, pair);
     struct sockaddr_in name;
     socklen_t len = sizeof name;
     CHECK(minitcp_getsockname(pair[0], SOCKADDR(name), &len) == 0);
     CHECK(minitcp_close(pair[0]) == 0);
-    pass(50 * MILLISECOND);
+    link_pass(&net, 50 * MILLISECOND);
     CHECK(minitcp_close(pair[1]) == 0);
-    pass(1300 * MILLISECOND);
+    link_pass(&net, 1300 * MILLISECOND);
     int fd = minitcp_stack_socket(net.ways[0].from, AF_INET, SOCK_STREAM, 0);
     CHECK(minitcp_bind(fd, SOCKADDR(name), len) == -1 && errno == EADDRINUSE);
-    pass(300 * MILLISECOND);
+    link_pass(&net, 300 * MILLISECOND);
     CHECK(minitcp_bind(fd, SOCKADDR(name), len) == 0);
     no_hosts();
 }
@@ -186,14 +148,14 @@ static void buffers(void)
     int pair[2];
     config.receive_buffer = 16384;
     hosts(&config);
-    connect_pair(pair);
+    link_connect(&net, pair);
     CHECK(info_of(pair[0]).tcpi_rcv_wscale == 0 && info_of(pair[1]).tcpi_snd_wnd == 16384);
     no_hosts();
 
     /* A window of 16 KiB, with the scale for one of 8 MiB. */
     config.largest_receive_buffer = 8 << 20;
     hosts(&config);
-    connect_pair(pair);
+    link_connect(&net, pair);
     struct tcp_info info = info_of(pair[0]);
     CHECK(info.tcpi_rcv_wscale == 8 && info_of(pair[1]).tcpi_snd_wscale == 8);
     CHECK(info_of(pair[1]).tcpi_snd_wnd == 16384);
@@ -211,23 +173,23 @@ static void what_is_known(void)
     config.congestion = "reno";
     hosts(&config);
     int pair[2];
-    connect_pair(pair);
+    link_connect(&net, pair);
     CHECK(info_of(pair[0]).tcpi_state == TCP_ESTABLISHED);
     CHECK(info_of(pair[0]).tcpi_snd_mss == 1460 && info_of(pair[0]).tcpi_advmss == 1460);
     CHECK(info_of(pair[0]).tcpi_rtt == 20000 && info_of(pair[0]).tcpi_rttvar == 10000);
     CHECK(info_of(pair[0]).tcpi_snd_ssthresh == 0x7fffffff && info_of(pair[0]).tcpi_snd_cwnd >= 2);
-    pass(500 * MILLISECOND);
+    link_pass(&net, 500 * MILLISECOND);
     CHECK(info_of(pair[0]).tcpi_last_data_sent >= 500);
     CHECK(minitcp_send(pair[0], "lost", 4, 0) == 4);
     CHECK(sent_alone(1000 * MILLISECOND) >= 2);
     struct tcp_info info = info_of(pair[0]);
     CHECK(info.tcpi_retransmits >= 1 && info.tcpi_backoff >= 1 && info.tcpi_unacked == 1);
     CHECK(info.tcpi_total_retrans >= 1 && info.tcpi_ca_state == TCP_CA_Loss);
-    pass(10000 * MILLISECOND);
+    link_pass(&net, 10000 * MILLISECOND);
     info = info_of(pair[0]);
     CHECK(info.tcpi_retransmits == 0 && info.tcpi_unacked == 0 && info.tcpi_ca_state == TCP_CA_Open);
     CHECK(minitcp_shutdown(pair[0], SHUT_WR) == 0);
-    pass(100 * MILLISECOND);
+    link_pass(&net, 100 * MILLISECOND);
     CHECK(info_of(pair[0]).tcpi_state == TCP_FIN_WAIT2);
     CHECK(info_of(pair[1]).tcpi_state == TCP_CLOSE_WAIT);
     no_hosts();
