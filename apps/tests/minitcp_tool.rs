@@ -1,14 +1,14 @@
 //! The `minitcp` command-line tool as its users see it: what it prints, and its exit status.
 
+mod common;
+
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use common::{Scratch, field, text};
+
 fn minitcp(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_minitcp")).args(args).output().unwrap()
-}
-
-fn text(octets: &[u8]) -> String {
-    String::from_utf8_lossy(octets).into_owned()
 }
 
 /// All proofs hold, within the time that a visitor has, and a pipe gets no colours.
@@ -127,31 +127,6 @@ fn help_and_version_are_no_mistakes() {
         assert_eq!(output.status.code(), Some(0), "{args:?}");
         assert!(output.stderr.is_empty() && !output.stdout.is_empty(), "{args:?}");
     }
-}
-
-/// A file that is gone at the end of the test.
-struct Scratch(std::path::PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("minitcp-{}-{name}", std::process::id())))
-    }
-
-    fn name(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-/// What stands behind `"key":` in one line of JSON.
-fn field<'a>(json: &'a str, key: &str) -> &'a str {
-    let (_, rest) = json.split_once(&format!("\"{key}\":")).unwrap_or_else(|| panic!("{json}"));
-    rest.split([',', '}']).next().unwrap()
 }
 
 #[test]

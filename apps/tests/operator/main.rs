@@ -1,14 +1,17 @@
 //! What operators do with programs: pipes, full devices, interrupts, typing mistakes, Wireshark.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod table;
 mod trials;
 mod world;
 
 use std::fs::{File, OpenOptions};
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
+
+use common::{Scratch, field, text};
 
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_minitcp"));
@@ -22,35 +25,6 @@ fn minitcp(args: &[&str]) -> Output {
 
 fn into(args: &[&str], stdout: Stdio) -> Output {
     command(args).stdout(stdout).spawn().unwrap().wait_with_output().unwrap()
-}
-
-fn text(octets: &[u8]) -> String {
-    String::from_utf8_lossy(octets).into_owned()
-}
-
-/// A place for a file that is gone at the end of the test.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("minitcp-op-{}-{name}", std::process::id())))
-    }
-
-    fn name(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-/// What stands behind `"key":` in one line of JSON.
-fn field<'a>(json: &'a str, key: &str) -> &'a str {
-    let (_, rest) = json.split_once(&format!("\"{key}\":")).unwrap_or_else(|| panic!("{json}"));
-    rest.split([',', '}']).next().unwrap()
 }
 
 /// What prints something, beside what the table has.
