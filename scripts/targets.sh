@@ -32,15 +32,15 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 main() {
-    check thumbv7em-none-eabihf "core" build -p minitcp-proto --no-default-features
-    check thumbv7em-none-eabihf "core with alloc" build -p minitcp-proto
-    firmware thumbv7em-none-eabihf
-    check wasm32-unknown-unknown "core and simulator" build -p minitcp-proto -p minitcp-driver-sim
-    check i686-unknown-linux-gnu "core and simulator" build -p minitcp-proto -p minitcp-driver-sim
+    check thumbv7em-none-eabihf "core" build_for build -p minitcp-proto --no-default-features
+    check thumbv7em-none-eabihf "core with alloc" build_for build -p minitcp-proto
+    check thumbv7em-none-eabihf "an image" looks_right
+    check wasm32-unknown-unknown "core and simulator" build_for build -p minitcp-proto -p minitcp-driver-sim
+    check i686-unknown-linux-gnu "core and simulator" build_for build -p minitcp-proto -p minitcp-driver-sim
     if links_32_bits; then
         check i686-unknown-linux-gnu "tests on 32 bits, some 3 minutes" \
-            test -p minitcp-proto -p minitcp-driver-sim
-        compare i686-unknown-linux-gnu
+            build_for test -p minitcp-proto -p minitcp-driver-sim
+        check i686-unknown-linux-gnu "the hashes of this machine" same_hashes
     else
         skip "i686-unknown-linux-gnu: tests" "please install gcc-multilib"
         skip "i686-unknown-linux-gnu: hashes" "please install gcc-multilib"
@@ -49,29 +49,19 @@ main() {
     [ "$failed" = 0 ]
 }
 
-# Runs one command of cargo for a target.
+# Runs a function for a target, whose name is its first argument.
 check() {
-    local target=$1 name="$1: $2"
-    shift 2
+    local target=$1 name="$1: $2" what=$3
+    shift 3
     echo "== $name"
     if ! provide "$target"; then
         skip "$name" "rustup cannot provide it, nor Debian's rustc-web and rust-web-src"
         return
     fi
-    verdict "$name" build_for "$target" "$@"
+    verdict "$name" "$what" "$target" "$@"
 }
 
 # The hosts of examples/bare.rs as an image.
-firmware() {
-    local target=$1 name="$1: an image"
-    echo "== $name"
-    if ! provide "$target"; then
-        skip "$name" "as above"
-        return
-    fi
-    verdict "$name" looks_right "$target"
-}
-
 looks_right() {
     local image=$CARGO_TARGET_DIR/$1/release/firmware linked linker=
     if [ "$source" = debian ]; then
@@ -98,16 +88,6 @@ looks_right() {
 }
 
 # The same seeds here and there.
-compare() {
-    local target=$1 name="$1: the hashes of this machine"
-    echo "== $name"
-    if ! provide "$target"; then
-        skip "$name" "as above"
-        return
-    fi
-    verdict "$name" same_hashes "$target"
-}
-
 same_hashes() {
     local run=(run --quiet -p minitcp-driver-sim --example hashes)
     cargo "${run[@]}" --locked >"$work/here" &&
