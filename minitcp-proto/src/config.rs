@@ -106,6 +106,12 @@ pub struct Config {
     /// No reset ends TIME-WAIT early (RFC 1337 §4, first fix; Linux's `tcp_rfc1337`); off by
     /// default, as on other hosts.
     pub rfc1337: bool,
+    /// Offer and accept timestamps (RFC 7323 §3), whose 12 octets ride on every segment and keep
+    /// old ones out; on by default.
+    pub timestamps: bool,
+    /// Offer and accept selective acknowledgments (RFC 2018): what came ahead of a hole is told to
+    /// peers that understand it; on by default.
+    pub sack: bool,
 }
 
 impl Config {
@@ -135,6 +141,8 @@ impl Config {
             fin_wait_2_timeout: Duration::from_secs(60),
             msl: Duration::from_secs(30),
             rfc1337: false,
+            timestamps: true,
+            sack: true,
         };
         config.add_address(address, prefix_len);
         config

@@ -92,9 +92,11 @@ impl Secrets {
         FlowKey { flow, hash }
     }
 
-    /// F(localip, localport, remoteip, remoteport, secretkey) of RFC 9293 §3.4.1.
-    pub(crate) fn isn_hash(&self, flow: &Flow) -> u32 {
-        low_half(hash_flow(&self.isn, flow))
+    /// F(localip, localport, remoteip, remoteport, secretkey) of RFC 9293 §3.4.1, and the same for
+    /// the clock that timestamps tell (RFC 7323 §5.4 and §7.1).
+    pub(crate) fn flow_offsets(&self, flow: &Flow) -> (u32, u32) {
+        let hash = hash_flow(&self.isn, flow);
+        (low_half(hash), low_half(hash >> 32))
     }
 
     /// Which of a few limits holds for a host: nobody outside knows with whom it shares. Of an IPv6
@@ -245,11 +247,14 @@ mod tests {
     #[test]
     fn hashes_depend_on_seed_flow_and_purpose() {
         let (mut a, b) = (Secrets::new(&Seed::from_u64(1)), Secrets::new(&Seed::from_u64(2)));
-        assert_eq!(a.isn_hash(&flow(1, 1)), Secrets::new(&Seed::from_u64(1)).isn_hash(&flow(1, 1)));
-        assert_ne!(a.isn_hash(&flow(1, 1)), b.isn_hash(&flow(1, 1)));
-        assert_ne!(a.isn_hash(&flow(1, 1)), a.isn_hash(&flow(1, 2)));
-        assert_ne!(a.isn_hash(&flow(1, 1)), a.isn_hash(&flow(2, 1)));
-        assert_ne!(a.isn_hash(&flow(1, 1)), a.next_port_offset(&flow(1, 1)));
+        assert_eq!(
+            a.flow_offsets(&flow(1, 1)),
+            Secrets::new(&Seed::from_u64(1)).flow_offsets(&flow(1, 1))
+        );
+        assert_ne!(a.flow_offsets(&flow(1, 1)), b.flow_offsets(&flow(1, 1)));
+        assert_ne!(a.flow_offsets(&flow(1, 1)), a.flow_offsets(&flow(1, 2)));
+        assert_ne!(a.flow_offsets(&flow(1, 1)), a.flow_offsets(&flow(2, 1)));
+        assert_ne!(a.flow_offsets(&flow(1, 1)).0, a.next_port_offset(&flow(1, 1)));
         assert_ne!(a.key_of(flow(1, 1)).hash, b.key_of(flow(1, 1)).hash);
     }
 

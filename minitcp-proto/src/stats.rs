@@ -63,6 +63,10 @@ drops! {
     NoConnection = "no connection for this segment",
     /// Sequence number outside the receive window (RFC 9293 §3.10.7.4, first step).
     OutOfWindow = "segment outside the window",
+    /// An old duplicate by its timestamp (PAWS, RFC 7323 §5.3).
+    OldTimestamp = "older than the newest timestamp",
+    /// No timestamp where both ends have agreed on them (RFC 7323 §3.2).
+    NoTimestamp = "segment without timestamp",
     /// Acknowledges what was never sent.
     BadAck = "acknowledges what was never sent",
     /// Flags that the state does not allow.

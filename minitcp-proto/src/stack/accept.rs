@@ -71,7 +71,7 @@ impl<O: Observer> Stack<'_, O> {
                 self.cx.drop(Drop::RateLimited);
             }
             Outcome::Answer => {
-                half_open.syn_due = true;
+                half_open.on_repeated_syn(segment);
                 self.schedule.wake(Owner::HalfOpen(index));
             }
             Outcome::Acknowledge(reason) => {

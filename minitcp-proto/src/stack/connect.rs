@@ -86,7 +86,7 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     fn open(&mut self, key: FlowKey, options: &TcpOptions) -> Result<ConnectionId, ConnectError> {
-        let iss = isn::initial(&self.cx.secrets, &self.cx.ended, &key, self.cx.now);
+        let initial = isn::initial(&self.cx.secrets, &self.cx.ended, &key, self.cx.now);
         if self.tcp.connections.is_full() {
             self.make_slot();
         }
@@ -94,7 +94,7 @@ impl<O: Observer> Stack<'_, O> {
             return Err(ConnectError::NoSlot);
         }
         let path = Path::new(key, self.cx.config.mtu());
-        let tcb = Tcb::connect(path, iss, &options.nearest(), &mut self.cx);
+        let tcb = Tcb::connect(path, initial, &options.nearest(), &mut self.cx);
         let deadline = tcb.timers.earliest();
         let id = self.tcp.connections.insert(tcb).map_err(|_| ConnectError::NoSlot)?;
         self.tcp.attach(key.hash, Endpoint::Connection(id.index));

@@ -21,6 +21,8 @@ use crate::store::queue::{Link, Links, Queue};
 use crate::store::slab::{Slab, Slot};
 use crate::tcp::outgoing::Outgoing;
 use crate::tcp::{HalfOpen, Remnant, Tcb};
+use crate::time::Instant;
+use crate::wire::options::Timestamps;
 use crate::wire::tcp::Flags;
 
 /// What a datagram is.
@@ -42,7 +44,7 @@ pub(super) struct IcmpHeader {
     pub(super) rest: [u8; 4],
 }
 
-/// A TCP segment without options and payload.
+/// A TCP segment without payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bare {
     pub(super) seq: SeqNum,
@@ -50,18 +52,20 @@ pub(super) struct Bare {
     pub(super) flags: Flags,
     pub(super) window: u16,
     pub(super) wscale: u8,
+    pub(super) timestamps: Option<Timestamps>,
 }
 
 impl Bare {
     /// All that a remnant ever says.
-    pub(super) const fn last_ack(remnant: &Remnant) -> Self {
-        let Remnant { snd_nxt, rcv_nxt, window, rcv_wscale: wscale, .. } = *remnant;
-        Self { seq: snd_nxt, ack: rcv_nxt, flags: Flags::ACK, window, wscale }
+    pub(super) fn last_ack(remnant: &Remnant, now: Instant) -> Self {
+        let &Remnant { snd_nxt, rcv_nxt, window, rcv_wscale: wscale, mut clocks, .. } = remnant;
+        let timestamps = clocks.stamp(rcv_nxt, now);
+        Self { seq: snd_nxt, ack: rcv_nxt, flags: Flags::ACK, window, wscale, timestamps }
     }
 
     pub(super) const fn outgoing(self) -> Outgoing {
-        let Self { seq, ack, flags, window, wscale } = self;
-        Outgoing { seq, ack, flags, window, wscale, ..Outgoing::EMPTY }
+        let Self { seq, ack, flags, window, wscale, timestamps } = self;
+        Outgoing { seq, ack, flags, window, wscale, timestamps, ..Outgoing::EMPTY }
     }
 }
 

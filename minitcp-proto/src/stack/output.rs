@@ -214,9 +214,9 @@ impl<O: Observer> Stack<'_, O> {
             half_open.on_sent(self.cx.now);
             let deadline = half_open.deadline(&self.cx);
             self.schedule.set_timer(Owner::HalfOpen(index), Some(deadline));
-            half_open.syn_ack()
+            half_open.syn_ack(self.cx.now)
         } else {
-            half_open.ack()
+            half_open.ack(self.cx.now)
         };
         let route = Route::stateless(&half_open.key.flow, half_open.service);
         self.transit.bare(&mut self.cx, route, State::SynRcvd, &outgoing)
@@ -226,7 +226,7 @@ impl<O: Observer> Stack<'_, O> {
     fn transmit_from_remnant(&mut self, index: u32) -> Option<Transmit<'_>> {
         let remnant = self.tcp.time_wait.at_mut(index)?;
         remnant.ack_due = false;
-        let outgoing = Bare::last_ack(remnant).outgoing();
+        let outgoing = Bare::last_ack(remnant, self.cx.now).outgoing();
         let route = Route::stateless(&remnant.key.flow, remnant.service);
         self.transit.bare(&mut self.cx, route, State::TimeWait, &outgoing)
     }

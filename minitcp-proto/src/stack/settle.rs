@@ -86,6 +86,7 @@ impl<O: Observer> Stack<'_, O> {
             reuse_port: tcb.settings.switches.contains(Switches::REUSE_PORT),
             ack_due: tcb.receive.ack.owed() != Owed::Nothing,
             answers: tcb.answers,
+            clocks: tcb.clocks,
             deadline: self.cx.now + self.cx.config.time_wait(),
         };
         let (hash, ack_due) = (remnant.key.hash, remnant.ack_due);
@@ -134,7 +135,7 @@ impl<O: Observer> Stack<'_, O> {
     /// What a remnant owes that has no place any more, as a stateless reply.
     fn say_for(&mut self, remnant: &Remnant) {
         if remnant.ack_due {
-            let last_ack = Content::Tcp(Bare::last_ack(remnant));
+            let last_ack = Content::Tcp(Bare::last_ack(remnant, self.cx.now));
             self.reply(Addressed::of_remnant(remnant), last_ack, &[]);
         }
     }

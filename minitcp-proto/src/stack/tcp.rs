@@ -110,7 +110,7 @@ impl<O: Observer> Stack<'_, O> {
     fn deliver_to_time_wait(&mut self, index: u32, segment: &Segment<'_>) {
         let Some(remnant) = self.tcp.time_wait.at(index) else { return };
         let key = remnant.key;
-        match remnant.on_segment(segment, self.cx.config.rfc1337) {
+        match remnant.on_segment(segment, self.cx.config.rfc1337, self.cx.now) {
             time_wait::Outcome::Reopen => {
                 let listener = self.tcp.find_listener(&key);
                 let listener = listener.and_then(|index| self.tcp.listeners.key_at(index));
@@ -169,7 +169,9 @@ impl<O: Observer> Stack<'_, O> {
     pub(super) fn send_reset(&mut self, to: Addressed, reset: Reset) {
         let flags = if reset.ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
         let ack = reset.ack.unwrap_or_default();
-        let content = Content::Tcp(Bare { seq: reset.seq, ack, flags, window: 0, wscale: 0 });
+        let (window, wscale, timestamps) = (0, 0, None);
+        let content =
+            Content::Tcp(Bare { seq: reset.seq, ack, flags, window, wscale, timestamps });
         self.reply(to, content, &[]);
     }
 

@@ -97,10 +97,7 @@ impl Transit {
         let start = ip::header_len(flow.local);
         let (ip_part, transport) = self.header.split_at_mut_checked(start)?;
         let (fixed, rest) = transport.split_first_chunk_mut()?;
-        let options_len = match outgoing.options {
-            None => 0, // As nearly always.
-            Some(options) => options.expand().emit(rest)?,
-        };
+        let options_len = outgoing.emit_options(rest)?;
         let header_len = tcp::HEADER_LEN + options_len;
         let header = FixedHeader {
             src_port: flow.local_port,

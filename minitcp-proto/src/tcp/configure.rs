@@ -27,7 +27,7 @@ pub(crate) fn set_options<O: Observer>(
     tcb.send.cap = options.send_buffer;
     if tcb.state() != State::SynSent {
         // Larger segments than the handshake agreed on are out of the question.
-        tcb.send.smss = tcb.settings.clamp_mss(tcb.send.smss);
+        tcb.lower_smss(u16::MAX);
     }
     let is_on = |switch| tcb.settings.switches.contains(switch);
     let no_delay = is_on(Switches::NO_DELAY) && !old.switches.contains(Switches::NO_DELAY);
@@ -61,7 +61,8 @@ fn set_receive_buffer<O: Observer>(tcb: &mut Tcb, cap: u32, cx: &Context<'_, O>)
     if tcb.state() == State::SynSent && tcb.send.snd_nxt == tcb.send.iss {
         // The SYN, which has not left, fixes the shift; and nothing has come.
         let affordable = affordable(pool, u32::from(tcb.send.smss));
-        tcb.receive = Receiver::new(cap, announced_shift(cap, &cx.config), affordable);
+        let shift = announced_shift(cap, &cx.config);
+        tcb.receive = Receiver::new(cap, shift, affordable, cx.config.sack);
     } else {
         tcb.receive.set_cap(cap);
         offer_window(tcb, pool);

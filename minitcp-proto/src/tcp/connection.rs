@@ -7,12 +7,12 @@ use crate::error::CloseReason;
 use crate::observe::{Observer, Trace};
 use crate::options::TcpOptions;
 use crate::secret::Flow;
-use crate::seq::SeqNum;
 use crate::store::slab::Key;
 use crate::tcp::acceptance::AnswerLimit;
 use crate::tcp::congestion::AnyController;
 use crate::tcp::context::Context;
 use crate::tcp::handshake::HalfOpen;
+use crate::tcp::isn::Initial;
 use crate::tcp::path::Path;
 use crate::tcp::patience::Patience;
 use crate::tcp::receive::receiver::Receiver;
@@ -25,8 +25,9 @@ use crate::tcp::settings::{Settings, Switches};
 use crate::tcp::state::{Cause, State};
 use crate::tcp::timeout;
 use crate::tcp::timers::Timers;
+use crate::tcp::timestamps::Clocks;
 use crate::time::Instant;
-use crate::wire::options::Options;
+use crate::wire::options::{Options, Timestamps};
 
 bitflags! {
     /// What a socket is ready for. Bits are merged until the event is fetched.
@@ -90,6 +91,7 @@ pub(crate) struct Tcb {
     pub(crate) answers: AnswerLimit,
     /// What the peer owes us.
     pub(crate) patience: Patience,
+    pub(crate) clocks: Clocks,
 }
 
 impl Tcb {
@@ -98,12 +100,13 @@ impl Tcb {
     #[inline(always)]
     fn new<O>(
         path: Path,
-        iss: SeqNum,
+        initial: Initial,
         state: State,
         options: &TcpOptions,
         settings: Settings,
         cx: &Context<'_, O>,
     ) -> Self {
+        let Initial { iss, ts_offset } = initial;
         let (config, now) = (&cx.config, cx.now);
         let smss = settings.clamp_mss(path.send_mss(None));
         let rcv_wscale = announced_shift(options.receive_buffer, config);
@@ -112,7 +115,7 @@ impl Tcb {
             path,
             state,
             send: Sender::new(iss, options.send_buffer, smss),
-            receive: Receiver::new(options.receive_buffer, rcv_wscale, affordable),
+            receive: Receiver::new(options.receive_buffer, rcv_wscale, affordable, config.sack),
             timers: Timers::NONE,
             rtt: RttEstimator::new(&cx.rto),
             recovery: Recovery::new(iss),
@@ -132,17 +135,18 @@ impl Tcb {
             last_received: now,
             answers: AnswerLimit::default(),
             patience: Patience::new(now),
+            clocks: Clocks::new(ts_offset, config.timestamps),
         }
     }
 
     /// OPEN, active (RFC 9293 §3.10.1).
     pub(crate) fn connect<O: Observer>(
         path: Path,
-        iss: SeqNum,
+        initial: Initial,
         options: &TcpOptions,
         cx: &mut Context<'_, O>,
     ) -> Self {
-        let mut tcb = Self::new(path, iss, State::Closed, options, Settings::new(options), cx);
+        let mut tcb = Self::new(path, initial, State::Closed, options, Settings::new(options), cx);
         tcb.active_open = true;
         tcb.syn_due = true;
         tcb.advance(Cause::ActiveOpen, cx);
@@ -160,12 +164,14 @@ impl Tcb {
         cx: &Context<'_, O>,
     ) -> Self {
         let path = Path::new(half_open.key, cx.config.mtu());
-        let mut tcb = Self::new(path, half_open.iss, State::SynRcvd, options, settings.clone(), cx);
+        let initial = half_open.initial();
+        let mut tcb = Self::new(path, initial, State::SynRcvd, options, settings.clone(), cx);
         tcb.receive.window.rcv_wscale = half_open.rcv_wscale;
         tcb.receive.on_syn(half_open.irs, half_open.advertised);
         tcb.negotiate(&half_open.heard.options(), half_open.lost_syn(), cx.config.congestion);
         tcb.send.snd_nxt = half_open.iss.plus(1);
         tcb.patience.on_sent(half_open.patience.since());
+        tcb.clocks.negotiate(half_open.heard.options().timestamps, half_open.irs.plus(1));
         if half_open.ack_due {
             tcb.receive.ack.require_now();
         }
@@ -177,17 +183,36 @@ impl Tcb {
         tcb
     }
 
-    /// Takes over what both sides said in their SYNs (RFC 9293 §3.7.1, RFC 7323 §2.2).
-    /// MUST-14, R7323-1; R7323-7: timestamps are not negotiated, so nobody looks at them.
+    /// Takes over what both sides said in their SYNs (RFC 9293 §3.7.1, RFC 7323 §2.2 and §3.2,
+    /// RFC 2018 §2): MUST-14, R7323-1.
     #[inline(always)] // As `new`.
     pub(crate) fn negotiate(&mut self, theirs: &Options, lost_syn: bool, algorithm: Congestion) {
-        self.send.smss = self.settings.clamp_mss(self.path.send_mss(theirs.mss));
+        self.clocks.negotiate(theirs.timestamps, self.receive.irs);
+        self.receive.sack.is_permitted &= theirs.sack_permitted;
+        self.send.smss = self.without_options(self.path.send_mss(theirs.mss));
         match theirs.window_scale {
             // RFC 7323 §2.3: a shift above 14 counts as 14 (R7323-3).
             Some(shift) => self.send.snd_wscale = shift.min(14),
             None => self.receive.window.rcv_wscale = 0,
         }
         self.congestion = AnyController::new(algorithm, u32::from(self.send.smss), lost_syn);
+    }
+
+    /// What is left of an MSS for octets: less than the application allows, and without the options
+    /// that ride on each segment (RFC 6691 §2).
+    fn without_options(&self, mss: u16) -> u16 {
+        let options = if self.clocks.are_told { Timestamps::LEN_ALONE } else { 0 };
+        self.settings.clamp_mss(mss).saturating_sub(u16::try_from(options).unwrap_or(0))
+    }
+
+    /// Segments get smaller, for an MSS of `mss`; `false` if they are already.
+    pub(crate) fn lower_smss(&mut self, mss: u16) -> bool {
+        let smss = self.without_options(mss);
+        let is_lower = smss < self.send.smss;
+        if is_lower {
+            self.send.smss = smss;
+        }
+        is_lower
     }
 
     /// Our SYN had to be sent again for want of an answer.
@@ -286,7 +311,7 @@ mod tests {
 
     /// What a million idle connections cost.
     #[test]
-    fn fits_six_cache_lines() {
-        assert!(size_of::<Slot<Tcb>>() <= 6 * 64, "{}", size_of::<Tcb>());
+    fn fits_seven_cache_lines() {
+        assert!(size_of::<Slot<Tcb>>() <= 7 * 64, "{}", size_of::<Tcb>());
     }
 }

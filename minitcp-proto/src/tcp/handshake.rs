@@ -4,6 +4,7 @@ use core::num::NonZeroU16;
 
 use core::time::Duration;
 
+use crate::config::Config;
 use crate::observe::Observer;
 use crate::options::{Service, TcpOptions};
 use crate::secret::FlowKey;
@@ -12,15 +13,16 @@ use crate::stats::Drop;
 use crate::store::slab::Key;
 use crate::tcp::acceptance::{AnswerLimit, Verdict, judge};
 use crate::tcp::context::Context;
-use crate::tcp::isn;
+use crate::tcp::isn::{self, Initial};
 use crate::tcp::outgoing::{Outgoing, SynOptions};
 use crate::tcp::path::local_mss;
 use crate::tcp::patience::Patience;
 use crate::tcp::receive::receiver::first_window;
 use crate::tcp::receive::window::{affordable, announced_shift};
 use crate::tcp::sources;
+use crate::tcp::timestamps::{Age, Clocks, is_before};
 use crate::time::Instant;
-use crate::wire::options::Options;
+use crate::wire::options::{Options, Timestamps};
 use crate::wire::tcp::{Flags, Segment};
 
 /// A SYN that a listener has answered.
@@ -29,6 +31,7 @@ pub(crate) struct HalfOpen {
     pub(crate) key: FlowKey,
     pub(crate) listener: Key,
     pub(crate) iss: SeqNum,
+    ts_offset: u32,
     pub(crate) irs: SeqNum,
     /// What the peer's SYN said.
     pub(crate) heard: Heard,
@@ -54,19 +57,31 @@ pub(crate) struct HalfOpen {
     pub(crate) ack_due: bool,
 }
 
-/// The options of the peer's SYN that the connection will heed, in four octets: many handshakes
+/// The options of the peer's SYN that the connection will heed, in few octets: many handshakes
 /// may be unfinished.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heard {
     /// An MSS of zero counts as one octet, which counts as 64.
     mss: Option<NonZeroU16>,
     window_scale: Option<u8>,
+    sack_permitted: bool,
+    has_timestamps: bool,
+    /// TSval, or 0.
+    clock: u32,
 }
 
 impl Heard {
-    fn new(options: &Options) -> Self {
+    /// Of these, what `config` allows.
+    fn new(options: &Options, config: &Config) -> Self {
         let mss = options.mss.map(|mss| NonZeroU16::new(mss).unwrap_or(NonZeroU16::MIN));
-        Self { mss, window_scale: options.window_scale }
+        let timestamps = options.timestamps.filter(|_| config.timestamps);
+        Self {
+            mss,
+            window_scale: options.window_scale,
+            sack_permitted: options.sack_permitted && config.sack,
+            has_timestamps: timestamps.is_some(),
+            clock: timestamps.map_or(0, |timestamps| timestamps.value),
+        }
     }
 
     /// How the peer scales its windows (RFC 7323 §2.3: a shift above 14 counts as 14).
@@ -75,8 +90,10 @@ impl Heard {
     }
 
     pub(crate) fn options(self) -> Options {
-        let Self { mss, window_scale } = self;
-        Options { mss: mss.map(NonZeroU16::get), window_scale, ..Options::NONE }
+        let Self { mss, window_scale, sack_permitted, has_timestamps, clock } = self;
+        let timestamps = has_timestamps.then_some(Timestamps { value: clock, echo: 0 });
+        let mss = mss.map(NonZeroU16::get);
+        Options { mss, window_scale, sack_permitted, timestamps, ..Options::NONE }
     }
 }
 
@@ -106,7 +123,7 @@ impl HalfOpen {
         syn: &Segment<'_>,
         cx: &Context<'_, O>,
     ) -> Self {
-        let iss = isn::initial(&cx.secrets, &cx.ended, &key, cx.now);
+        let Initial { iss, ts_offset } = isn::initial(&cx.secrets, &cx.ended, &key, cx.now);
         let local_mss = local_mss(key.flow.local, cx.config.mtu());
         let affordable = affordable(&cx.pool, u32::from(local_mss));
         let shift = |_| announced_shift(options.receive_buffer, &cx.config);
@@ -114,8 +131,9 @@ impl HalfOpen {
             key,
             listener,
             iss,
+            ts_offset,
             irs: syn.seq,
-            heard: Heard::new(&syn.options),
+            heard: Heard::new(&syn.options, &cx.config),
             advertised: first_window(options.receive_buffer, affordable),
             mss: options.max_segment.map_or(local_mss, |mss| mss.min(local_mss)),
             rcv_wscale: syn.options.window_scale.map_or(0, shift),
@@ -137,6 +155,11 @@ impl HalfOpen {
             let bare = !segment.flags.intersects(Flags::ACK | Flags::RST);
             return if bare { Outcome::Answer } else { Outcome::Ignore(Drop::BadFlags) };
         }
+        match self.clocks().age(segment, Instant::ZERO, Instant::ZERO) {
+            Age::Acceptable => {}
+            Age::Old => return Outcome::Acknowledge(Drop::OldTimestamp),
+            Age::Unknown => return Outcome::Ignore(Drop::NoTimestamp),
+        }
         match judge(segment, rcv_nxt, self.advertised) {
             Verdict::Acceptable => {}
             // MUST-11: this one is of a passive open.
@@ -154,6 +177,32 @@ impl HalfOpen {
         match segment.ack == self.iss.plus(1) && self.has_left() {
             true => Outcome::Complete,
             false => Outcome::Reset(segment.ack),
+        }
+    }
+
+    /// Where our numbers began.
+    pub(crate) const fn initial(&self) -> Initial {
+        Initial { iss: self.iss, ts_offset: self.ts_offset }
+    }
+
+    fn clocks(&self) -> Clocks {
+        let mut clocks = Clocks::new(self.ts_offset, true);
+        clocks.negotiate(self.heard.options().timestamps, self.irs.plus(1));
+        clocks
+    }
+
+    /// What our segments say of the clocks.
+    fn timestamps(&self, now: Instant) -> Option<Timestamps> {
+        self.clocks().stamp(self.irs.plus(1), now)
+    }
+
+    /// The peer's SYN again: the answer echoes it (RFC 7323 §4.3).
+    pub(crate) fn on_repeated_syn(&mut self, syn: &Segment<'_>) {
+        self.syn_due = true;
+        if let Some(theirs) = syn.options.timestamps
+            && !is_before(theirs.value, self.heard.clock)
+        {
+            self.heard.clock = theirs.value;
         }
     }
 
@@ -177,14 +226,16 @@ impl HalfOpen {
 
     /// The SYN,ACK (RFC 9293 §3.10.7.2): our MSS, and a window scale if the peer sent one.
     /// R9293-12, MUST-14.
-    pub(crate) fn syn_ack(&self) -> Outgoing {
-        let scale = self.heard.window_scale.map(|_| self.rcv_wscale);
+    pub(crate) fn syn_ack(&self, now: Instant) -> Outgoing {
+        let window_scale = self.heard.window_scale.map(|_| self.rcv_wscale);
+        let sack_permitted = self.heard.sack_permitted;
         Outgoing {
             seq: self.iss,
             ack: self.irs.plus(1),
             flags: Flags::SYN | Flags::ACK,
             window: u16::try_from(self.advertised).unwrap_or(u16::MAX),
-            options: Some(SynOptions { mss: self.mss, window_scale: scale }),
+            syn: Some(SynOptions { mss: self.mss, window_scale, sack_permitted }),
+            timestamps: self.timestamps(now),
             ..Outgoing::EMPTY
         }
     }
@@ -192,7 +243,7 @@ impl HalfOpen {
     /// The answer to a segment outside the window (RFC 9293 §3.10.7.4, first step). The SYN,ACK
     /// would not do: a peer that is established has to answer it, from outside the window again
     /// if it has filled that, and so on for as long as this handshake finds no room.
-    pub(crate) fn ack(&mut self) -> Outgoing {
+    pub(crate) fn ack(&mut self, now: Instant) -> Outgoing {
         let window = self.advertised.div_ceil(1 << self.rcv_wscale);
         // The field is rounded up: remember what it offered.
         self.advertised = window << self.rcv_wscale;
@@ -202,6 +253,7 @@ impl HalfOpen {
             flags: Flags::ACK,
             window: u16::try_from(window).unwrap_or(u16::MAX),
             wscale: self.rcv_wscale,
+            timestamps: self.timestamps(now),
             ..Outgoing::EMPTY
         }
     }
@@ -266,8 +318,9 @@ mod tests {
             },
             listener: Key { index: 0, generation: 0 },
             iss: SeqNum(5000),
+            ts_offset: 0,
             irs: SeqNum(1000),
-            heard: Heard { mss: None, window_scale },
+            heard: Heard::new(&Options { window_scale, ..Options::NONE }, &Config::new(local, 24)),
             advertised,
             mss: 1460,
             rcv_wscale: 0,
@@ -342,13 +395,13 @@ mod tests {
         {
             let mut half_open = half_open(receive_buffer.min(65_535), theirs);
             half_open.rcv_wscale = shift;
-            let offered = u32::from(half_open.syn_ack().window);
-            let ack = half_open.ack();
+            let offered = u32::from(half_open.syn_ack(Instant::ZERO).window);
+            let ack = half_open.ack(Instant::ZERO);
             assert_eq!((ack.seq, ack.ack, ack.flags), (SeqNum(5001), SeqNum(1001), Flags::ACK));
             let window = u32::from(ack.window) << shift;
             assert!(window >= offered && window < offered + (1 << shift));
             assert_eq!(half_open.advertised, window, "and the connection will keep to it");
-            assert_eq!(u32::from(half_open.syn_ack().window), offered);
+            assert_eq!(u32::from(half_open.syn_ack(Instant::ZERO).window), offered);
         }
     }
 }

@@ -52,11 +52,9 @@ fn on_too_big<O: Observer>(tcb: &mut Tcb, mtu: u32, cx: &mut Context<'_, O>) {
         return cx.drop(Drop::IgnoredIcmp);
     }
     cx.stats.icmp_errors_in += 1;
-    let smss = tcb.path.local_mss().min(tcb.send.smss);
-    if smss == tcb.send.smss {
+    if !tcb.lower_smss(tcb.path.local_mss()) {
         return;
     }
-    tcb.send.smss = smss;
     if tcb.state().is_synchronized() && tcb.send.snd_wnd > 0 {
         tcb.recovery.send_all_again(&tcb.send);
         tcb.rtt.on_retransmission();

@@ -20,6 +20,7 @@ use crate::tcp::settings::Switches;
 use crate::tcp::state::{Cause, State};
 use crate::tcp::timeout::{self, restart_timer};
 use crate::tcp::timers::Timer;
+use crate::tcp::timestamps::Age;
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, Segment};
 
@@ -160,7 +161,9 @@ fn synchronized<O: Observer>(
     segment_size: u32,
     cx: &mut Context<'_, O>,
 ) -> Result<(), Stop> {
+    check_age(tcb, segment, cx)?;
     check_sequence(tcb, segment, cx)?;
+    tcb.clocks.on_acceptable(segment);
     check_ack(tcb, segment, cx)?;
     keepalive::on_received(tcb, cx.now);
     // Sixth, the urgent pointer: the octets are delivered in line, as the sockets option
@@ -170,6 +173,21 @@ fn synchronized<O: Observer>(
     }
     take_fin(tcb, segment, cx);
     Ok(())
+}
+
+/// Before the first step: is it an old duplicate by its timestamp (RFC 7323 §5.3, R1)?
+#[inline]
+fn check_age<O: Observer>(
+    tcb: &mut Tcb,
+    segment: &Segment<'_>,
+    cx: &mut Context<'_, O>,
+) -> Result<(), Stop> {
+    match tcb.clocks.age(segment, tcb.last_received, cx.now) {
+        Age::Acceptable => return Ok(()),
+        Age::Old => acknowledge_stray(tcb, segment, Drop::OldTimestamp, cx),
+        Age::Unknown => cx.drop(Drop::NoTimestamp),
+    }
+    DONE
 }
 
 /// First, second and fourth step: the sequence number, RST and SYN. (The third step, security and
@@ -193,16 +211,28 @@ fn check_sequence<O: Observer>(
         Verdict::Challenge(reason) => challenge(tcb, reason, cx),
         // R9293-7, R9293-29: it is acknowledged and dropped; a probe of a shut window is one.
         Verdict::Unacceptable => {
-            if tcb.answers.allow_for(segment, cx.now) {
-                cx.drop(Drop::OutOfWindow);
-                tcb.receive.ack.require_now();
-            } else {
-                cx.drop(Drop::RateLimited);
-            }
+            tcb.receive.note_old(segment.text_seq(), segment.payload);
+            acknowledge_stray(tcb, segment, Drop::OutOfWindow, cx);
         }
         Verdict::Ignore(reason) => cx.drop(reason),
     }
     DONE
+}
+
+/// Has no place here, and is dropped for `reason`; the peer learns where we are (RFC 9293
+/// §3.10.7.4, first step).
+fn acknowledge_stray<O: Observer>(
+    tcb: &mut Tcb,
+    segment: &Segment<'_>,
+    reason: Drop,
+    cx: &mut Context<'_, O>,
+) {
+    if tcb.answers.allow_for(segment, cx.now) {
+        cx.drop(reason);
+        tcb.receive.ack.require_now();
+    } else {
+        cx.drop(Drop::RateLimited);
+    }
 }
 
 /// The peer's SYN again, now with the acknowledgment of ours: line 6 of Figure 8 (RFC 9293 §3.5).

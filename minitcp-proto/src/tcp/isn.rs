@@ -60,14 +60,25 @@ impl Ended {
 /// is remembered, the new one begins beyond its numbers. An old number counts as one to get beyond
 /// if it is at most 2³¹ ahead; further ahead it is behind, as serial numbers go: octets that the
 /// last incarnation sent 2³¹ and more before it ended are long gone.
-pub(crate) fn initial(secrets: &Secrets, ended: &Ended, key: &FlowKey, now: Instant) -> SeqNum {
+///
+/// The other half of the same hash is where the clock of timestamps begins.
+pub(crate) fn initial(secrets: &Secrets, ended: &Ended, key: &FlowKey, now: Instant) -> Initial {
     let ticks = now.as_nanos() / 4_000 % (1 << 32);
     let clock = u32::try_from(ticks).unwrap_or(0);
-    let iss = SeqNum(secrets.isn_hash(&key.flow).wrapping_add(clock));
-    match ended.end_of(key.hash, now) {
+    let (isn_offset, ts_offset) = secrets.flow_offsets(&key.flow);
+    let iss = SeqNum(isn_offset.wrapping_add(clock));
+    let iss = match ended.end_of(key.hash, now) {
         Some(old) if iss.at_or_before(old) => old.plus(BEYOND),
         _ => iss,
-    }
+    };
+    Initial { iss, ts_offset }
+}
+
+/// Where the numbers of a new incarnation begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Initial {
+    pub(crate) iss: SeqNum,
+    pub(crate) ts_offset: u32,
 }
 
 /// How far beyond the old numbers: old duplicates of the largest unscaled window are no concern.
@@ -75,9 +86,13 @@ const BEYOND: u32 = 1 << 16;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{initial as initial_numbers, *};
     use crate::secret::{Flow, Seed};
     use core::net::{IpAddr, Ipv4Addr};
+
+    fn initial(secrets: &Secrets, ended: &Ended, key: &FlowKey, now: Instant) -> SeqNum {
+        initial_numbers(secrets, ended, key, now).iss
+    }
 
     fn flow(remote_port: u16) -> Flow {
         let [local, remote] = [1, 2].map(|last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)));

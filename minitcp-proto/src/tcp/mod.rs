@@ -26,6 +26,7 @@ pub(crate) mod state;
 pub(crate) mod time_wait;
 pub(crate) mod timeout;
 pub(crate) mod timers;
+pub(crate) mod timestamps;
 pub(crate) mod user;
 
 pub use connection::Readiness;

@@ -7,7 +7,7 @@ use crate::secret::Flow;
 use crate::seq::SeqNum;
 use crate::tcp::context::Context;
 use crate::tcp::state::State;
-use crate::wire::options::Options;
+use crate::wire::options::{Options, SackBlocks, Timestamps};
 use crate::wire::tcp::Flags;
 
 /// One segment to build: header fields, and which octets of the send buffer it carries.
@@ -19,9 +19,10 @@ pub(crate) struct Outgoing {
     pub(crate) window: u16,
     /// How the peer scales that field.
     pub(crate) wscale: u8,
-    /// Only a SYN has any.
-    /// MUST-65.
-    pub(crate) options: Option<SynOptions>,
+    /// What only a SYN says (MUST-65).
+    pub(crate) syn: Option<SynOptions>,
+    pub(crate) timestamps: Option<Timestamps>,
+    pub(crate) sack: SackBlocks,
     /// Where the payload starts in the send buffer.
     pub(crate) offset: u32,
     /// Octets of payload.
@@ -35,13 +36,7 @@ pub(crate) struct Outgoing {
 pub(crate) struct SynOptions {
     pub(crate) mss: u16,
     pub(crate) window_scale: Option<u8>,
-}
-
-impl SynOptions {
-    pub(crate) const fn expand(self) -> Options {
-        let Self { mss, window_scale } = self;
-        Options { mss: Some(mss), window_scale, ..Options::NONE }
-    }
+    pub(crate) sack_permitted: bool,
 }
 
 impl Outgoing {
@@ -51,11 +46,31 @@ impl Outgoing {
         flags: Flags::empty(),
         window: 0,
         wscale: 0,
-        options: None,
+        syn: None,
+        timestamps: None,
+        sack: SackBlocks::EMPTY,
         offset: 0,
         len: 0,
         segment_size: None,
     };
+
+    /// Writes the options to the front of `out` and returns their length.
+    #[inline]
+    pub(crate) fn emit_options(&self, out: &mut [u8]) -> Option<usize> {
+        match self.timestamps {
+            _ if self.syn.is_some() || !self.sack.is_empty() => self.all_options().emit(out),
+            None => Some(0),
+            Some(timestamps) => timestamps.emit_alone(out),
+        }
+    }
+
+    fn all_options(&self) -> Options {
+        let mut options = Options { timestamps: self.timestamps, sack: self.sack, ..Options::NONE };
+        if let Some(SynOptions { mss, window_scale, sack_permitted }) = self.syn {
+            options = Options { mss: Some(mss), window_scale, sack_permitted, ..options };
+        }
+        options
+    }
 
     /// Counts and reports the segment as sent.
     pub(crate) fn count<O: Observer>(&self, flow: Flow, state: State, cx: &mut Context<'_, O>) {

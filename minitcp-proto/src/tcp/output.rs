@@ -20,6 +20,7 @@ use crate::tcp::settings::Switches;
 use crate::tcp::state::State;
 use crate::tcp::timeout;
 use crate::tcp::timers::Timer;
+use crate::wire::options::SackBlocks;
 use crate::wire::tcp::Flags;
 
 /// The part of the sequence space that a segment carries.
@@ -96,7 +97,8 @@ fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
     tcb.patience.on_sent(cx.now);
     timeout::arm_syn(tcb, cx);
     cx.stats.retransmitted_segments += u64::from(again);
-    let scale = if answering {
+    let sack_permitted = tcb.receive.sack.is_permitted;
+    let window_scale = if answering {
         // RFC 7323 §2.2: only if the peer's SYN had the option; else negotiation left no shift on
         // either side. Where both are zero, the option says nothing.
         let (ours, theirs) = (tcb.receive.window.rcv_wscale, tcb.send.snd_wscale);
@@ -109,7 +111,8 @@ fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
         ack: if answering { tcb.receive.rcv_nxt } else { SeqNum(0) },
         flags: if answering { Flags::SYN | Flags::ACK } else { Flags::SYN },
         window: u16::try_from(tcb.receive.rcv_wnd()).unwrap_or(u16::MAX),
-        options: Some(SynOptions { mss: tcb.local_mss(), window_scale: scale }),
+        syn: Some(SynOptions { mss: tcb.local_mss(), window_scale, sack_permitted }),
+        timestamps: tcb.clocks.stamp(tcb.receive.rcv_nxt, cx.now),
         ..Outgoing::EMPTY
     };
     outgoing.count(tcb.flow(), tcb.state(), cx);
@@ -122,7 +125,7 @@ fn lost_text<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Option<Text> {
     if tcb.send.snd_wnd == 0 {
         return None; // Only the persist timer sends into a shut window.
     }
-    let smss = u32::from(tcb.send.smss);
+    let (smss, limit) = (u32::from(tcb.send.smss), text_limit(tcb, cx));
     let window = tcb.recovery.window(&tcb.congestion, smss);
     // RFC 5681 §3.2 step 3: the first retransmission of a recovery does not ask the window.
     let is_head = seq == tcb.send.snd_una;
@@ -133,15 +136,33 @@ fn lost_text<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Option<Text> {
     // What lies beyond the peer's window waits until that moves on again: it may have shrunk since
     // (SHLD-16). More than one segment only inside our own window as well.
     let in_window = tcb.send.snd_wnd.saturating_sub(seq.since(tcb.send.snd_una));
-    let usable = whole_segments(window.saturating_sub(pipe).min(burst(smss, cx)), smss);
-    let count = count.min(usable.max(smss)).min(in_window);
+    let usable = whole_segments(window.saturating_sub(pipe).min(burst(limit, cx)), limit);
+    let count = count.min(usable.max(limit)).min(in_window);
     (count > 0).then(|| clip(tcb, seq, count, Kind::Lost))
 }
 
-/// Most octets in one transmission: of whole segments, where the device cuts.
-const fn burst<O: Observer>(smss: u32, cx: &Context<'_, O>) -> u32 {
+/// Octets of text in one segment: the SMSS, and less while there are blocks to tell beside
+/// (RFC 2018 §3).
+#[inline]
+fn text_limit<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> u32 {
+    let smss = u32::from(tcb.send.smss);
+    match sack_count(tcb, cx) {
+        0 => smss, // As nearly always.
+        blocks => smss.saturating_sub(u32::try_from(SackBlocks::emitted_len(blocks)).unwrap_or(0)),
+    }
+}
+
+/// How many SACK blocks the next segment has, at most.
+#[inline]
+fn sack_count<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> usize {
+    let room = if tcb.clocks.are_told { SackBlocks::CAPACITY - 1 } else { SackBlocks::CAPACITY };
+    tcb.receive.sack_count(&cx.assemblies).min(room)
+}
+
+/// Most octets in one transmission: of whole segments of `limit` octets, where the device cuts.
+const fn burst<O: Observer>(limit: u32, cx: &Context<'_, O>) -> u32 {
     let bursts = cx.config.offload.contains(Offload::SEGMENTATION);
-    if bursts && smss < MAX_BURST { whole_segments(MAX_BURST, smss) } else { smss }
+    if bursts && limit < MAX_BURST { whole_segments(MAX_BURST, limit) } else { limit }
 }
 
 /// Splits `count` sequence numbers from `seq` on into octets of data and a FIN.
@@ -183,20 +204,20 @@ fn new_text<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) -> Option<Text> {
 /// What there is to send, and what bounds it.
 #[inline(always)] // Where it is asked for each segment, most of it is known already.
 fn offer<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Offer {
-    let smss = u32::from(tcb.send.smss);
+    let (smss, limit) = (u32::from(tcb.send.smss), text_limit(tcb, cx));
     let is_on = |switch| tcb.settings.switches.contains(switch);
     let window = tcb.recovery.window(&tcb.congestion, smss);
     Offer {
         unsent: tcb.send.unsent(),
         usable_window: tcb.send.usable_window(),
         usable_cwnd: window.saturating_sub(tcb.recovery.pipe(&tcb.send)),
-        smss,
+        smss: limit,
         max_snd_wnd: tcb.send.max_snd_wnd,
         idle: tcb.send.flight() == 0,
         no_delay: is_on(Switches::NO_DELAY) || tcb.send.fin == Fin::Queued,
         corked: is_on(Switches::CORK) && tcb.send.fin != Fin::Queued,
         overridden: tcb.wait.is_overridden(),
-        burst: burst(smss, cx),
+        burst: burst(limit, cx),
     }
 }
 
@@ -237,7 +258,7 @@ fn probe_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Tex
     cx.stats.window_probes += 1;
     cx.note(tcb.flow(), Note::WindowProbe);
     let in_flight = tcb.send.flight();
-    let count = if in_flight > 0 { in_flight.min(u32::from(tcb.send.smss)) } else { 1 };
+    let count = if in_flight > 0 { in_flight.min(text_limit(tcb, cx)) } else { 1 };
     Some(clip(tcb, tcb.send.snd_una, count, Kind::Probe))
 }
 
@@ -262,7 +283,7 @@ fn keepalive_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option
 
 /// Turns `text` into a segment and does the bookkeeping of sending it.
 fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> Outgoing {
-    let smss = u32::from(tcb.send.smss);
+    let (smss, most) = (u32::from(tcb.send.smss), text_limit(tcb, cx));
     let offset = text.seq.since(tcb.send.data_start());
     // R9293-47.
     let mut flags = Flags::ACK;
@@ -276,16 +297,24 @@ fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> O
     } else {
         tcb.receive.window.update(rcv_nxt, limit, tcb.receive.cap, smss)
     };
+    let sack = match sack_count(tcb, cx) {
+        0 => SackBlocks::EMPTY,
+        _ if is_keepalive => SackBlocks::EMPTY,
+        room => tcb.receive.take_sack(&cx.assemblies, room),
+    };
+    let segment_size = u16::try_from(most).unwrap_or(u16::MAX);
     let outgoing = Outgoing {
         seq: text.seq,
         ack: rcv_nxt,
         flags,
         window,
         wscale: tcb.receive.window.rcv_wscale,
-        options: None,
+        syn: None,
+        timestamps: tcb.clocks.stamp(rcv_nxt, cx.now),
+        sack,
         offset: if text.len > 0 { offset } else { 0 },
         len: text.len,
-        segment_size: if text.len > smss { NonZeroU16::new(tcb.send.smss) } else { None },
+        segment_size: if text.len > most { NonZeroU16::new(segment_size) } else { None },
     };
     if !is_keepalive {
         tcb.receive.ack.on_sent(text.kind == Kind::PureAck);

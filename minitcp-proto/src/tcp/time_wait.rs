@@ -1,11 +1,14 @@
 //! What remains of a connection in TIME-WAIT: enough to answer a repeated FIN, 80 octets with its
 //! slot.
 
+use core::cmp::Ordering;
+
 use crate::options::Service;
 use crate::secret::FlowKey;
 use crate::seq::SeqNum;
 use crate::stats::Drop;
 use crate::tcp::acceptance::{AnswerLimit, Verdict, judge};
+use crate::tcp::timestamps::{Age, Clocks};
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, Segment};
 
@@ -27,6 +30,8 @@ pub(crate) struct Remnant {
     pub(crate) ack_due: bool,
     /// How rarely what is out of place is answered.
     pub(crate) answers: AnswerLimit,
+    /// RFC 7323 §5.3 holds here, too, and its acknowledgments tell of the clocks.
+    pub(crate) clocks: Clocks,
     /// When twice the MSL is over (RFC 9293 MUST-13).
     pub(crate) deadline: Instant,
 }
@@ -50,12 +55,21 @@ impl Remnant {
     /// RFC 9293 §3.10.7.4 for TIME-WAIT. A reset exactly at `rcv_nxt` ends it, as on Linux: so a
     /// client whose new ISN lies below the old numbers gets in by the reset with which it answers
     /// our acknowledgment. With `ignore_resets` (RFC 1337 §4, first fix) it does not.
-    pub(crate) fn on_segment(&self, segment: &Segment<'_>, ignore_resets: bool) -> Outcome {
+    pub(crate) fn on_segment(
+        &self,
+        segment: &Segment<'_>,
+        ignore_resets: bool,
+        now: Instant,
+    ) -> Outcome {
         let Segment { flags, seq, .. } = *segment;
         if flags.contains(Flags::SYN) && !flags.intersects(Flags::RST | Flags::ACK) {
-            // RFC 9293 MAY-2: a SYN beyond the old numbers begins a new incarnation.
-            let is_newer = seq.after(self.rcv_nxt);
+            let is_newer = self.is_new_incarnation(segment);
             return if is_newer { Outcome::Reopen } else { Outcome::Ack(Drop::UnexpectedSyn) };
+        }
+        match self.clocks.age(segment, now, now) {
+            Age::Acceptable => {}
+            Age::Old => return Outcome::Ack(Drop::OldTimestamp),
+            Age::Unknown => return Outcome::Ignore(Drop::NoTimestamp),
         }
         if !flags.intersects(Flags::ACK | Flags::RST) {
             return Outcome::Ignore(Drop::BadFlags);
@@ -76,6 +90,16 @@ impl Remnant {
             Verdict::Acceptable | Verdict::Unacceptable => Outcome::Ack(Drop::OutOfWindow),
             Verdict::Challenge(reason) => Outcome::Ack(reason),
             Verdict::Ignore(_) => Outcome::Ignore(Drop::BlindReset),
+        }
+    }
+
+    /// RFC 6191 §2: a SYN with a newer clock begins a new incarnation, whatever its number; without
+    /// one, or where the clock stands, a SYN beyond the old numbers does (RFC 9293 MAY-2).
+    fn is_new_incarnation(&self, syn: &Segment<'_>) -> bool {
+        match self.clocks.newness(syn) {
+            Some(Ordering::Greater) => true,
+            Some(Ordering::Less) => false,
+            Some(Ordering::Equal) | None => syn.seq.after(self.rcv_nxt),
         }
     }
 }

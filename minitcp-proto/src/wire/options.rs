@@ -28,6 +28,21 @@ pub struct Timestamps {
     pub echo: u32,
 }
 
+impl Timestamps {
+    /// Octets that the option takes where it is alone, with its padding.
+    pub const LEN_ALONE: usize = 12;
+
+    /// As [`Options::emit`], of nothing but these.
+    #[inline]
+    pub(crate) fn emit_alone(self, out: &mut [u8]) -> Option<usize> {
+        let [v0, v1, v2, v3] = self.value.to_be_bytes();
+        let [e0, e1, e2, e3] = self.echo.to_be_bytes();
+        *out.first_chunk_mut()? =
+            [NOP, NOP, TIMESTAMPS, TIMESTAMPS_LEN, v0, v1, v2, v3, e0, e1, e2, e3];
+        Some(Self::LEN_ALONE)
+    }
+}
+
 impl Options {
     /// No option at all.
     pub const NONE: Self = Self {
@@ -104,10 +119,7 @@ impl Options {
         if self.is_empty() {
             return 0; // As nearly always.
         }
-        match self.sack_room() {
-            0 => self.len_without_sack(),
-            blocks => self.len_without_sack() + SACK_HEADER_LEN + SACK_BLOCK_LEN * blocks,
-        }
+        self.len_without_sack() + SackBlocks::emitted_len(self.sack_room())
     }
 
     /// Writes the options to the front of `out`, padded, and returns their length; `None` when
@@ -197,6 +209,12 @@ impl SackBlocks {
 
     /// As many as 40 octets of options can hold.
     pub const CAPACITY: usize = 4;
+
+    /// Octets of options that `blocks` of them take with their padding.
+    #[inline]
+    pub const fn emitted_len(blocks: usize) -> usize {
+        if blocks == 0 { 0 } else { SACK_HEADER_LEN + SACK_BLOCK_LEN * blocks }
+    }
 
     /// The number of blocks, 0 to 4.
     #[inline]

@@ -1,10 +1,12 @@
 //! Which octets beyond `rcv_nxt` have arrived already (RFC 9293 SHLD-31). The octets themselves
 //! lie in the receive buffer; this remembers only the ranges, as offsets from `rcv_nxt`.
 
+use crate::seq::SeqNum;
 use crate::store::line::Line;
 use crate::store::pool::Pool;
 use crate::store::pressure::Want;
 use crate::store::ranges::RangeSet;
+use crate::wire::options::SackBlocks;
 
 /// Separate ranges that can be remembered for one connection. What would need one more is
 /// dropped and counted; the peer sends it again.
@@ -19,9 +21,22 @@ pub(crate) struct Assembly {
     pub(crate) owner: u32,
     /// Octets by which the block of the connection grew for it.
     grown: usize,
+    /// A number in the ranges that grew last, the newest first.
+    newest: heapless::Vec<SeqNum, { SackBlocks::CAPACITY }>,
 }
 
 impl Assembly {
+    /// The octet `seq` has come, which lies `offset` beyond `rcv_nxt`, and was kept: of its range
+    /// nothing older needs to be remembered.
+    fn remember(&mut self, seq: SeqNum, offset: u32) {
+        let range = self.ranges.iter().find(|(start, end)| (*start..*end).contains(&offset));
+        let Some((start, end)) = range else { return };
+        let first = seq.minus(offset - start);
+        self.newest.retain(|old| !old.in_window(first, end - start));
+        self.newest.truncate(SackBlocks::CAPACITY - 1);
+        let _ = self.newest.insert(0, seq);
+    }
+
     pub(crate) const UNOWNED: u32 = u32::MAX;
 
     pub(crate) const fn grown(&self) -> usize {
@@ -97,24 +112,39 @@ impl Assembler {
         self.0.and_then(|index| all.line.at(index)).map_or(0, Assembly::grown)
     }
 
-    /// Remembers `start .. end`, for which the block grew by `growth` octets; `false` if there is
+    /// What is held, as offsets from `rcv_nxt`.
+    pub(crate) fn ranges<'a>(&self, all: &'a Assemblies<'_>) -> Option<&'a RangeSet<MAX_RANGES>> {
+        self.0.and_then(|index| all.line.at(index)).map(|assembly| &assembly.ranges)
+    }
+
+    /// A number in each of the ranges that grew last, the newest first.
+    pub(crate) fn newest<'a>(&self, all: &'a Assemblies<'_>) -> &'a [SeqNum] {
+        let assembly = self.0.and_then(|index| all.line.at(index));
+        assembly.map_or(&[], |assembly| &assembly.newest)
+    }
+
+    /// Remembers `start .. end`, the numbers from `seq` on, for which the block grew by `growth` octets; `false` if there is
     /// no memory for another range.
     pub(crate) fn insert(
         &mut self,
         all: &mut Assemblies<'_>,
-        start: u32,
-        end: u32,
+        seq: SeqNum,
+        (start, end): (u32, u32),
         growth: usize,
     ) -> bool {
         if self.0.is_none() {
             let owner = Assembly::UNOWNED;
-            let assembly = Assembly { ranges: RangeSet::new(), owner, grown: 0 };
+            let newest = heapless::Vec::new();
+            let assembly = Assembly { ranges: RangeSet::new(), owner, grown: 0, newest };
             self.0 = all.line.push(assembly).ok().map(|key| key.index);
         }
         let Some(assembly) = self.0.and_then(|index| all.line.at_mut(index)) else { return false };
         assembly.grown += growth;
         all.grown += growth;
         let kept = assembly.ranges.insert(start, end).is_ok();
+        if kept {
+            assembly.remember(seq, start);
+        }
         if assembly.ranges.is_empty() {
             self.release(all);
         }

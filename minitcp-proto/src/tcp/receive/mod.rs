@@ -3,4 +3,5 @@
 pub(crate) mod ack_policy;
 pub(crate) mod assembler;
 pub(crate) mod receiver;
+pub(crate) mod sack;
 pub(crate) mod window;

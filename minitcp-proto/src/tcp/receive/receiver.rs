@@ -12,6 +12,7 @@ use crate::store::buffer::Buffer;
 use crate::store::pool::{Pool, block_size};
 use crate::tcp::receive::ack_policy::AckPolicy;
 use crate::tcp::receive::assembler::{Assembler, Assemblies, Need};
+use crate::tcp::receive::sack::Sack;
 use crate::tcp::receive::window::{Advertised, affordable, reserve_for_rounding};
 
 /// What became of the text of a segment.
@@ -59,12 +60,13 @@ pub(crate) struct Receiver {
     /// Sequence number of the peer's FIN, once it was seen in the window.
     pub(crate) fin_at: Option<SeqNum>,
     pub(crate) ack: AckPolicy,
+    pub(crate) sack: Sack,
 }
 
 impl Receiver {
     /// Before the peer's SYN is known. The width of the window that our SYN offers holds already:
     /// it is never scaled (RFC 7323 §2.2), and no larger than is `affordable` now.
-    pub(crate) fn new(cap: u32, rcv_wscale: u8, affordable: u32) -> Self {
+    pub(crate) fn new(cap: u32, rcv_wscale: u8, affordable: u32, sack: bool) -> Self {
         Self {
             irs: SeqNum(0),
             rcv_nxt: SeqNum(0),
@@ -75,6 +77,7 @@ impl Receiver {
             assembler: Assembler::default(),
             fin_at: None,
             ack: AckPolicy::new(),
+            sack: Sack::new(sack),
         }
     }
 
@@ -133,6 +136,9 @@ impl Receiver {
     ) -> Accepted {
         if let Some(octets) = self.fits_next(seq, payload) {
             return self.append(payload, octets, pool);
+        }
+        if self.sack.is_permitted {
+            self.note_duplicate(seq, payload, assemblies);
         }
         let Some((start, payload)) = self.trim(seq, payload) else {
             return Accepted::Duplicate;
@@ -197,7 +203,8 @@ impl Receiver {
             return Accepted::Short(extent);
         }
         let growth = usize::try_from(self.buffer.capacity() - before).unwrap_or(0);
-        if start > 0 && !self.assembler.insert(assemblies, start, start + octets, growth) {
+        let (seq, range) = (self.rcv_nxt.plus(start), (start, start + octets));
+        if start > 0 && !self.assembler.insert(assemblies, seq, range, growth) {
             if self.assembler.is_empty() {
                 self.buffer.shrink(pool);
             }
@@ -233,6 +240,33 @@ impl Receiver {
     /// not make one octet cost a window.
     fn is_sparse(&self, extent: u32, assemblies: &Assemblies<'_>) -> bool {
         extent > EARLY_EXTENT && self.assembler.octets(assemblies) < extent / 16
+    }
+
+    /// Tells the peer what of `payload` came before: up to `rcv_nxt`, or the first part of it that
+    /// is held (RFC 2883 §4.1 and §4.2).
+    fn note_duplicate(&mut self, seq: SeqNum, payload: &[u8], assemblies: &Assemblies<'_>) {
+        let Ok(len) = u32::try_from(payload.len()) else { return };
+        let end = seq.plus(len);
+        if seq.before(self.rcv_nxt) {
+            return self.note_old(seq, payload);
+        }
+        let Some(ranges) = self.assembler.ranges(assemblies) else { return };
+        let (from, to) = (seq.since(self.rcv_nxt), end.since(self.rcv_nxt));
+        let held = ranges.iter().find(|(start, end)| *start < to && from < *end);
+        if let Some((start, end)) = held {
+            let (first, last) = (from.max(start), to.min(end));
+            self.sack.on_duplicate(self.rcv_nxt.plus(first), self.rcv_nxt.plus(last));
+        }
+    }
+
+    /// Tells the peer what of `payload` lies below `rcv_nxt`, if that is not too long ago to be an
+    /// answer to what we said.
+    pub(crate) fn note_old(&mut self, seq: SeqNum, payload: &[u8]) {
+        let end = seq.plus(u32::try_from(payload.len()).unwrap_or(0));
+        if seq.before(self.rcv_nxt) {
+            let to = if end.before(self.rcv_nxt) { end } else { self.rcv_nxt };
+            self.sack.on_duplicate(seq, to);
+        }
     }
 
     /// The part of `payload` that is new and allowed, and its offset from `rcv_nxt`.

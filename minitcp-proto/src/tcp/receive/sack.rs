@@ -1,0 +1,70 @@
+//! What the acknowledgments say of octets beyond `rcv_nxt` (RFC 2018) and of octets that came twice
+//! (RFC 2883).
+
+use crate::seq::SeqNum;
+use crate::tcp::receive::assembler::{Assemblies, MAX_RANGES};
+use crate::tcp::receive::receiver::Receiver;
+use crate::wire::options::SackBlocks;
+
+/// Of one connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sack {
+    /// Before the handshake: we offer it. From then on: the peer understands it.
+    pub(crate) is_permitted: bool,
+    /// Octets that came again, to be told once.
+    twice: Option<(SeqNum, SeqNum)>,
+}
+
+impl Sack {
+    pub(crate) const fn new(is_permitted: bool) -> Self {
+        Self { is_permitted, twice: None }
+    }
+
+    /// `from .. to` came again (RFC 2883 §4): of several, the last one is told.
+    pub(crate) fn on_duplicate(&mut self, from: SeqNum, to: SeqNum) {
+        if self.is_permitted && from.before(to) {
+            self.twice = Some((from, to));
+        }
+    }
+}
+
+impl Receiver {
+    /// Most SACK blocks that the next acknowledgment can have.
+    #[inline]
+    pub(crate) fn sack_count(&self, assemblies: &Assemblies<'_>) -> usize {
+        let nothing = self.sack.twice.is_none() && self.assembler.is_empty();
+        if nothing || !self.sack.is_permitted {
+            return 0;
+        }
+        let ranges = self.assembler.ranges(assemblies).map_or(0, |ranges| ranges.len());
+        ranges + usize::from(self.sack.twice.is_some())
+    }
+
+    /// The blocks of an acknowledgment that leaves now, at most `room`: first what came twice
+    /// (RFC 2883 §4), then what the newest segment is part of, and so on backwards in time
+    /// (RFC 2018 §4).
+    pub(crate) fn take_sack(&mut self, assemblies: &Assemblies<'_>, room: usize) -> SackBlocks {
+        let mut blocks = SackBlocks::EMPTY;
+        let twice = self.sack.twice.take();
+        if let Some(block) = twice.filter(|_| room > 0) {
+            blocks.push(block);
+        }
+        let Some(ranges) = self.assembler.ranges(assemblies) else { return blocks };
+        let newest = self.assembler.newest(assemblies);
+        let containing = |seq: &SeqNum| {
+            let offset = seq.since(self.rcv_nxt);
+            ranges.iter().find(|(start, end)| (*start..*end).contains(&offset))
+        };
+        let mut told: heapless::Vec<u32, MAX_RANGES> = heapless::Vec::new();
+        for (start, end) in newest.iter().filter_map(containing) {
+            if blocks.len() >= room {
+                break;
+            }
+            if !told.contains(&start) {
+                let _ = told.push(start);
+                blocks.push((self.rcv_nxt.plus(start), self.rcv_nxt.plus(end)));
+            }
+        }
+        blocks
+    }
+}

@@ -1,0 +1,127 @@
+//! The timestamps option (RFC 7323 §3 to §5): what a connection tells of its clock, and what it
+//! knows of the peer's.
+
+use core::cmp::Ordering;
+use core::time::Duration;
+
+use crate::seq::SeqNum;
+use crate::time::Instant;
+use crate::wire::options::Timestamps;
+use crate::wire::tcp::{Flags, Segment};
+
+/// RFC 7323 §5.5: after so long, a clock of a tick each millisecond may have gone half round.
+const OUTDATED: Duration = Duration::from_secs(24 * 24 * 60 * 60);
+
+/// Two clocks: ours ticks each millisecond (RFC 7323 §5.4), beginning elsewhere for each flow, so
+/// that nobody learns how long we have been up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clocks {
+    /// Snd.TSoffset of RFC 7323 Appendix D.
+    offset: u32,
+    /// TS.Recent.
+    ts_recent: u32,
+    /// Last.ACK.sent.
+    last_ack_sent: SeqNum,
+    /// Before the handshake: we offer the option. From then on Snd.TS.OK: both do.
+    pub(crate) are_told: bool,
+}
+
+/// What the option of a segment, or its absence, comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// Go on.
+    Acceptable,
+    /// An old duplicate (RFC 7323 §5.3, R1): acknowledge and drop it.
+    Old,
+    /// RFC 7323 §3.2: it should have the option; drop it.
+    Unknown,
+}
+
+impl Clocks {
+    pub(crate) const fn new(offset: u32, are_told: bool) -> Self {
+        Self { offset, ts_recent: 0, last_ack_sent: SeqNum(0), are_told }
+    }
+
+    /// The SYN of the peer came, with or without the option (RFC 7323 §3.2); `acked` is what was
+    /// acknowledged to it.
+    pub(crate) fn negotiate(&mut self, theirs: Option<Timestamps>, acked: SeqNum) {
+        match theirs {
+            Some(Timestamps { value, .. }) => self.ts_recent = value,
+            None => self.are_told = false,
+        }
+        self.last_ack_sent = acked;
+    }
+
+    /// What a segment says that leaves now and acknowledges `ack`.
+    #[inline]
+    pub(crate) fn stamp(&mut self, ack: SeqNum, now: Instant) -> Option<Timestamps> {
+        if !self.are_told {
+            return None;
+        }
+        self.last_ack_sent = ack;
+        Some(Timestamps { value: self.value(now), echo: self.ts_recent })
+    }
+
+    fn value(&self, now: Instant) -> u32 {
+        millis(now).wrapping_add(self.offset)
+    }
+
+    /// PAWS (RFC 7323 §5.3, R1): is it an old duplicate, as far as its clock says? `last_heard` is
+    /// when an acceptable segment last came: TS.Recent means nothing after 24 days (§5.5).
+    #[inline]
+    pub(crate) fn age(&self, segment: &Segment<'_>, last_heard: Instant, now: Instant) -> Age {
+        if !self.are_told {
+            return Age::Acceptable;
+        }
+        match segment.options.timestamps {
+            Some(theirs) if !is_before(theirs.value, self.ts_recent) => Age::Acceptable,
+            theirs => unusual_age(theirs, segment.flags, now.since(last_heard)),
+        }
+    }
+
+    /// How the clock of a SYN stands to the newest of a connection that is over; `None` if not both
+    /// told it.
+    pub(crate) fn newness(&self, syn: &Segment<'_>) -> Option<Ordering> {
+        let theirs = syn.options.timestamps.filter(|_| self.are_told)?.value;
+        Some(match () {
+            () if theirs == self.ts_recent => Ordering::Equal,
+            () if is_before(theirs, self.ts_recent) => Ordering::Less,
+            () => Ordering::Greater,
+        })
+    }
+
+    /// The segment is acceptable (R3): so that the echo is that of the earliest segment which the
+    /// next acknowledgment covers (§4.3).
+    #[inline]
+    pub(crate) fn on_acceptable(&mut self, segment: &Segment<'_>) {
+        if let Some(theirs) = segment.options.timestamps
+            && segment.seq.at_or_before(self.last_ack_sent)
+        {
+            self.ts_recent = theirs.value;
+        }
+    }
+}
+
+/// Resets count whatever their clock says (§5.2), and a SYN is no segment of this connection: its
+/// number tells what it is.
+#[cold]
+fn unusual_age(theirs: Option<Timestamps>, flags: Flags, silence: Duration) -> Age {
+    match theirs {
+        _ if flags.contains(Flags::RST) => Age::Acceptable,
+        Some(_) if silence > OUTDATED => Age::Acceptable,
+        Some(_) => Age::Old,
+        None if flags.contains(Flags::SYN) => Age::Acceptable,
+        None => Age::Unknown,
+    }
+}
+
+/// RFC 7323 §3: clocks are compared as sequence numbers are.
+#[inline]
+pub(crate) fn is_before(a: u32, b: u32) -> bool {
+    SeqNum(a).before(SeqNum(b))
+}
+
+#[allow(clippy::cast_possible_truncation)] // The clock goes round after 49 days.
+const fn millis(now: Instant) -> u32 {
+    (now.as_nanos() / 1_000_000) as u32
+}
