@@ -24,6 +24,8 @@ pub struct Peer {
     pub irs: u32,
     /// The stack's initial sequence number, once its SYN was seen.
     pub iss: u32,
+    /// What the stack's clock said in its SYN.
+    pub clock: u32,
     pub id: Option<ConnectionId>,
     pub listener: Option<ListenerId>,
     /// How long `shake` takes between SYN,ACK and ACK.
@@ -46,6 +48,7 @@ impl Peer {
             remote: SocketAddr::new(IpAddr::V4(REMOTE), 5000),
             irs: 1_000_000,
             iss: 0,
+            clock: 0,
             id: None,
             listener: None,
             rtt_ms: 0,
@@ -136,7 +139,7 @@ impl Peer {
             flags: seg.flags,
             window: seg.window.unwrap_or(64_000),
             urgent: seg.urgent,
-            options: seg.options,
+            options: Seg::moved(&seg.options, self.iss, (0, self.clock)),
             payload: &seg.payload,
         }
     }
@@ -203,7 +206,11 @@ impl Peer {
             seq: near(got.seq.0, self.iss),
             ack: got.flags.contains(Flags::ACK).then(|| near(got.ack.0, self.irs)),
             window: Some(got.window),
-            options: got.options,
+            options: Seg::moved(
+                &got.options,
+                self.irs.wrapping_neg(),
+                (self.clock.wrapping_neg(), 0),
+            ),
             payload: got.payload.to_vec(),
             ..Seg::default()
         }
@@ -252,7 +259,9 @@ impl Peer {
     pub fn expect_syn(&mut self, flags: Flags) -> Seg {
         let packet = self.sent.front().expect("the stack sends nothing");
         let packet = ip::parse(packet).unwrap();
-        self.iss = Segment::parse(packet.payload).unwrap().seq.0;
+        let syn = Segment::parse(packet.payload).unwrap();
+        self.iss = syn.seq.0;
+        self.clock = syn.options.timestamps.map_or(0, |timestamps| timestamps.value);
         let got = self.take_seg();
         assert_eq!(got.flags, flags, "{got:?}");
         got

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use minitcp_proto::wire::options::Options;
+use minitcp_proto::SeqNum;
+use minitcp_proto::wire::options::{Options, SackBlocks, Timestamps};
 use minitcp_proto::wire::tcp::Flags;
 
 /// A segment to send or to expect. In an expectation, what is not said is not compared, but for
@@ -85,6 +86,29 @@ impl Seg {
         self
     }
 
+    /// Timestamps: `value` on the sender's clock, `echo` on that of the other. The stack's clock
+    /// counts from its SYN on.
+    pub fn ts(mut self, value: u32, echo: u32) -> Self {
+        self.options.timestamps = Some(Timestamps { value, echo });
+        self.exact_options = true;
+        self
+    }
+
+    pub fn sack_ok(mut self) -> Self {
+        self.options.sack_permitted = true;
+        self.exact_options = true;
+        self
+    }
+
+    /// SACK blocks, in relative sequence numbers.
+    pub fn sack(mut self, blocks: &[(u32, u32)]) -> Self {
+        for &(left, right) in blocks {
+            assert!(self.options.sack.push((SeqNum(left), SeqNum(right))));
+        }
+        self.exact_options = true;
+        self
+    }
+
     /// An expectation: no options at all.
     pub fn no_options(mut self) -> Self {
         self.options = Options::NONE;
@@ -107,6 +131,20 @@ impl Seg {
     pub fn len(mut self, len: usize) -> Self {
         self.any_payload = Some(len);
         self
+    }
+
+    /// The options with other beginnings of the numbers: of sequence numbers by `seq`, of TSval
+    /// and TSecr by `clocks`.
+    pub fn moved(options: &Options, seq: u32, clocks: (u32, u32)) -> Options {
+        let mut sack = SackBlocks::EMPTY;
+        for &(left, right) in options.sack.as_slice() {
+            sack.push((left.plus(seq), right.plus(seq)));
+        }
+        let timestamps = options.timestamps.map(|Timestamps { value, echo }| Timestamps {
+            value: value.wrapping_add(clocks.0),
+            echo: echo.wrapping_add(clocks.1),
+        });
+        Options { sack, timestamps, ..*options }
     }
 
     /// Whether `got` is what was expected.
@@ -135,7 +173,9 @@ impl fmt::Debug for Seg {
             write!(f, " win={window}")?;
         }
         if self.options != Options::NONE {
-            write!(f, " mss={:?} ws={:?}", self.options.mss, self.options.window_scale)?;
+            let Options { mss, window_scale, sack_permitted, timestamps, sack, .. } = self.options;
+            write!(f, " mss={mss:?} ws={window_scale:?} sackOK={sack_permitted}")?;
+            write!(f, " ts={timestamps:?} sack={:?}", sack.as_slice())?;
         }
         write!(f, " len={}", self.any_payload.unwrap_or(self.payload.len()))?;
         if !self.payload.is_empty() {

@@ -17,7 +17,7 @@ const SYN_ACK: Flags = Flags::SYN.union(Flags::ACK);
 fn active_open() {
     let mut p = Peer::connecting(config());
     let syn = p.expect_syn(Flags::SYN);
-    assert!(seg().syn().win(65_535).mss(1460).ws(0).matches(&syn), "{syn:?}");
+    assert!(seg().syn().win(65_535).mss(1460).ws(0).sack_ok().ts(0, 0).matches(&syn), "{syn:?}");
     assert_eq!(p.state(), State::SynSent);
     assert_eq!(p.stack.poll_event(), None);
     p.send(seg().syn().ack(1).mss(1460));

@@ -3,13 +3,13 @@
 use minitcp_proto::wire::tcp::Flags;
 use proptest::prelude::*;
 
-use crate::common::{Peer, config, packet, seg};
+use crate::common::{Peer, config, config_with, packet, seg};
 
 const SYN_ACK: Flags = Flags::SYN.union(Flags::ACK);
 
 /// A connection whose SYN carried these octets as options.
 fn opened_with(options: &[u8]) -> Peer {
-    let mut p = Peer::listening(config());
+    let mut p = Peer::listening(config_with(|c| c.timestamps = false));
     let syn = seg().syn();
     let addresses = (p.remote.ip(), p.local.ip());
     let packet = packet::tcp_packet_with_options(addresses, &p.segment(&syn), options);

@@ -191,7 +191,7 @@ fn over_ipv6() {
     let client = pair.client.connect(pair.now, address, None).unwrap();
     pair.run_for(Duration::from_secs(1));
     let server = pair.server.accept(listener).unwrap();
-    assert_eq!(pair.server.connection(server).unwrap().info().unwrap().mss, 1440);
+    assert_eq!(pair.server.connection(server).unwrap().info().unwrap().mss, 1428);
     let (mut up, mut down) = (Transfer::new(3, 100_000), Transfer::new(4, 100_000));
     while !(up.ended && down.ended) {
         up.send(&mut pair.client, client);

@@ -171,7 +171,7 @@ fn receive_buffer_between_two_syns() {
     p.expect_syn(Flags::SYN);
     set(&mut p, &TcpOptions { receive_buffer: 3000, ..defaults() });
     p.at(1000);
-    p.expect(seg().syn().win(65_535).mss(1460).ws(5));
+    p.expect(seg().syn().win(65_535).mss(1460).ws(5).sack_ok().ts(1000, 0));
     p.send(seg().syn().ack(1).win(64_000).ws(2));
     let ack = p.take_seg();
     assert!(u32::from(ack.window.unwrap()) << 5 >= 65_535, "withdrawn: {ack:?}");

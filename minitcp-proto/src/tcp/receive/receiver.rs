@@ -137,8 +137,8 @@ impl Receiver {
         if let Some(octets) = self.fits_next(seq, payload) {
             return self.append(payload, octets, pool);
         }
-        if self.sack.is_permitted {
-            self.note_duplicate(seq, payload, assemblies);
+        if self.sack.is_permitted && self.note_duplicate(seq, payload, assemblies) {
+            self.ack.require_now();
         }
         let Some((start, payload)) = self.trim(seq, payload) else {
             return Accepted::Duplicate;
@@ -243,20 +243,22 @@ impl Receiver {
     }
 
     /// Tells the peer what of `payload` came before: up to `rcv_nxt`, or the first part of it that
-    /// is held (RFC 2883 §4.1 and §4.2).
-    fn note_duplicate(&mut self, seq: SeqNum, payload: &[u8], assemblies: &Assemblies<'_>) {
-        let Ok(len) = u32::try_from(payload.len()) else { return };
+    /// is held (RFC 2883 §4.1 and §4.2); `false` if nothing did.
+    fn note_duplicate(&mut self, seq: SeqNum, payload: &[u8], assemblies: &Assemblies<'_>) -> bool {
+        let Ok(len) = u32::try_from(payload.len()) else { return false };
         let end = seq.plus(len);
         if seq.before(self.rcv_nxt) {
-            return self.note_old(seq, payload);
+            self.note_old(seq, payload);
+            return true;
         }
-        let Some(ranges) = self.assembler.ranges(assemblies) else { return };
+        let Some(ranges) = self.assembler.ranges(assemblies) else { return false };
         let (from, to) = (seq.since(self.rcv_nxt), end.since(self.rcv_nxt));
         let held = ranges.iter().find(|(start, end)| *start < to && from < *end);
         if let Some((start, end)) = held {
             let (first, last) = (from.max(start), to.min(end));
             self.sack.on_duplicate(self.rcv_nxt.plus(first), self.rcv_nxt.plus(last));
         }
+        held.is_some()
     }
 
     /// Tells the peer what of `payload` lies below `rcv_nxt`, if that is not too long ago to be an
