@@ -1,6 +1,7 @@
 //! One end of a connection, as far as its packets tell: what may it send, and what does it owe?
 
 use core::time::Duration;
+use std::collections::HashSet;
 
 use minitcp_proto::wire::tcp::{Flags, Segment};
 use minitcp_proto::{Instant, SeqNum};
@@ -23,6 +24,8 @@ pub(super) struct Half {
     mss: u16,
     sack_permitted: bool,
     timestamps: bool,
+    /// The newest TSval that it sent.
+    clock: Option<u32>,
     /// It sent a reset, or got one.
     reset: bool,
     /// It sent the first SYN.
@@ -117,6 +120,7 @@ impl Half {
             mss: options.mss.unwrap_or(536),
             sack_permitted: options.sack_permitted,
             timestamps: options.timestamps.is_some(),
+            clock: options.timestamps.map(|timestamps| timestamps.value),
             is_active: !answers,
             arrived: self.arrived.take().filter(|arrived| Some(arrived.irs) == peer.iss),
             ..Self::default()
@@ -131,7 +135,8 @@ impl Half {
             return Err(Violation::Gap);
         }
         let len = segment.payload.len();
-        if peer.iss.is_some() && len > usize::from(peer.mss) {
+        let with_options = len + segment.options.emitted_len();
+        if peer.iss.is_some() && len > 0 && with_options > usize::from(peer.mss) {
             return Err(Violation::BeyondMss);
         }
         let data_end = if segment.flags.contains(Flags::FIN) { end.minus(1) } else { end };
@@ -158,12 +163,7 @@ impl Half {
         if !segment.flags.contains(Flags::ACK) {
             return Ok(());
         }
-        let options = &segment.options;
-        if (!options.sack.is_empty() && !peer.sack_permitted)
-            || (options.timestamps.is_some() && !(peer.timestamps && self.timestamps))
-        {
-            return Err(Violation::Option);
-        }
+        self.tell(peer, segment)?;
         if peer.iss.is_some() && segment.ack.after(peer.snd_max) {
             return Err(Violation::AckOfUnsent);
         }
@@ -188,6 +188,33 @@ impl Half {
         Ok(())
     }
 
+    /// What the options of the segment say.
+    fn tell(&mut self, peer: &Self, segment: &Segment<'_>) -> Result<(), Violation> {
+        let options = &segment.options;
+        if !options.sack.is_empty() && !(peer.sack_permitted && self.sack_permitted) {
+            return Err(Violation::Option);
+        }
+        if let Some(arrived) = &self.arrived {
+            arrived.check_sack(segment.ack, options.sack.as_slice())?;
+        }
+        let is_known = self.iss.is_some() && peer.iss.is_some();
+        let Some(timestamps) = options.timestamps else {
+            let is_missing = is_known && peer.timestamps && self.timestamps;
+            return if is_missing { Err(Violation::Option) } else { Ok(()) };
+        };
+        if !(peer.timestamps && self.timestamps) {
+            return Err(Violation::Option);
+        }
+        let newest = self.clock.unwrap_or(timestamps.value);
+        if SeqNum(timestamps.value).before(SeqNum(newest)) {
+            return Err(Violation::ClockWentBack);
+        }
+        self.clock = Some(timestamps.value);
+        let arrived = self.arrived.as_ref();
+        let came = arrived.is_none_or(|arrived| arrived.clocks.contains(&timestamps.echo));
+        if came { Ok(()) } else { Err(Violation::Echo) }
+    }
+
     /// A segment of `sender` has arrived here.
     pub(super) fn receive(&mut self, sender: &Self, now: Instant, segment: &Segment<'_>) {
         let Some(irs) = sender.iss else { return };
@@ -197,13 +224,17 @@ impl Half {
         }
         if segment.flags.contains(Flags::SYN) {
             if segment.seq == irs && self.arrived.as_ref().is_none_or(|known| known.irs != irs) {
-                self.arrived = Some(Arrived { irs, next: irs.plus(1), ahead: Vec::new() });
+                self.arrived = Some(Arrived::new(irs));
+            }
+            if let Some(arrived) = self.arrived.as_mut().filter(|arrived| arrived.irs == irs) {
+                arrived.hear(segment);
             }
             return;
         }
         let Some(arrived) = self.arrived.as_mut().filter(|arrived| arrived.irs == irs) else {
             return;
         };
+        arrived.hear(segment);
         // What is older than this incarnation means nothing to it.
         let is_own = segment.seq.after(irs) && segment.end().at_or_before(sender.snd_max);
         let is_old = is_own && segment.seq_len() > 0 && segment.end().at_or_before(arrived.next);
@@ -239,15 +270,65 @@ struct Arrived {
     next: SeqNum,
     /// What has arrived beyond a hole, in no order.
     ahead: Vec<(SeqNum, SeqNum)>,
+    /// Where the newest of it begins.
+    newest: SeqNum,
+    /// Each TSval that came.
+    clocks: HashSet<u32>,
 }
 
 impl Arrived {
+    fn new(irs: SeqNum) -> Self {
+        let next = irs.plus(1);
+        Self { irs, next, ahead: Vec::new(), newest: next, clocks: HashSet::new() }
+    }
+
+    fn hear(&mut self, segment: &Segment<'_>) {
+        self.clocks.extend(segment.options.timestamps.map(|timestamps| timestamps.value));
+    }
+
+    /// SACK blocks beside the acknowledgment of all before `ack`: the first may be of octets that
+    /// came twice (RFC 2883 §4), the next is that of the newest segment, if it is among them.
+    fn check_sack(&self, ack: SeqNum, blocks: &[(SeqNum, SeqNum)]) -> Result<(), Violation> {
+        if !blocks.iter().all(|(left, right)| left.before(*right) && self.has(*left, *right)) {
+            return Err(Violation::SackOfUnreceived);
+        }
+        let holds = |block: &(SeqNum, SeqNum)| {
+            self.newest.at_or_after(block.0) && self.newest.before(block.1)
+        };
+        let is_within = |inner: &(SeqNum, SeqNum), outer: &(SeqNum, SeqNum)| {
+            inner.0.at_or_after(outer.0) && inner.1.at_or_before(outer.1)
+        };
+        let came_twice = match blocks {
+            [first, ..] if first.0.before(ack) => true,
+            [first, second, ..] => is_within(first, second),
+            _ => false,
+        };
+        let ahead = blocks.get(usize::from(came_twice)..).unwrap_or_default();
+        match ahead.iter().position(holds) {
+            None | Some(0) => Ok(()),
+            Some(_) => Err(Violation::SackOrder),
+        }
+    }
+
+    /// All of `left .. right` has arrived.
+    fn has(&self, left: SeqNum, right: SeqNum) -> bool {
+        let mut reached = left.latest(self.next.earliest(right));
+        while reached.before(right) {
+            let further =
+                |range: &&(SeqNum, SeqNum)| range.0.at_or_before(reached) && range.1.after(reached);
+            let Some(range) = self.ahead.iter().find(further) else { return false };
+            reached = range.1;
+        }
+        true
+    }
+
     /// Adds `start .. end`; whether `next` moved on.
     fn add(&mut self, start: SeqNum, end: SeqNum) -> bool {
         if end.at_or_before(self.next) {
             return false;
         }
         if start.after(self.next) {
+            self.newest = start;
             let touched = |range: &&mut (SeqNum, SeqNum)| {
                 start.at_or_before(range.1) && range.0.at_or_before(end)
             };

@@ -32,9 +32,17 @@ pub enum Violation {
     BeyondFin,
     /// Neither ACK nor SYN nor RST (RFC 9293 R9293-47).
     NoAck,
-    /// More than the peer's MSS.
+    /// More than the peer's MSS, with what rides beside the octets (RFC 6691 §2).
     BeyondMss,
-    /// An option that the peer's SYN did not allow.
+    /// A SACK block with octets that have not arrived.
+    SackOfUnreceived,
+    /// The newest of the SACK blocks is not the first of them (RFC 2018 §4).
+    SackOrder,
+    /// The clock of the timestamps went back.
+    ClockWentBack,
+    /// A clock is echoed that never came (RFC 7323 §3.2).
+    Echo,
+    /// An option that the peer's SYN did not allow, or no timestamps though both SYNs had them.
     Option,
 }
 
@@ -55,6 +63,10 @@ impl fmt::Display for Violation {
             Self::BeyondFin => "data beyond the FIN",
             Self::NoAck => "no ACK",
             Self::BeyondMss => "segment beyond the peer's MSS",
+            Self::SackOfUnreceived => "SACK block with what has not arrived",
+            Self::SackOrder => "newest SACK block not in front",
+            Self::ClockWentBack => "clock of the timestamps went back",
+            Self::Echo => "echoes a clock that never came",
             Self::Option => "option that was not negotiated",
         })
     }

@@ -101,6 +101,7 @@ impl Host {
             config.syn_timeout = draw.duration(Duration::from_secs(1), Duration::from_secs(180));
         }
         config.msl = draw.one_of([1, 5, 30, 30]) * Duration::from_secs(1);
+        (config.timestamps, config.sack) = (draw.percent(75), draw.percent(75));
     }
 
     fn draw_limits(&mut self, draw: &mut Draw, own: usize) {
@@ -144,7 +145,8 @@ impl fmt::Display for Host {
         write!(
             f,
             "MTU {}, receive buffer {}, send buffer {}, delayed ACK {:?}, RTO from {:?} \
-             (first {:?}), gives up after {:?} (SYN {:?}), MSL {:?}, backlog {backlog}, {limits:?}",
+             (first {:?}), gives up after {:?} (SYN {:?}), MSL {:?}, timestamps {}, SACK {}, backlog {backlog}, \
+             {limits:?}",
             config.mtu,
             config.receive_buffer,
             config.send_buffer,
@@ -154,6 +156,8 @@ impl fmt::Display for Host {
             config.user_timeout,
             config.syn_timeout,
             config.msl,
+            config.timestamps,
+            config.sack,
         )?;
         if !config.offload.is_empty() {
             let has = |kind| if config.offload.contains(kind) { "" } else { "no " };

@@ -170,8 +170,7 @@ impl<O: Observer> Stack<'_, O> {
         let flags = if reset.ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
         let ack = reset.ack.unwrap_or_default();
         let (window, wscale, timestamps) = (0, 0, None);
-        let content =
-            Content::Tcp(Bare { seq: reset.seq, ack, flags, window, wscale, timestamps });
+        let content = Content::Tcp(Bare { seq: reset.seq, ack, flags, window, wscale, timestamps });
         self.reply(to, content, &[]);
     }
 

@@ -184,7 +184,7 @@ settings! {
         mtu, hop_limit, unbound_udp, offload, receive_buffer, largest_receive_buffer, send_buffer,
         udp_buffer, congestion,
         delayed_ack, initial_rto, min_rto, max_rto, user_timeout, syn_timeout,
-        orphan_timeout, fin_wait_2_timeout, msl, rfc1337, ephemeral_ports
+        orphan_timeout, fin_wait_2_timeout, msl, rfc1337, timestamps, sack, ephemeral_ports
     }
     Limits {
         connections, half_open, time_wait, listeners, udp_sockets, datagrams, assemblies,
