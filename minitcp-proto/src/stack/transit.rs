@@ -97,7 +97,7 @@ impl Transit {
         let start = ip::header_len(flow.local);
         let (ip_part, transport) = self.header.split_at_mut_checked(start)?;
         let (fixed, rest) = transport.split_first_chunk_mut()?;
-        let options_len = outgoing.emit_options(rest)?;
+        let (options_len, options_sum) = outgoing.emit_options(rest)?;
         let header_len = tcp::HEADER_LEN + options_len;
         let header = FixedHeader {
             src_port: flow.local_port,
@@ -116,8 +116,7 @@ impl Transit {
         let (field, checksum) = if config.offload.contains(Offload::CHECKSUM) {
             (sum.folded(), partial(start, tcp::CHECKSUM_OFFSET))
         } else {
-            sum = sum.combine(header_sum);
-            sum.add(rest.get(..options_len)?);
+            sum = sum.combine(header_sum).combine(options_sum);
             sum.add(payload.0);
             sum.add(payload.1);
             (sum.finish(), TxChecksum::Complete)

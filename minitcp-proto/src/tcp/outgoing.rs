@@ -7,6 +7,7 @@ use crate::secret::Flow;
 use crate::seq::SeqNum;
 use crate::tcp::context::Context;
 use crate::tcp::state::State;
+use crate::wire::checksum::Sum;
 use crate::wire::options::{Options, SackBlocks, Timestamps};
 use crate::wire::tcp::Flags;
 
@@ -54,14 +55,20 @@ impl Outgoing {
         segment_size: None,
     };
 
-    /// Writes the options to the front of `out` and returns their length.
+    /// Writes the options to the front of `out`, and returns their length and the sum over them.
     #[inline]
-    pub(crate) fn emit_options(&self, out: &mut [u8]) -> Option<usize> {
+    pub(crate) fn emit_options(&self, out: &mut [u8]) -> Option<(usize, Sum)> {
         match self.timestamps {
-            _ if self.syn.is_some() || !self.sack.is_empty() => self.all_options().emit(out),
-            None => Some(0),
+            _ if self.syn.is_some() || !self.sack.is_empty() => self.emit_all(out),
+            None => Some((0, Sum::ZERO)),
             Some(timestamps) => timestamps.emit_alone(out),
         }
+    }
+
+    #[cold]
+    fn emit_all(&self, out: &mut [u8]) -> Option<(usize, Sum)> {
+        let len = self.all_options().emit(out)?;
+        Some((len, Sum::of(out.get(..len)?)))
     }
 
     fn all_options(&self) -> Options {

@@ -1,5 +1,6 @@
 //! TCP options (RFC 9293 §3.2): MSS, window scale and timestamps (RFC 7323), SACK (RFC 2018).
 
+use super::checksum::Sum;
 use crate::seq::SeqNum;
 
 /// The options of one segment. All that the stack does not know is skipped.
@@ -32,14 +33,17 @@ impl Timestamps {
     /// Octets that the option takes where it is alone, with its padding.
     pub const LEN_ALONE: usize = 12;
 
-    /// As [`Options::emit`], of nothing but these.
+    /// As [`Options::emit`], of nothing but these; with the sum over them, from the values, as to
+    /// load what was just stored has to wait.
     #[inline]
-    pub(crate) fn emit_alone(self, out: &mut [u8]) -> Option<usize> {
-        let [v0, v1, v2, v3] = self.value.to_be_bytes();
-        let [e0, e1, e2, e3] = self.echo.to_be_bytes();
-        *out.first_chunk_mut()? =
-            [NOP, NOP, TIMESTAMPS, TIMESTAMPS_LEN, v0, v1, v2, v3, e0, e1, e2, e3];
-        Some(Self::LEN_ALONE)
+    pub(crate) fn emit_alone(self, out: &mut [u8]) -> Option<(usize, Sum)> {
+        let words =
+            [u32::from_be_bytes([NOP, NOP, TIMESTAMPS, TIMESTAMPS_LEN]), self.value, self.echo];
+        let out: &mut [u8; Self::LEN_ALONE] = out.first_chunk_mut()?;
+        for (octets, word) in out.as_chunks_mut().0.iter_mut().zip(words) {
+            *octets = word.to_be_bytes();
+        }
+        Some((Self::LEN_ALONE, Sum::of_words(words)))
     }
 }
 
