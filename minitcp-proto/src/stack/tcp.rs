@@ -110,7 +110,7 @@ impl<O: Observer> Stack<'_, O> {
     fn deliver_to_time_wait(&mut self, index: u32, segment: &Segment<'_>) {
         let Some(remnant) = self.tcp.time_wait.at(index) else { return };
         let key = remnant.key;
-        match remnant.on_segment(segment, self.cx.config.rfc1337, self.cx.now) {
+        match remnant.on_segment(segment, &self.cx.config, self.cx.now) {
             time_wait::Outcome::Reopen => {
                 let listener = self.tcp.find_listener(&key);
                 let listener = listener.and_then(|index| self.tcp.listeners.key_at(index));

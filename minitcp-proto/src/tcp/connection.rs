@@ -199,7 +199,7 @@ impl Tcb {
     }
 
     /// What is left of an MSS for octets: less than the application allows, and without the options
-    /// that ride on each segment (RFC 6691 §2).
+    /// that ride on each segment (RFC 6691 §2, R6691-2).
     fn without_options(&self, mss: u16) -> u16 {
         let options = if self.clocks.are_told { Timestamps::LEN_ALONE } else { 0 };
         self.settings.clamp_mss(mss).saturating_sub(u16::try_from(options).unwrap_or(0))

@@ -344,6 +344,7 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
     if !(tcb.is_orphan() && tcb.send.snd_wnd == 0) {
         tcb.patience.on_heard(tcb.send.flight() > 0, cx.now);
     }
+    // R7323-8: only here, where the ACK is new.
     tcb.rtt.on_ack(ack, tcb.timers.deadline(Timer::Retransmit), cx.now, &cx.rto);
     let smss = u32::from(tcb.send.smss);
     let acked = octets - u32::from(syn);

@@ -37,6 +37,7 @@ pub(crate) struct Outgoing {
 pub(crate) struct SynOptions {
     pub(crate) mss: u16,
     pub(crate) window_scale: Option<u8>,
+    /// R2018-1.
     pub(crate) sack_permitted: bool,
 }
 

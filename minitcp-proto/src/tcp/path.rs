@@ -32,7 +32,7 @@ impl Path {
     }
 
     /// Takes in what a router says of the path: `mtu` octets, or one step down if that is 0.
-    /// `false` if that says nothing new.
+    /// `false` if that says nothing new. R7323-15.
     /// R5927-4: never more than the path was taken to carry.
     pub(crate) fn lower_mtu(&mut self, mtu: u32) -> bool {
         let asked = u16::try_from(mtu).unwrap_or(u16::MAX);

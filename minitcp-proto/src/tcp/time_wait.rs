@@ -1,14 +1,13 @@
 //! What remains of a connection in TIME-WAIT: enough to answer a repeated FIN, 80 octets with its
 //! slot.
 
-use core::cmp::Ordering;
-
+use crate::config::Config;
 use crate::options::Service;
 use crate::secret::FlowKey;
 use crate::seq::SeqNum;
 use crate::stats::Drop;
 use crate::tcp::acceptance::{AnswerLimit, Verdict, judge};
-use crate::tcp::timestamps::{Age, Clocks};
+use crate::tcp::timestamps::{Age, Clocks, is_before};
 use crate::time::Instant;
 use crate::wire::tcp::{Flags, Segment};
 
@@ -54,16 +53,16 @@ pub(crate) enum Outcome {
 impl Remnant {
     /// RFC 9293 §3.10.7.4 for TIME-WAIT. A reset exactly at `rcv_nxt` ends it, as on Linux: so a
     /// client whose new ISN lies below the old numbers gets in by the reset with which it answers
-    /// our acknowledgment. With `ignore_resets` (RFC 1337 §4, first fix) it does not.
+    /// our acknowledgment. With `rfc1337` (RFC 1337 §4, first fix) it does not.
     pub(crate) fn on_segment(
         &self,
         segment: &Segment<'_>,
-        ignore_resets: bool,
+        config: &Config,
         now: Instant,
     ) -> Outcome {
         let Segment { flags, seq, .. } = *segment;
         if flags.contains(Flags::SYN) && !flags.intersects(Flags::RST | Flags::ACK) {
-            let is_newer = self.is_new_incarnation(segment);
+            let is_newer = self.is_new_incarnation(segment, config);
             return if is_newer { Outcome::Reopen } else { Outcome::Ack(Drop::UnexpectedSyn) };
         }
         match self.clocks.age(segment, now, now) {
@@ -84,7 +83,7 @@ impl Remnant {
                 Outcome::Ignore(Drop::NoConnection)
             }
             // R1337-1, R1337-2: not even the one that our answer to old data draws from the peer.
-            Verdict::Reset if ignore_resets => Outcome::Ignore(Drop::BlindReset),
+            Verdict::Reset if config.rfc1337 => Outcome::Ignore(Drop::BlindReset),
             Verdict::Reset => Outcome::End,
             // R9293-7.
             Verdict::Acceptable | Verdict::Unacceptable => Outcome::Ack(Drop::OutOfWindow),
@@ -93,13 +92,16 @@ impl Remnant {
         }
     }
 
-    /// RFC 6191 §2: a SYN with a newer clock begins a new incarnation, whatever its number; without
-    /// one, or where the clock stands, a SYN beyond the old numbers does (RFC 9293 MAY-2).
-    fn is_new_incarnation(&self, syn: &Segment<'_>) -> bool {
-        match self.clocks.newness(syn) {
-            Some(Ordering::Greater) => true,
-            Some(Ordering::Less) => false,
-            Some(Ordering::Equal) | None => syn.seq.after(self.rcv_nxt),
+    /// RFC 6191 §2: a SYN with a newer clock begins a new incarnation, whatever its number, and so
+    /// does one with a clock where there was none (R6191-1, R6191-3); without one, or where the
+    /// clock stands, a SYN beyond the old numbers does (R6191-2, RFC 9293 MAY-2).
+    fn is_new_incarnation(&self, syn: &Segment<'_>, config: &Config) -> bool {
+        match (syn.options.timestamps.filter(|_| config.timestamps), self.clocks.newest()) {
+            (Some(_), None) => true,
+            (Some(theirs), Some(newest)) if theirs.value != newest => {
+                is_before(newest, theirs.value)
+            }
+            (Some(_) | None, _) => syn.seq.after(self.rcv_nxt),
         }
     }
 }

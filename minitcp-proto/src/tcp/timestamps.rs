@@ -1,7 +1,6 @@
 //! The timestamps option (RFC 7323 §3 to §5): what a connection tells of its clock, and what it
 //! knows of the peer's.
 
-use core::cmp::Ordering;
 use core::time::Duration;
 
 use crate::seq::SeqNum;
@@ -9,11 +8,11 @@ use crate::time::Instant;
 use crate::wire::options::Timestamps;
 use crate::wire::tcp::{Flags, Segment};
 
-/// RFC 7323 §5.5: after so long, a clock of a tick each millisecond may have gone half round.
+/// RFC 7323 §5.5 (R7323-12): after so long, a clock of a tick each millisecond may have gone half round.
 const OUTDATED: Duration = Duration::from_secs(24 * 24 * 60 * 60);
 
-/// Two clocks: ours ticks each millisecond (RFC 7323 §5.4), beginning elsewhere for each flow, so
-/// that nobody learns how long we have been up.
+/// Two clocks: ours ticks each millisecond (RFC 7323 §5.4, R7323-13), beginning elsewhere for each
+/// flow, so that nobody learns how long we have been up (R7323-14).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clocks {
     /// Snd.TSoffset of RFC 7323 Appendix D.
@@ -33,7 +32,7 @@ pub(crate) enum Age {
     Acceptable,
     /// An old duplicate (RFC 7323 §5.3, R1): acknowledge and drop it.
     Old,
-    /// RFC 7323 §3.2: it should have the option; drop it.
+    /// RFC 7323 §3.2 (R7323-6): it should have the option; drop it.
     Unknown,
 }
 
@@ -43,7 +42,7 @@ impl Clocks {
     }
 
     /// The SYN of the peer came, with or without the option (RFC 7323 §3.2); `acked` is what was
-    /// acknowledged to it.
+    /// acknowledged to it. Who does not tell is not listened to (R7323-7).
     pub(crate) fn negotiate(&mut self, theirs: Option<Timestamps>, acked: SeqNum) {
         match theirs {
             Some(Timestamps { value, .. }) => self.ts_recent = value,
@@ -52,7 +51,7 @@ impl Clocks {
         self.last_ack_sent = acked;
     }
 
-    /// What a segment says that leaves now and acknowledges `ack`.
+    /// What a segment says that leaves now and acknowledges `ack` (R7323-5).
     #[inline]
     pub(crate) fn stamp(&mut self, ack: SeqNum, now: Instant) -> Option<Timestamps> {
         if !self.are_told {
@@ -66,7 +65,7 @@ impl Clocks {
         millis(now).wrapping_add(self.offset)
     }
 
-    /// PAWS (RFC 7323 §5.3, R1): is it an old duplicate, as far as its clock says? `last_heard` is
+    /// PAWS (RFC 7323 §5.3, R1; R7323-10): is it an old duplicate, as far as its clock says? `last_heard` is
     /// when an acceptable segment last came: TS.Recent means nothing after 24 days (§5.5).
     #[inline]
     pub(crate) fn age(&self, segment: &Segment<'_>, last_heard: Instant, now: Instant) -> Age {
@@ -79,18 +78,12 @@ impl Clocks {
         }
     }
 
-    /// How the clock of a SYN stands to the newest of a connection that is over; `None` if not both
-    /// told it.
-    pub(crate) fn newness(&self, syn: &Segment<'_>) -> Option<Ordering> {
-        let theirs = syn.options.timestamps.filter(|_| self.are_told)?.value;
-        Some(match () {
-            () if theirs == self.ts_recent => Ordering::Equal,
-            () if is_before(theirs, self.ts_recent) => Ordering::Less,
-            () => Ordering::Greater,
-        })
+    /// What the peer's clock said last, if it was told.
+    pub(crate) fn newest(&self) -> Option<u32> {
+        self.are_told.then_some(self.ts_recent)
     }
 
-    /// The segment is acceptable (R3): so that the echo is that of the earliest segment which the
+    /// The segment is acceptable (R3; R7323-9, SHLD-4): so that the echo is that of the earliest segment which the
     /// next acknowledgment covers (§4.3).
     #[inline]
     pub(crate) fn on_acceptable(&mut self, segment: &Segment<'_>) {
@@ -102,7 +95,7 @@ impl Clocks {
     }
 }
 
-/// Resets count whatever their clock says (§5.2), and a SYN is no segment of this connection: its
+/// Resets count whatever their clock says (§5.2, R7323-11), and a SYN is no segment of this connection: its
 /// number tells what it is.
 #[cold]
 fn unusual_age(theirs: Option<Timestamps>, flags: Flags, silence: Duration) -> Age {

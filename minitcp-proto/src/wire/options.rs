@@ -200,7 +200,8 @@ impl Options {
     }
 }
 
-/// Up to four ranges of sequence numbers, each from its first octet to the one after its last.
+/// Up to four ranges of sequence numbers, each from its first octet to the one after its last
+/// (R2018-6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SackBlocks {
     blocks: [(SeqNum, SeqNum); SackBlocks::CAPACITY],

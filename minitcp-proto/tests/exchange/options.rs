@@ -3,7 +3,7 @@
 use minitcp_proto::wire::tcp::Flags;
 use proptest::prelude::*;
 
-use crate::common::{Peer, config, config_with, packet, seg};
+use crate::common::{Peer, config_with, packet, seg};
 
 const SYN_ACK: Flags = Flags::SYN.union(Flags::ACK);
 

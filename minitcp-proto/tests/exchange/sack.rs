@@ -10,7 +10,7 @@ fn accepted() -> Peer {
     Peer::accepted_with(config(), seg().win(64_000).mss(1460).sack_ok())
 }
 
-/// RFC 2018 §2.
+/// RFC 2018 §2: in no other segment than a SYN (R2018-1), and no block without it (R2018-2).
 #[test]
 fn permitted_where_both_ends_say_so() {
     let mut p = Peer::listening(config());
@@ -26,7 +26,8 @@ fn permitted_where_both_ends_say_so() {
 }
 
 /// RFC 2018 §4: the first block is the one that grew last, then the others backwards in time; no
-/// more than find room.
+/// more than find room; in each acknowledgment while there is a hole (R2018-3, R2018-4, R2018-5,
+/// R2018-6).
 #[test]
 fn the_newest_block_comes_first() {
     let mut p = accepted();
@@ -62,7 +63,8 @@ fn three_blocks_beside_timestamps() {
     assert!(expected.matches(&got), "{got:?}");
 }
 
-/// RFC 2883 §4: what came twice is told once, in front of the block that it is part of.
+/// RFC 2883 §4: what came twice is told once, in front of the block that it is part of; of several
+/// parts the first (R2883-1, R2883-2, R2883-3, R2883-4).
 #[test]
 fn duplicates_are_told_once() {
     let mut p = accepted();

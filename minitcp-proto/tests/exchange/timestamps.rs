@@ -16,7 +16,8 @@ fn accepted() -> Peer {
     p
 }
 
-/// RFC 7323 §3.2: in a SYN,ACK only if the SYN had it; then in every segment, echoing what came.
+/// RFC 7323 §3.2: in a SYN,ACK only if the SYN had it; then in every segment, echoing what came
+/// (R7323-5).
 #[test]
 fn both_ends_tell_or_neither() {
     let mut p = Peer::listening(config());
@@ -59,7 +60,7 @@ fn an_active_open_offers() {
     }
 }
 
-/// RFC 6691 §2: the octets that ride on each segment are not there for data.
+/// RFC 6691 §2: the octets that ride on each segment are not there for data (R6691-2).
 #[test]
 fn full_segments_leave_room_for_it() {
     let mut p = accepted();
@@ -69,7 +70,7 @@ fn full_segments_leave_room_for_it() {
 }
 
 /// RFC 7323 §4.3: of several segments that one acknowledgment covers, the first is echoed; a
-/// retransmission that fills a hole is; what comes ahead of a hole is not.
+/// retransmission that fills a hole is; what comes ahead of a hole is not (R7323-9, SHLD-4).
 #[test]
 fn the_echo_is_that_of_the_earliest_segment_not_yet_acknowledged() {
     let mut p = accepted();
@@ -84,7 +85,7 @@ fn the_echo_is_that_of_the_earliest_segment_not_yet_acknowledged() {
     p.expect(seg().ack(5).ts(40, 1040));
 }
 
-/// RFC 7323 §5.3, R1: an old duplicate whose number fits is recognised by its clock.
+/// RFC 7323 §5.3, R1: an old duplicate whose number fits is recognised by its clock (R7323-10).
 #[test]
 fn what_is_older_than_the_newest_is_dropped() {
     let mut p = accepted();
@@ -112,7 +113,8 @@ fn old_acknowledgments_are_answered_rarely() {
     assert_eq!((p.dropped(Drop::OldTimestamp), p.dropped(Drop::RateLimited)), (1, 2));
 }
 
-/// RFC 7323 §5.2: a reset counts with any clock and with none; §3.2: all others need one.
+/// RFC 7323 §5.2: a reset counts with any clock and with none; §3.2: all others need one
+/// (R7323-6, R7323-11).
 #[test]
 fn resets_need_no_clock_and_all_others_do() {
     let mut p = accepted();
@@ -134,7 +136,7 @@ fn a_syn_without_it_is_challenged() {
     p.expect(seg().ack(1).ts(0, 1001));
 }
 
-/// RFC 7323 §5.5: after 24 days of silence the clock has said nothing.
+/// RFC 7323 §5.5: after 24 days of silence the clock has said nothing (R7323-12).
 #[test]
 fn after_24_days_the_newest_clock_is_forgotten() {
     for (days, is_taken) in [(23, false), (25, true)] {
@@ -147,7 +149,8 @@ fn after_24_days_the_newest_clock_is_forgotten() {
     }
 }
 
-/// RFC 7323 §5.4, §7.1: the clock of each flow begins elsewhere, and ticks each millisecond.
+/// RFC 7323 §5.4, §7.1: the clock of each flow begins elsewhere, and ticks each millisecond
+/// (R7323-13, R7323-14).
 #[test]
 fn the_clock_tells_no_uptime() {
     let mut firsts = Vec::new();
@@ -160,6 +163,14 @@ fn the_clock_tells_no_uptime() {
     }
     let apart = |a: u32, b: u32| a.wrapping_sub(b).min(b.wrapping_sub(a)) > 10_000;
     assert!(apart(firsts[0], firsts[1]) && apart(firsts[1], firsts[2]), "{firsts:?}");
+    let mut p = accepted();
+    for elapsed in [1, 2, 1002, 1_000_000] {
+        p.run(elapsed - (p.now.as_nanos() / 1_000_000));
+        p.take_all();
+        p.send(seg().seq(0).data("?").ack(1).ts(1001, 0));
+        let got = p.take_seg().options.timestamps.unwrap();
+        assert_eq!(u64::from(got.value), elapsed);
+    }
 }
 
 /// A SYN that is repeated carries a newer clock, which the repeated answer echoes.
@@ -178,7 +189,8 @@ fn a_repeated_syn_is_echoed_as_it_came() {
     assert!(p.stack.accept(p.listener.unwrap()).is_some());
 }
 
-/// RFC 6191 §2: in TIME-WAIT a newer clock makes a SYN new, whatever its number.
+/// RFC 6191 §2: in TIME-WAIT a newer clock makes a SYN new, whatever its number (R6191-1,
+/// R6191-2, R6191-3).
 #[test]
 fn a_new_incarnation_by_its_clock() {
     for (clock, seq, is_new) in [
@@ -207,4 +219,45 @@ fn a_new_incarnation_by_its_clock() {
             assert_eq!(got.options.timestamps.map(|timestamps| timestamps.echo), Some(1002));
         }
     }
+}
+
+/// RFC 6191 §2: a clock where there was none is new, as no segment of the old incarnation has one
+/// (R6191-3).
+#[test]
+fn a_new_incarnation_that_has_a_clock() {
+    for (clock, seq, is_new) in
+        [(true, -5000, true), (true, 5000, true), (false, 5000, true), (false, -5000, false)]
+    {
+        let mut p = Peer::accepted();
+        p.close();
+        p.expect(seg().fin().ack(1));
+        p.send(seg().fin().ack(2));
+        p.expect(seg().seq(2).ack(2));
+        let syn = seg().syn().seq(seq).mss(1460);
+        p.send(if clock { syn.ts(1, 0) } else { syn });
+        assert_eq!(p.take_seg().flags.contains(Flags::SYN), is_new, "{clock} {seq}");
+    }
+}
+
+/// Timestamps without path MTU discovery would be none: R7323-15.
+#[test]
+fn packets_are_not_to_be_cut() {
+    let mut p = accepted();
+    p.write(&[7; 2000]);
+    let packet = p.take_raw();
+    assert_eq!(packet[6] & 0x40, 0x40, "DF");
+}
+
+/// Only what advances SND.UNA says how long the path is: R7323-8.
+#[test]
+fn duplicates_are_no_measurement() {
+    let mut p = accepted();
+    let before = p.info().srtt_micros;
+    p.write(b"x");
+    p.take_all();
+    p.after(50);
+    p.send(seg().ack(1).ts(1050, 0));
+    assert_eq!(p.info().srtt_micros, before);
+    p.send(seg().ack(2).ts(1051, 0));
+    assert!(p.info().srtt_micros.unwrap() > 5_000);
 }

@@ -243,7 +243,8 @@ impl Receiver {
     }
 
     /// Tells the peer what of `payload` came before: up to `rcv_nxt`, or the first part of it that
-    /// is held (RFC 2883 §4.1 and §4.2); `false` if nothing did.
+    /// is held (RFC 2883 §4.1 and §4.2, R2883-4);
+    /// `false` if nothing did.
     fn note_duplicate(&mut self, seq: SeqNum, payload: &[u8], assemblies: &Assemblies<'_>) -> bool {
         let Ok(len) = u32::try_from(payload.len()) else { return false };
         let end = seq.plus(len);

@@ -20,7 +20,7 @@ impl Sack {
         Self { is_permitted, twice: None }
     }
 
-    /// `from .. to` came again (RFC 2883 §4): of several, the last one is told.
+    /// `from .. to` came again (RFC 2883 §4, R2883-1): of several, the last one is told.
     pub(crate) fn on_duplicate(&mut self, from: SeqNum, to: SeqNum) {
         if self.is_permitted && from.before(to) {
             self.twice = Some((from, to));
@@ -29,7 +29,8 @@ impl Sack {
 }
 
 impl Receiver {
-    /// Most SACK blocks that the next acknowledgment can have.
+    /// Most SACK blocks that the next acknowledgment can have: none without the peer's permission
+    /// (R2018-2), and some in each while there is a hole (R2018-3).
     #[inline]
     pub(crate) fn sack_count(&self, assemblies: &Assemblies<'_>) -> usize {
         let nothing = self.sack.twice.is_none() && self.assembler.is_empty();
@@ -41,8 +42,9 @@ impl Receiver {
     }
 
     /// The blocks of an acknowledgment that leaves now, at most `room`: first what came twice
-    /// (RFC 2883 §4), then what the newest segment is part of, and so on backwards in time
-    /// (RFC 2018 §4).
+    /// (RFC 2883 §4), and once only (R2883-2); then what the newest segment is part of, and so on
+    /// backwards in time (RFC 2018 §4: R2018-4, R2018-5). Only what is held is told (R2018-10), so
+    /// of what came twice ahead of a hole the block that it is part of follows (R2883-3).
     pub(crate) fn take_sack(&mut self, assemblies: &Assemblies<'_>, room: usize) -> SackBlocks {
         let mut blocks = SackBlocks::EMPTY;
         let twice = self.sack.twice.take();
