@@ -145,8 +145,8 @@ impl fmt::Display for Host {
         write!(
             f,
             "MTU {}, receive buffer {}, send buffer {}, delayed ACK {:?}, RTO from {:?} \
-             (first {:?}), gives up after {:?} (SYN {:?}), MSL {:?}, timestamps {}, SACK {}, backlog {backlog}, \
-             {limits:?}",
+             (first {:?}), gives up after {:?} (SYN {:?}), MSL {:?}, \
+             timestamps {}, SACK {}, backlog {backlog}, {limits:?}",
             config.mtu,
             config.receive_buffer,
             config.send_buffer,

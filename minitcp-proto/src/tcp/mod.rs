@@ -19,6 +19,7 @@ pub(crate) mod output;
 pub(crate) mod path;
 pub(crate) mod patience;
 pub(crate) mod receive;
+pub(crate) mod screening;
 pub(crate) mod send;
 pub(crate) mod settings;
 pub(crate) mod sources;

@@ -8,7 +8,8 @@ use crate::time::Instant;
 use crate::wire::options::Timestamps;
 use crate::wire::tcp::{Flags, Segment};
 
-/// RFC 7323 §5.5 (R7323-12): after so long, a clock of a tick each millisecond may have gone half round.
+/// RFC 7323 §5.5 (R7323-12): after so long, a clock of a tick each millisecond may have gone half
+/// round.
 const OUTDATED: Duration = Duration::from_secs(24 * 24 * 60 * 60);
 
 /// Two clocks: ours ticks each millisecond (RFC 7323 §5.4, R7323-13), beginning elsewhere for each
@@ -65,8 +66,9 @@ impl Clocks {
         millis(now).wrapping_add(self.offset)
     }
 
-    /// PAWS (RFC 7323 §5.3, R1; R7323-10): is it an old duplicate, as far as its clock says? `last_heard` is
-    /// when an acceptable segment last came: TS.Recent means nothing after 24 days (§5.5).
+    /// PAWS (RFC 7323 §5.3, R1; R7323-10): is it an old duplicate, as far as its clock says?
+    /// `last_heard` is when an acceptable segment last came: TS.Recent means nothing after 24 days
+    /// (§5.5).
     #[inline]
     pub(crate) fn age(&self, segment: &Segment<'_>, last_heard: Instant, now: Instant) -> Age {
         if !self.are_told {
@@ -83,8 +85,8 @@ impl Clocks {
         self.are_told.then_some(self.ts_recent)
     }
 
-    /// The segment is acceptable (R3; R7323-9, SHLD-4): so that the echo is that of the earliest segment which the
-    /// next acknowledgment covers (§4.3).
+    /// The segment is acceptable (R3; R7323-9, SHLD-4): so that the echo is that of the earliest
+    /// segment which the next acknowledgment covers (§4.3).
     #[inline]
     pub(crate) fn on_acceptable(&mut self, segment: &Segment<'_>) {
         if let Some(theirs) = segment.options.timestamps
@@ -95,8 +97,8 @@ impl Clocks {
     }
 }
 
-/// Resets count whatever their clock says (§5.2, R7323-11), and a SYN is no segment of this connection: its
-/// number tells what it is.
+/// Resets count whatever their clock says (§5.2, R7323-11), and a SYN is no segment of this
+/// connection: its number tells what it is.
 #[cold]
 fn unusual_age(theirs: Option<Timestamps>, flags: Flags, silence: Duration) -> Age {
     match theirs {

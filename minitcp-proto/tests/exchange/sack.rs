@@ -96,7 +96,7 @@ fn data_leaves_room_for_them() {
     let mut p = accepted();
     p.send(seg().seq(11).text(10).ack(1));
     p.expect(seg().ack(1).sack(&[(11, 21)]));
-    p.write(&[7; 3000]);
+    p.write([7; 3000]);
     p.expect(seg().ack(1).len(1448).sack(&[(11, 21)]));
     p.expect(seg().seq(1449).ack(1).len(1448).sack(&[(11, 21)]));
 }

@@ -64,7 +64,7 @@ fn an_active_open_offers() {
 #[test]
 fn full_segments_leave_room_for_it() {
     let mut p = accepted();
-    p.write(&[7; 3000]);
+    p.write([7; 3000]);
     p.expect(seg().ack(1).len(1448).ts(0, 1001));
     p.expect(seg().seq(1449).ack(1).len(1448).ts(0, 1001));
 }
@@ -243,7 +243,7 @@ fn a_new_incarnation_that_has_a_clock() {
 #[test]
 fn packets_are_not_to_be_cut() {
     let mut p = accepted();
-    p.write(&[7; 2000]);
+    p.write([7; 2000]);
     let packet = p.take_raw();
     assert_eq!(packet[6] & 0x40, 0x40, "DF");
 }

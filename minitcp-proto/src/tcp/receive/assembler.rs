@@ -123,8 +123,8 @@ impl Assembler {
         assembly.map_or(&[], |assembly| &assembly.newest)
     }
 
-    /// Remembers `start .. end`, the numbers from `seq` on, for which the block grew by `growth` octets; `false` if there is
-    /// no memory for another range.
+    /// Remembers `start .. end`, the numbers from `seq` on, for which the block grew by `growth`
+    /// octets; `false` if there is no memory for another range.
     pub(crate) fn insert(
         &mut self,
         all: &mut Assemblies<'_>,
