@@ -312,6 +312,9 @@ impl Arrived {
 
     /// All of `left .. right` has arrived.
     fn has(&self, left: SeqNum, right: SeqNum) -> bool {
+        if !left.after(self.irs) {
+            return false;
+        }
         let mut reached = left.latest(self.next.earliest(right));
         while reached.before(right) {
             let further =

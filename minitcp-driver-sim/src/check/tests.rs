@@ -259,3 +259,80 @@ fn damage_is_the_senders_fault_before_the_link_and_nobodys_after_it() {
     assert_eq!(checker.on_packet(Instant::ZERO, &ack), Err(Violation::AckOfUnreceived));
     assert_eq!(checker.on_packet(Instant::ZERO, &ack[..30]), Err(Violation::Malformed));
 }
+
+/// Both hosts understand SACK and tell their clocks: 100 in the SYN of host 1, 700 in that of host
+/// 2. All arrives.
+fn open_with_options() -> Checker {
+    let mut checker = Checker::new();
+    let with = |value, echo, segment| Segment { options: told(value, echo, &[]), ..segment };
+    let syn = |options| Options { mss: Some(100), sack_permitted: true, ..options };
+    let first = with(100, 0, segment(1000, 0, Flags::SYN, &[]));
+    let second = with(700, 100, segment(5000, 1001, Flags::SYN | A, &[]));
+    for (from, segment) in [
+        (1, Segment { options: syn(first.options), ..first }),
+        (2, Segment { options: syn(second.options), ..second }),
+        (1, with(101, 700, segment(1001, 5001, A, &[]))),
+    ] {
+        let bytes = packet(from, &segment);
+        assert_eq!(checker.on_packet(Instant::ZERO, &bytes), Ok(()));
+        checker.on_arrival(Instant::ZERO, &bytes);
+    }
+    checker
+}
+
+fn told(value: u32, echo: u32, blocks: &[(u32, u32)]) -> Options {
+    let mut sack = SackBlocks::EMPTY;
+    for &(left, right) in blocks {
+        sack.push((SeqNum(left), SeqNum(right)));
+    }
+    Options { timestamps: Some(Timestamps { value, echo }), sack, ..Options::NONE }
+}
+
+/// Host 1 sends ten octets at 1011, 1031 and 1021, in this order, and at 1001 and 1011 what is lost.
+#[test]
+fn sack_blocks_are_of_what_has_arrived_and_the_newest_comes_first() {
+    for (ack, blocks, expected) in [
+        (1001, &[(1011, 1041)][..], Ok(())),
+        (1001, &[(1021, 1031)], Ok(())),
+        (1001, &[(1011, 1042)], Err(Violation::SackOfUnreceived)),
+        (1001, &[(1010, 1041)], Err(Violation::SackOfUnreceived)),
+        (1001, &[(1041, 1011)], Err(Violation::SackOfUnreceived)),
+        (1001, &[(1011, 1021), (1011, 1041)], Ok(())), // The first came twice.
+        (1001, &[(1011, 1021), (1021, 1041)], Err(Violation::SackOrder)),
+        (1001, &[(990, 1001)], Err(Violation::SackOfUnreceived)),
+    ] {
+        let mut checker = open_with_options();
+        for seq in [1011, 1031, 1021] {
+            let data = Segment { options: told(101, 700, &[]), ..segment(seq, 5001, A, &[7; 10]) };
+            let before =
+                Segment { options: told(101, 700, &[]), ..segment(1001, 5001, A, &[7; 80]) };
+            assert_eq!(checker.on_packet(Instant::ZERO, &packet(1, &before)), Ok(()));
+            let bytes = packet(1, &data);
+            assert_eq!(checker.on_packet(Instant::ZERO, &bytes), Ok(()));
+            checker.on_arrival(Instant::ZERO, &bytes);
+        }
+        let answer = Segment { options: told(701, 101, blocks), ..segment(5001, ack, A, &[]) };
+        let verdict = checker.on_packet(Instant::ZERO, &packet(2, &answer));
+        assert_eq!(verdict, expected, "{blocks:?}");
+    }
+}
+
+#[test]
+fn clocks_go_on_and_only_what_came_is_echoed() {
+    let plain = Options::NONE;
+    for (options, len, expected) in [
+        (told(701, 101, &[]), 10, Ok(())),
+        (told(700, 100, &[]), 10, Ok(())),
+        (told(699, 101, &[]), 10, Err(Violation::ClockWentBack)),
+        (told(701, 102, &[]), 10, Err(Violation::Echo)),
+        (plain, 10, Err(Violation::Option)),
+        (told(701, 101, &[]), 88, Ok(())),
+        (told(701, 101, &[]), 89, Err(Violation::BeyondMss)),
+    ] {
+        let mut checker = open_with_options();
+        let payload = vec![7; len];
+        let data = Segment { options, ..segment(5001, 1001, A, &payload) };
+        let verdict = checker.on_packet(Instant::ZERO, &packet(2, &data));
+        assert_eq!(verdict, expected, "{options:?} {len}");
+    }
+}
