@@ -95,7 +95,7 @@ impl<O: Observer> Stack<'_, O> {
             Outcome::Reset(seq) => {
                 let to = Addressed::of_half_open(half_open);
                 self.cx.drop(Drop::BadAck);
-                self.send_reset(to, Reset { seq, ack: None });
+                self.send_reset(to, Reset::at(seq));
             }
         }
     }

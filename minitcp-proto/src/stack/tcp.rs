@@ -169,8 +169,8 @@ impl<O: Observer> Stack<'_, O> {
     pub(super) fn send_reset(&mut self, to: Addressed, reset: Reset) {
         let flags = if reset.ack.is_some() { Flags::RST | Flags::ACK } else { Flags::RST };
         let ack = reset.ack.unwrap_or_default();
-        let (window, wscale, timestamps) = (0, 0, None);
-        let content = Content::Tcp(Bare { seq: reset.seq, ack, flags, window, wscale, timestamps });
+        let Reset { seq, timestamps, .. } = reset;
+        let content = Content::Tcp(Bare { seq, ack, flags, window: 0, wscale: 0, timestamps });
         self.reply(to, content, &[]);
     }
 

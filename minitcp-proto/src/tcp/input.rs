@@ -21,6 +21,7 @@ use crate::tcp::state::{Cause, State};
 use crate::tcp::timeout::{self, restart_timer};
 use crate::tcp::timers::Timer;
 use crate::time::Instant;
+use crate::wire::options::Timestamps;
 use crate::wire::tcp::{Flags, Segment};
 
 /// A reset that the stack is to send for the connection, which it may no longer have.
@@ -28,12 +29,20 @@ use crate::wire::tcp::{Flags, Segment};
 pub(crate) struct Reset {
     pub(crate) seq: SeqNum,
     pub(crate) ack: Option<SeqNum>,
+    pub(crate) timestamps: Option<Timestamps>,
 }
 
 impl Reset {
-    /// The reset with which a connection ends (RFC 9293 §3.10.5).
-    pub(crate) fn of(tcb: &Tcb) -> Self {
-        Self { seq: tcb.send.bare_seq(), ack: Some(tcb.receive.rcv_nxt) }
+    /// At the number that an unacceptable acknowledgment names.
+    pub(crate) const fn at(seq: SeqNum) -> Self {
+        Self { seq, ack: None, timestamps: None }
+    }
+
+    /// The reset with which a connection ends (RFC 9293 §3.10.5); it tells the clocks, too
+    /// (RFC 7323 §3.2).
+    pub(crate) fn of(tcb: &mut Tcb, now: Instant) -> Self {
+        let (seq, ack) = (tcb.send.bare_seq(), tcb.receive.rcv_nxt);
+        Self { seq, ack: Some(ack), timestamps: tcb.clocks.stamp(ack, now) }
     }
 
     /// The reset for a segment that belongs to no connection (RFC 9293 §3.10.7.1): its ACK says
@@ -41,9 +50,9 @@ impl Reset {
     /// R9293-9.
     pub(crate) fn answering(segment: &Segment<'_>) -> Self {
         if segment.flags.contains(Flags::ACK) {
-            Self { seq: segment.ack, ack: None }
+            Self::at(segment.ack)
         } else {
-            Self { seq: SeqNum(0), ack: Some(segment.end()) }
+            Self { seq: SeqNum(0), ack: Some(segment.end()), timestamps: None }
         }
     }
 }
@@ -150,7 +159,7 @@ fn on_challenged_syn<O: Observer>(
         tcb.rtt.on_retransmission();
         tcb.syn_due = true;
     }
-    Err(Some(Reset { seq: segment.ack, ack: None }))
+    Err(Some(Reset::at(segment.ack)))
 }
 
 /// RFC 9293 §3.10.7.4, for all states with a known peer.
@@ -190,7 +199,7 @@ fn check_ack<O: Observer>(
         // R9293-21.
         if !(ack.after(tcb.send.snd_una) && ack.at_or_before(tcb.send.snd_nxt)) {
             cx.drop(Drop::BadAck);
-            return Err(Some(Reset { seq: ack, ack: None }));
+            return Err(Some(Reset::at(ack)));
         }
         tcb.advance(Cause::ReceiveAckOfSyn, cx);
         opened(tcb, tcb.lost_syn(), cx.now);
@@ -330,7 +339,7 @@ pub(crate) fn take_text<O: Observer>(
     if tcb.is_orphan() && segment.end().after(tcb.receive.rcv_nxt) {
         // SHLD-3: nobody will read this, and the peer should know.
         cx.drop(Drop::ReaderGone);
-        let reset = Reset::of(tcb);
+        let reset = Reset::of(tcb, cx.now);
         tcb.end(CloseReason::Aborted, cx);
         return Err(Some(reset));
     }

@@ -82,7 +82,7 @@ pub(crate) fn on_timeout<O: Observer>(
     // MUST-29: not after one that was lost.
     if tcb.settings.gives_up(silence) && !forgives {
         cx.note(tcb.flow(), Note::GaveUp);
-        let reset = Reset::of(tcb);
+        let reset = Reset::of(tcb, cx.now);
         tcb.end(CloseReason::TimedOut, cx);
         return Some(reset);
     }

@@ -85,7 +85,7 @@ fn is_given_up<O: Observer>(tcb: &Tcb, is_late: bool, cx: &Context<'_, O>) -> bo
 /// still be there, behind a window that it keeps shut.
 fn give_up<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset> {
     cx.note(tcb.flow(), Note::GaveUp);
-    let reset = Reset::of(tcb);
+    let reset = Reset::of(tcb, cx.now);
     tcb.end(CloseReason::TimedOut, cx);
     tcb.is_orphan().then_some(reset)
 }

@@ -141,7 +141,7 @@ pub(crate) fn close<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Opti
 /// ABORT (RFC 9293 §3.10.5).
 /// R9293-41.
 pub(crate) fn abort<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset> {
-    let reset = Reset::of(tcb);
+    let reset = Reset::of(tcb, cx.now);
     let reset = match tcb.state() {
         State::SynRcvd
         | State::Established

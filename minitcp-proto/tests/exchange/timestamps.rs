@@ -261,3 +261,12 @@ fn duplicates_are_no_measurement() {
     p.send(seg().ack(2).ts(1051, 0));
     assert!(p.info().srtt_micros.unwrap() > 5_000);
 }
+
+/// RFC 7323 §3.2: the reset with which we end a connection tells the clocks, too.
+#[test]
+fn our_reset_has_it() {
+    let mut p = accepted();
+    p.after(7);
+    p.abort();
+    p.expect(seg().rst().ack(1).ts(7, 1001));
+}
