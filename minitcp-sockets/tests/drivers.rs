@@ -248,7 +248,7 @@ fn a_task_that_fetches_packets_is_woken() {
         TcpStream::connect_timeout_on(&client, &"10.0.0.2:7".parse().unwrap(), soon).unwrap_err()
     });
     let packet = futures_lite::future::block_on(channel.recv()).unwrap();
-    assert_eq!(packet.len(), 20 + 20 + 8, "a SYN");
+    assert_eq!(packet.len(), 20 + 20 + 20, "a SYN with its options");
     assert!(start.elapsed() < Duration::from_millis(250));
     connects.join().unwrap();
 }

@@ -175,7 +175,7 @@ static void what_is_known(void)
     int pair[2];
     link_connect(&net, pair);
     CHECK(info_of(pair[0]).tcpi_state == TCP_ESTABLISHED);
-    CHECK(info_of(pair[0]).tcpi_snd_mss == 1460 && info_of(pair[0]).tcpi_advmss == 1460);
+    CHECK(info_of(pair[0]).tcpi_snd_mss == 1448 && info_of(pair[0]).tcpi_advmss == 1460);
     CHECK(info_of(pair[0]).tcpi_rtt == 20000 && info_of(pair[0]).tcpi_rttvar == 10000);
     CHECK(info_of(pair[0]).tcpi_snd_ssthresh == 0x7fffffff && info_of(pair[0]).tcpi_snd_cwnd >= 2);
     link_pass(&net, 500 * MILLISECOND);
