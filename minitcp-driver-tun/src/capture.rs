@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 
 use minitcp_proto::Instant;
 use minitcp_proto::wire::checksum::Sum;
-use minitcp_proto::wire::pcap;
+use minitcp_proto::wire::{pcap, udp};
 
 use crate::clock::Clock;
 
@@ -77,7 +77,7 @@ impl Capture {
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         self.file.write_all(&pcap::record_header(wall, len, len))?;
         let (at, checksum) = match missing {
-            Some((start, at)) => (at, sum_from(start, parts).to_be_bytes()),
+            Some((start, at)) => (at, checksum(start, at, parts).to_be_bytes()),
             None => (usize::MAX, [0; 2]),
         };
         let mut offset = 0;
@@ -108,18 +108,31 @@ impl fmt::Debug for Capture {
     }
 }
 
-/// The checksum over all octets from `start` on; never 0, which means "none" in UDP.
-fn sum_from(start: usize, parts: &[&[u8]]) -> u16 {
+/// The checksum over all octets from `start` on, for the field `at`.
+fn checksum(start: usize, at: usize, parts: &[&[u8]]) -> u16 {
     let (mut sum, mut offset) = (Sum::ZERO, 0);
     for part in parts {
         sum.add(part.get(start.saturating_sub(offset)..).unwrap_or_default());
         offset += part.len();
     }
-    match sum.finish() {
-        0 => u16::MAX,
-        checksum => checksum,
-    }
+    // UDP alone sends another number than 0, which would mean that there is none.
+    if at == start + udp::CHECKSUM_OFFSET { udp::checksum(sum) } else { sum.finish() }
 }
 
 /// Octets that gather before they are written.
 const BUFFER: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the device would store: 0 is a number like others, but for UDP.
+    #[test]
+    fn a_sum_of_zero_is_told_as_it_is_sent() {
+        let parts: [&[u8]; 2] = [&[0x45, 0xff], &[0xff]];
+        for (at, expected) in [(1 + 16, 0), (1 + 6, u16::MAX), (1 + 2, 0)] {
+            assert_eq!(checksum(1, at, &parts), expected, "{at}");
+        }
+        assert_eq!(checksum(0, 16, &[&[1, 2], &[3, 4]]), !0x0406);
+    }
+}
