@@ -191,7 +191,7 @@ impl Half {
     /// What the options of the segment say.
     fn tell(&mut self, peer: &Self, segment: &Segment<'_>) -> Result<(), Violation> {
         let options = &segment.options;
-        if !options.sack.is_empty() && !(peer.sack_permitted && self.sack_permitted) {
+        if !(options.sack.is_empty() || peer.sack_permitted && self.sack_permitted) {
             return Err(Violation::Option);
         }
         if let Some(arrived) = &self.arrived {
