@@ -287,7 +287,8 @@ impl Arrived {
     }
 
     /// SACK blocks beside the acknowledgment of all before `ack`: the first may be of octets that
-    /// came twice (RFC 2883 §4), the next is that of the newest segment, if it is among them.
+    /// came twice (RFC 2883 §4), perhaps with the block that these are part of; the next is that of
+    /// the newest segment, if it is among them.
     fn check_sack(&self, ack: SeqNum, blocks: &[(SeqNum, SeqNum)]) -> Result<(), Violation> {
         if !blocks.iter().all(|(left, right)| left.before(*right) && self.has(*left, *right)) {
             return Err(Violation::SackOfUnreceived);
@@ -298,12 +299,12 @@ impl Arrived {
         let is_within = |inner: &(SeqNum, SeqNum), outer: &(SeqNum, SeqNum)| {
             inner.0.at_or_after(outer.0) && inner.1.at_or_before(outer.1)
         };
-        let came_twice = match blocks {
-            [first, ..] if first.0.before(ack) => true,
-            [first, second, ..] => is_within(first, second),
-            _ => false,
+        let ahead = match blocks {
+            [first, rest @ ..] if first.0.before(ack) => rest,
+            [first, second, rest @ ..] if is_within(first, second) && !holds(second) => rest,
+            [first, rest @ [second, ..]] if is_within(first, second) => rest,
+            _ => blocks,
         };
-        let ahead = blocks.get(usize::from(came_twice)..).unwrap_or_default();
         match ahead.iter().position(holds) {
             None | Some(0) => Ok(()),
             Some(_) => Err(Violation::SackOrder),

@@ -48,6 +48,22 @@ fn the_newest_block_comes_first() {
     p.expect(seg().ack(51).sack(&[(121, 131), (101, 111), (81, 91)]));
 }
 
+/// RFC 2883 §4 (R2883-3): what came twice ahead of a hole stands before the block that it is part of,
+/// though newer segments came before the acknowledgment left.
+#[test]
+fn what_came_twice_keeps_its_block_beside_it() {
+    let mut p = accepted();
+    for seq in [11, 31] {
+        p.send(seg().seq(seq).text(10).ack(1));
+        p.next();
+    }
+    p.feed(seg().seq(11).text(10).ack(1));
+    p.feed(seg().seq(51).text(10).ack(1));
+    p.pump();
+    p.expect(seg().ack(1).sack(&[(11, 21), (11, 21), (51, 61), (31, 41)]));
+    p.expect(seg().ack(1).sack(&[(51, 61), (31, 41), (11, 21)]));
+}
+
 /// Beside timestamps there is room for three.
 #[test]
 fn three_blocks_beside_timestamps() {

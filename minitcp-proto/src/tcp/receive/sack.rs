@@ -42,9 +42,10 @@ impl Receiver {
     }
 
     /// The blocks of an acknowledgment that leaves now, at most `room`: first what came twice
-    /// (RFC 2883 §4), and once only (R2883-2); then what the newest segment is part of, and so on
-    /// backwards in time (RFC 2018 §4: R2018-4, R2018-5). Only what is held is told (R2018-10), so
-    /// of what came twice ahead of a hole the block that it is part of follows (R2883-3).
+    /// (RFC 2883 §4), and once only (R2883-2), and if that lies ahead of a hole, the block that it is
+    /// part of (R2883-3), even if newer segments have come since: or nobody could tell that it came
+    /// twice. Then what the newest segment is part of, and so on backwards in time (RFC 2018 §4:
+    /// R2018-4, R2018-5). Only what is held is told (R2018-10).
     pub(crate) fn take_sack(&mut self, assemblies: &Assemblies<'_>, room: usize) -> SackBlocks {
         let mut blocks = SackBlocks::EMPTY;
         let twice = self.sack.twice.take();
@@ -58,7 +59,8 @@ impl Receiver {
             ranges.iter().find(|(start, end)| (*start..*end).contains(&offset))
         };
         let mut told: heapless::Vec<u32, MAX_RANGES> = heapless::Vec::new();
-        for (start, end) in newest.iter().filter_map(containing) {
+        let enclosing = twice.as_ref().map(|(from, _)| from);
+        for (start, end) in enclosing.into_iter().chain(newest).filter_map(containing) {
             if blocks.len() >= room {
                 break;
             }
