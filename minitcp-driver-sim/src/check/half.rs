@@ -299,10 +299,14 @@ impl Arrived {
         let is_within = |inner: &(SeqNum, SeqNum), outer: &(SeqNum, SeqNum)| {
             inner.0.at_or_after(outer.0) && inner.1.at_or_before(outer.1)
         };
-        let ahead = match blocks {
-            [first, rest @ ..] if first.0.before(ack) => rest,
-            [first, second, rest @ ..] if is_within(first, second) && !holds(second) => rest,
-            [first, rest @ [second, ..]] if is_within(first, second) => rest,
+        let ahead = match *blocks {
+            [first, ref rest @ ..] if first.0.before(ack) => rest,
+            [first, second, ref rest @ ..] if is_within(&first, &second) && !holds(&second) => rest,
+            [first, ref rest @ ..]
+                if rest.first().is_some_and(|second| is_within(&first, second)) =>
+            {
+                rest
+            }
             _ => blocks,
         };
         match ahead.iter().position(holds) {
