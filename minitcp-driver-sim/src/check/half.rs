@@ -332,11 +332,12 @@ impl Arrived {
 
     /// Adds `start .. end`; whether `next` moved on.
     fn add(&mut self, start: SeqNum, end: SeqNum) -> bool {
+        // Whatever came of it: what came before may have been given up for want of memory.
+        self.newest = start;
         if end.at_or_before(self.next) {
             return false;
         }
         if start.after(self.next) {
-            self.newest = start;
             let touched = |range: &&mut (SeqNum, SeqNum)| {
                 start.at_or_before(range.1) && range.0.at_or_before(end)
             };
