@@ -333,7 +333,9 @@ impl Arrived {
     /// Adds `start .. end`; whether `next` moved on.
     fn add(&mut self, start: SeqNum, end: SeqNum) -> bool {
         // Whatever came of it: what came before may have been given up for want of memory.
-        self.newest = start;
+        if start.before(end) {
+            self.newest = start;
+        }
         if end.at_or_before(self.next) {
             return false;
         }
