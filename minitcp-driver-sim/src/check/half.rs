@@ -190,6 +190,11 @@ impl Half {
 
     /// What the options of the segment say.
     fn tell(&mut self, peer: &Self, segment: &Segment<'_>) -> Result<(), Violation> {
+        // The last acknowledgment of an earlier incarnation may leave after the SYN of this one.
+        let is_older = self.iss.is_some_and(|iss| segment.seq.before(iss));
+        if is_older && !segment.flags.contains(Flags::SYN) {
+            return Ok(());
+        }
         let options = &segment.options;
         if !(options.sack.is_empty() || peer.sack_permitted && self.sack_permitted) {
             return Err(Violation::Option);
