@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::collections::HashSet;
 
+use minitcp_proto::wire::options::Timestamps;
 use minitcp_proto::wire::tcp::{Flags, Segment};
 use minitcp_proto::{Instant, SeqNum};
 
@@ -239,13 +240,16 @@ impl Half {
         let Some(arrived) = self.arrived.as_mut().filter(|arrived| arrived.irs == irs) else {
             return;
         };
-        arrived.hear(segment);
+        let is_late = arrived.hear(segment);
         // What is older than this incarnation means nothing to it.
         let is_own = segment.seq.after(irs) && segment.end().at_or_before(sender.snd_max);
         let is_old = is_own && segment.seq_len() > 0 && segment.end().at_or_before(arrived.next);
         let is_empty = segment.seq_len() == 0;
         let is_keepalive = is_empty && self.ack.is_some_and(|ack| segment.seq == ack.minus(1));
         let is_new = is_own && arrived.add(segment.seq, segment.end());
+        if is_late {
+            arrived.newest = None;
+        }
         // Before, a host may have no room for the connection yet.
         if is_new && self.is_synchronized && self.owes_ack_since.is_none() && !self.reset {
             self.owes_ack_since = Some(now);
@@ -275,8 +279,10 @@ struct Arrived {
     next: SeqNum,
     /// What has arrived beyond a hole, in no order.
     ahead: Vec<(SeqNum, SeqNum)>,
-    /// Where the newest of it begins.
-    newest: SeqNum,
+    /// Where the newest of it begins; `None` if it may have been dropped for its old timestamp.
+    newest: Option<SeqNum>,
+    /// The newest TSval that came.
+    clock: Option<u32>,
     /// Each TSval that came.
     clocks: HashSet<u32>,
 }
@@ -284,11 +290,18 @@ struct Arrived {
 impl Arrived {
     fn new(irs: SeqNum) -> Self {
         let next = irs.plus(1);
-        Self { irs, next, ahead: Vec::new(), newest: next, clocks: HashSet::new() }
+        Self { irs, next, ahead: Vec::new(), newest: None, clock: None, clocks: HashSet::new() }
     }
 
-    fn hear(&mut self, segment: &Segment<'_>) {
-        self.clocks.extend(segment.options.timestamps.map(|timestamps| timestamps.value));
+    /// Remembers what the clock of the segment says; whether it is behind.
+    fn hear(&mut self, segment: &Segment<'_>) -> bool {
+        let Some(Timestamps { value, .. }) = segment.options.timestamps else { return false };
+        self.clocks.insert(value);
+        let is_late = self.clock.is_some_and(|newest| SeqNum(value).before(SeqNum(newest)));
+        if !is_late {
+            self.clock = Some(value);
+        }
+        is_late
     }
 
     /// SACK blocks beside the acknowledgment of all before `ack`: the first may be of octets that
@@ -299,7 +312,7 @@ impl Arrived {
             return Err(Violation::SackOfUnreceived);
         }
         let holds = |block: &(SeqNum, SeqNum)| {
-            self.newest.at_or_after(block.0) && self.newest.before(block.1)
+            self.newest.is_some_and(|newest| newest.at_or_after(block.0) && newest.before(block.1))
         };
         let is_within = |inner: &(SeqNum, SeqNum), outer: &(SeqNum, SeqNum)| {
             inner.0.at_or_after(outer.0) && inner.1.at_or_before(outer.1)
@@ -339,7 +352,7 @@ impl Arrived {
     fn add(&mut self, start: SeqNum, end: SeqNum) -> bool {
         // Whatever came of it: what came before may have been given up for want of memory.
         if start.before(end) {
-            self.newest = start;
+            self.newest = Some(start);
         }
         if end.at_or_before(self.next) {
             return false;
