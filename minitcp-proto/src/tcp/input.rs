@@ -171,7 +171,6 @@ fn synchronized<O: Observer>(
 ) -> Result<(), Stop> {
     check_age(tcb, segment, cx)?;
     check_sequence(tcb, segment, cx)?;
-    tcb.clocks.on_acceptable(segment);
     check_ack(tcb, segment, cx)?;
     keepalive::on_received(tcb, cx.now);
     // Sixth, the urgent pointer: the octets are delivered in line, as the sockets option
@@ -216,6 +215,7 @@ fn check_ack<O: Observer>(
         challenge(tcb, Drop::BadAck, cx);
         return DONE;
     }
+    tcb.clocks.on_acceptable(segment);
     // R9293-26: an ACK from the past changes nothing, and the rest of its segment counts.
     let in_order = ack.at_or_after(tcb.send.snd_una);
     let window_changed = in_order && tcb.send.update_window(segment);

@@ -86,7 +86,9 @@ impl Clocks {
     }
 
     /// The segment is acceptable (R3; R7323-9, SHLD-4): so that the echo is that of the earliest
-    /// segment which the next acknowledgment covers (§4.3).
+    /// segment which the next acknowledgment covers (§4.3). Its own acknowledgment must be so, too:
+    /// else whoever guesses a number in the window sets the clock, and all that comes later from
+    /// the peer is too old (CVE-2005-0356).
     #[inline]
     pub(crate) fn on_acceptable(&mut self, segment: &Segment<'_>) {
         if let Some(theirs) = segment.options.timestamps

@@ -270,3 +270,25 @@ fn our_reset_has_it() {
     p.abort();
     p.expect(seg().rst().ack(1).ts(7, 1001));
 }
+
+/// Who guesses a number in the window and no acknowledgment must not set the clock, or all that
+/// comes after it would be too old (CVE-2005-0356).
+#[test]
+fn a_forged_clock_counts_only_with_an_acknowledgment_that_counts() {
+    for forged in [
+        seg().data("x"),
+        seg().fin(),
+        seg().data("x").ack(5000),
+        seg().data("x").ack(-70_000),
+        seg().ack(2),
+        seg().seq(-500).data([7; 600]).ack(-70_000),
+    ] {
+        let mut p = accepted();
+        p.send(forged.clone().ts(1_000_000_000, 0));
+        p.take_all();
+        p.send(seg().data("true").ack(1).ts(1002, 0));
+        p.take_all();
+        assert_eq!(p.read(), Ok(b"true".to_vec()), "{forged:?}");
+        assert_eq!(p.dropped(Drop::OldTimestamp), 0);
+    }
+}
