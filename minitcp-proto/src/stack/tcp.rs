@@ -108,7 +108,7 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     fn deliver_to_time_wait(&mut self, index: u32, segment: &Segment<'_>) {
-        let Some(remnant) = self.tcp.time_wait.at(index) else { return };
+        let Some(remnant) = self.tcp.time_wait.at_mut(index) else { return };
         let key = remnant.key;
         match remnant.on_segment(segment, &self.cx.config, self.cx.now) {
             time_wait::Outcome::Reopen => {

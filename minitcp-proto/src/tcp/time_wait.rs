@@ -55,7 +55,7 @@ impl Remnant {
     /// client whose new ISN lies below the old numbers gets in by the reset with which it answers
     /// our acknowledgment. With `rfc1337` (RFC 1337 §4, first fix) it does not.
     pub(crate) fn on_segment(
-        &self,
+        &mut self,
         segment: &Segment<'_>,
         config: &Config,
         now: Instant,
@@ -75,11 +75,13 @@ impl Remnant {
         }
         if flags & (Flags::FIN | Flags::RST) == Flags::FIN && segment.end() == self.rcv_nxt {
             // R9293-34.
+            self.clocks.on_acceptable(segment);
             return Outcome::AckAndRestart;
         }
         match judge(segment, self.rcv_nxt, u32::from(self.window)) {
             // The acknowledgment of our acknowledgment.
             Verdict::Acceptable if segment.seq_len() == 0 && seq == self.rcv_nxt => {
+                self.clocks.on_acceptable(segment);
                 Outcome::Ignore(Drop::NoConnection)
             }
             // R1337-1, R1337-2: not even the one that our answer to old data draws from the peer.

@@ -292,3 +292,24 @@ fn a_forged_clock_counts_only_with_an_acknowledgment_that_counts() {
         assert_eq!(p.dropped(Drop::OldTimestamp), 0);
     }
 }
+
+/// The remnant of a connection goes on listening to the clock: it echoes that of the FIN that comes
+/// again, and a SYN must be newer than that (RFC 7323 §4.3, RFC 6191 §2).
+#[test]
+fn time_wait_keeps_the_newest_clock() {
+    let mut p = accepted();
+    p.close();
+    p.expect(seg().fin().ack(1).ts(0, 1001));
+    p.send(seg().fin().ack(2).ts(1002, 0));
+    p.expect(seg().seq(2).ack(2).ts(0, 1002));
+    p.after(600);
+    p.send(seg().fin().ack(2).ts(1602, 0));
+    p.expect(seg().seq(2).ack(2).ts(600, 1602));
+    // Out of place, and so of no weight; then one that is older than the second FIN.
+    p.after(600);
+    p.send(seg().seq(100_000).data("?").ack(2).ts(9000, 0));
+    p.expect(seg().seq(2).ack(2).ts(1200, 1602));
+    p.after(600);
+    p.send(seg().syn().seq(5000).mss(1460).ts(1500, 0));
+    p.expect(seg().seq(2).ack(2).ts(1800, 1602));
+}
