@@ -130,7 +130,7 @@ fn syn_sent<O: Observer>(
         tcb.patience.on_heard(false, cx.now);
         // Text and FIN are kept, and wait for the handshake to be complete.
         take_text(tcb, segment, segment_size, cx)?;
-        note_fin(tcb, segment);
+        note_fin(tcb, segment, cx);
         return Ok(());
     }
     // R9293-17.
@@ -388,11 +388,16 @@ fn arm_delayed_ack<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     }
 }
 
-fn note_fin(tcb: &mut Tcb, segment: &Segment<'_>) {
-    if segment.flags.contains(Flags::FIN) {
-        tcb.receive.on_fin(segment.end().minus(1));
-        tcb.receive.ack.require_now();
+fn note_fin<O>(tcb: &mut Tcb, segment: &Segment<'_>, cx: &mut Context<'_, O>) {
+    if !segment.flags.contains(Flags::FIN) {
+        return;
     }
+    let fin = segment.end().minus(1);
+    tcb.receive.on_fin(fin);
+    if !tcb.is_orphan() {
+        tcb.receive.tell_early_fin(fin, &mut cx.assemblies);
+    }
+    tcb.receive.ack.require_now();
 }
 
 /// Eighth step: the FIN (RFC 9293 §3.10.7.4). As nearly always, there is none.
@@ -409,7 +414,7 @@ fn take_known_fin<O: Observer>(tcb: &mut Tcb, segment: &Segment<'_>, cx: &mut Co
     if !tcb.state().may_receive() {
         return;
     }
-    note_fin(tcb, segment);
+    note_fin(tcb, segment, cx);
     if !tcb.receive.take_fin(&mut cx.pool, &mut cx.assemblies) {
         return;
     }

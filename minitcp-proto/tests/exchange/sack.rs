@@ -45,7 +45,7 @@ fn the_newest_block_comes_first() {
         p.expect(seg().ack(1).sack(blocks));
     }
     p.send(seg().text(10).ack(1));
-    p.expect(seg().ack(51).sack(&[(121, 131), (101, 111), (81, 91)]));
+    p.expect(seg().ack(51).sack(&[(121, 131), (101, 111), (81, 91), (61, 71)]));
 }
 
 /// RFC 2883 §4 (R2883-3): what came twice ahead of a hole stands before the block that it is part of,
@@ -130,4 +130,48 @@ fn all_that_was_told_is_kept() {
         let got = p.take_seg();
         assert_eq!(got.ack, Some(seq + 200));
     }
+}
+
+/// RFC 2018 §4: as many blocks as are held and find room, though their numbers came before those
+/// that are remembered as the newest: here what came first is what is left.
+#[test]
+fn what_came_first_is_told_when_the_rest_is_filled() {
+    let mut p = accepted();
+    for seq in [101, 81, 61, 41, 21] {
+        p.send(seg().seq(seq).text(10).ack(1));
+    }
+    p.take_all();
+    p.send(seg().text(20).ack(1));
+    p.expect(seg().ack(31).sack(&[(41, 51), (61, 71), (81, 91), (101, 111)]));
+    for (seq, blocks) in [
+        (31, &[(61, 71), (81, 91), (101, 111)][..]),
+        (51, &[(81, 91), (101, 111)]),
+        (71, &[(101, 111)]),
+    ] {
+        p.send(seg().seq(seq).text(10).ack(1));
+        p.expect(seg().ack(seq + 20).sack(blocks));
+    }
+    p.send(seg().seq(91).text(10).ack(1));
+    p.expect(seg().ack(111).no_options());
+}
+
+/// RFC 9293 §3.4: a FIN takes a number, and whoever holds it has received it: the block ends behind
+/// it, as Linux has it, and it is a block of its own where it came alone.
+#[test]
+fn a_fin_ahead_of_a_hole_is_told() {
+    let mut p = accepted();
+    p.send(seg().seq(11).text(10).fin().ack(1));
+    p.expect(seg().ack(1).sack(&[(11, 22)]));
+    p.send(seg().text(10).ack(1));
+    p.expect(seg().ack(22).no_options());
+
+    let mut p = accepted();
+    p.send(seg().seq(21).fin().ack(1));
+    p.expect(seg().ack(1).sack(&[(21, 22)]));
+    p.send(seg().seq(5).text(5).ack(1));
+    p.expect(seg().ack(1).sack(&[(5, 10), (21, 22)]));
+    p.send(seg().seq(15).text(6).ack(1));
+    p.expect(seg().ack(1).sack(&[(15, 22), (5, 10)]));
+    p.send(seg().text(14).ack(1));
+    p.expect(seg().ack(22).sack(&[(5, 10)]));
 }

@@ -262,8 +262,7 @@ impl Receiver {
         held.is_some()
     }
 
-    /// Tells the peer what of `payload` lies below `rcv_nxt`, if that is not too long ago to be an
-    /// answer to what we said.
+    /// Tells the peer what of `payload` lies below `rcv_nxt`, however far: who sent it knows when.
     pub(crate) fn note_old(&mut self, seq: SeqNum, payload: &[u8]) {
         let end = seq.plus(u32::try_from(payload.len()).unwrap_or(0));
         if seq.before(self.rcv_nxt) {
@@ -293,6 +292,16 @@ impl Receiver {
         let in_window = seq.since(self.rcv_nxt) <= self.rcv_wnd();
         if self.fin_at.is_none() && in_window {
             self.fin_at = Some(seq);
+        }
+    }
+
+    /// A known FIN at `seq` that came ahead of a hole is held as octets are, and told: it takes a
+    /// number (RFC 2018 §3, RFC 9293 §3.4).
+    pub(crate) fn tell_early_fin(&mut self, seq: SeqNum, assemblies: &mut Assemblies<'_>) {
+        if self.sack.is_permitted && self.fin_at == Some(seq) && seq.after(self.rcv_nxt) {
+            let at = seq.since(self.rcv_nxt);
+            // Where no more ranges can be remembered, it is not told.
+            let _ = self.assembler.insert(assemblies, seq, (at, at + 1), 0);
         }
     }
 

@@ -2,7 +2,7 @@
 //! (RFC 2883).
 
 use crate::seq::SeqNum;
-use crate::tcp::receive::assembler::{Assemblies, MAX_RANGES};
+use crate::tcp::receive::assembler::Assemblies;
 use crate::tcp::receive::receiver::Receiver;
 use crate::wire::options::SackBlocks;
 
@@ -44,8 +44,9 @@ impl Receiver {
     /// The blocks of an acknowledgment that leaves now, at most `room`: first what came twice
     /// (RFC 2883 §4), and once only (R2883-2), and if that lies ahead of a hole, the block that it is
     /// part of (R2883-3), even if newer segments have come since: or nobody could tell that it came
-    /// twice. Then what the newest segment is part of, and so on backwards in time (RFC 2018 §4:
-    /// R2018-4, R2018-5). Only what is held is told (R2018-10).
+    /// twice. Then what the newest segment is part of, and so on backwards in time, and the rest,
+    /// whose time is forgotten, in the order of its numbers (RFC 2018 §4: R2018-4, R2018-5). Only
+    /// what is held is told (R2018-10).
     pub(crate) fn take_sack(&mut self, assemblies: &Assemblies<'_>, room: usize) -> SackBlocks {
         let mut blocks = SackBlocks::EMPTY;
         let twice = self.sack.twice.take();
@@ -53,20 +54,20 @@ impl Receiver {
             blocks.push(block);
         }
         let Some(ranges) = self.assembler.ranges(assemblies) else { return blocks };
-        let newest = self.assembler.newest(assemblies);
+        let of_twice = blocks.len();
         let containing = |seq: &SeqNum| {
             let offset = seq.since(self.rcv_nxt);
             ranges.iter().find(|(start, end)| (*start..*end).contains(&offset))
         };
-        let mut told: heapless::Vec<u32, MAX_RANGES> = heapless::Vec::new();
         let enclosing = twice.as_ref().map(|(from, _)| from);
-        for (start, end) in enclosing.into_iter().chain(newest).filter_map(containing) {
+        let newest = enclosing.into_iter().chain(self.assembler.newest(assemblies));
+        for (start, end) in newest.filter_map(containing).chain(ranges.iter()) {
             if blocks.len() >= room {
                 break;
             }
-            if !told.contains(&start) {
-                let _ = told.push(start);
-                blocks.push((self.rcv_nxt.plus(start), self.rcv_nxt.plus(end)));
+            let block = (self.rcv_nxt.plus(start), self.rcv_nxt.plus(end));
+            if !blocks.as_slice().iter().skip(of_twice).any(|told| *told == block) {
+                blocks.push(block);
             }
         }
         blocks
