@@ -4,7 +4,7 @@ use crate::packets::{Packet, SYN_OPTIONS, Way, datagram, segment, segment_with};
 use crate::world::SERVER;
 use minitcp_proto::UnboundUdp;
 use minitcp_proto::wire::ip::{self, protocol};
-use minitcp_proto::wire::options::Options;
+use minitcp_proto::wire::options::{Options, Timestamps};
 use minitcp_proto::wire::tcp::{Flags, Segment};
 use minitcp_proto::wire::udp;
 use std::collections::VecDeque;
@@ -43,6 +43,8 @@ pub(crate) struct Connections {
     pub(crate) width: usize,
     /// What its SYN announces.
     pub(crate) mss: u16,
+    /// And what else it offers: SACK, and timestamps, which then are on every segment.
+    pub(crate) options: Options,
     /// What it offers first.
     pub(crate) window: u16,
     /// On a segment of the server.
@@ -95,6 +97,8 @@ pub(crate) struct Peer {
     /// The server's window as last heard.
     pub(crate) room: u32,
     shift: u8,
+    /// What its segments say of the clocks.
+    pub(crate) timestamps: Option<Timestamps>,
     /// Moves made.
     pub(crate) step: u32,
     /// The server's FIN was heard.
@@ -119,12 +123,26 @@ impl Peer {
         payload: &[u8],
     ) -> Packet {
         let numbers = (self.seq.wrapping_add_signed(seq), self.ack.wrapping_add_signed(ack));
-        segment(self.way, flags, numbers, window, payload)
+        if flags.contains(Flags::SYN) {
+            return segment(self.way, flags, numbers, window, payload);
+        }
+        let options = Options { timestamps: self.timestamps, ..Options::NONE };
+        segment_with(self.way, flags, numbers, window, (options, payload))
     }
 
     /// Text ahead of what was sent.
     pub(crate) fn text(&self, ahead: u32, payload: &[u8]) -> Packet {
         self.segment(Flags::ACK, (ahead as i32, 0), u16::MAX, payload)
+    }
+
+    /// In order, but older than what the server has heard.
+    pub(crate) fn old(&mut self, payload: &[u8]) -> Packet {
+        if self.step == 0 {
+            self.timestamps = self
+                .timestamps
+                .map(|Timestamps { value, echo }| Timestamps { value: value - 1, echo });
+        }
+        self.text(0, payload)
     }
 
     /// The way of the server's packets.
@@ -133,7 +151,8 @@ impl Peer {
     }
 
     fn syn(&self, by: &Connections) -> Packet {
-        let options = Options { mss: Some(by.mss), ..SYN_OPTIONS };
+        let Options { sack_permitted, timestamps, .. } = by.options;
+        let options = Options { mss: Some(by.mss), sack_permitted, timestamps, ..SYN_OPTIONS };
         let numbers = (self.seq.wrapping_sub(1), 0);
         segment_with(self.way, Flags::SYN, numbers, by.window, (options, &[]))
     }
@@ -152,6 +171,10 @@ impl Peer {
         self.shift = heard.options.window_scale.unwrap_or(0);
         self.room = u32::from(heard.window);
         self.ack = heard.seq.0.wrapping_add(1);
+        self.timestamps = heard.options.timestamps.map(|server| Timestamps {
+            value: by.options.timestamps.map_or(0, |ours| ours.value),
+            echo: server.value,
+        });
         self.phase = Phase::Open;
         Some(self.segment(Flags::ACK, (0, 0), by.window, &[]))
     }
@@ -256,6 +279,7 @@ impl Attacker {
             ack: 0,
             room: 0,
             shift: 0,
+            timestamps: None,
             step: 0,
             finished: false,
         };

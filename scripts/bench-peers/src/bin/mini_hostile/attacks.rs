@@ -3,10 +3,11 @@
 use crate::attacker::{Attack, Connections, Dice, Means, Move, Peer};
 use crate::packets::{Packet, Way, datagram, message, segment};
 use crate::world::{DOWN, ECHO, NEAR, NEAR_DOWN, NEAR_UP, SERVER, UP};
-use minitcp_proto::UnboundUdp;
 use minitcp_proto::wire::icmp::v4;
 use minitcp_proto::wire::ip::protocol;
+use minitcp_proto::wire::options::{Options, Timestamps};
 use minitcp_proto::wire::tcp::{Flags, Segment};
+use minitcp_proto::{SeqNum, UnboundUdp};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// Ports of the server that are there for the attacker, and what is done behind them: read all and
@@ -78,6 +79,13 @@ pub(crate) static ATTACKS: &[Attack] = &[
     }),
     connections('A', "holes without number, one connection", (READ, 1), follow, |peer, _| {
         Move::Send(peer.text(1 + 2 * (peer.step % 30_000), b"x"))
+    }),
+    with_options("holes without number, SACK", SACK, (READ, 1), |peer, _| {
+        Move::Send(peer.text(1 + 2 * (peer.step % 30_000), b"x"))
+    }),
+    with_options("the same octet ahead, SACK", SACK, (READ, 1), |peer, _| {
+        // Each is told as a duplicate, with the block that it is part of.
+        Move::Send(peer.text(1 + 2 * (peer.step.min(31)), b"x"))
     }),
     Attack {
         most_kib: 1024, // Nothing of it is the stream's.
@@ -168,6 +176,22 @@ pub(crate) static ATTACKS: &[Attack] = &[
         }
         Move::Send(peer.segment(Flags::ACK, (0, 0), u16::MAX, &[]))
     }),
+    connections('A', "ACK division", (SEND, 1), deaf, |peer, _| {
+        peer.ack = peer.ack.wrapping_add(1);
+        Move::Send(peer.segment(Flags::ACK, (0, 0), u16::MAX, &[]))
+    }),
+    Attack {
+        means: Means::Connections(Connections {
+            // A larger one would have its share of the link, as a rival that means well.
+            window: 100,
+            ..on(SEND, 1, leap, |peer, dice| {
+                // Of what may be on its way, or is not sent yet.
+                let ahead = 100 * (dice.roll() % 4);
+                Move::Send(peer.segment(Flags::ACK, (0, ahead as i32), 100, &[]))
+            })
+        }),
+        ..attack('A', "optimistic ACKs", Means::Nothing)
+    },
     packets('A', "fragments", |dice| {
         let mut packet = datagram(to(dice.stranger(), UNREAD), &[0x5a; 1000]);
         packet[6] = 0x20; // More fragments; the header is summed anew.
@@ -204,6 +228,12 @@ pub(crate) static ATTACKS: &[Attack] = &[
     }),
     connections('B', "segments outside the window, text", (READ, 64), deaf, |peer, _| {
         Move::Send(peer.segment(Flags::ACK, (-100_000, 0), u16::MAX, b"x"))
+    }),
+    with_options("old by the clock, empty", CLOCK, (READ, 64), |peer, _| Move::Send(peer.old(b""))),
+    with_options("old by the clock, text", CLOCK, (READ, 64), |peer, _| Move::Send(peer.old(b"x"))),
+    with_options("without the clock", CLOCK, (READ, 64), |peer, _| {
+        peer.timestamps = None;
+        Move::Send(peer.text(0, b"x"))
     }),
     connections('B', "TIME-WAIT: resets, old SYNs, old text", (CLOSE, 512), close, assassinate),
     packets('B', "forged resets, an honest connection", |dice| forged(dice, Flags::RST)),
@@ -263,7 +293,23 @@ const fn connections(
 }
 
 const fn on(port: u16, width: usize, hear: Hear, next: Next) -> Connections {
-    Connections { port, width, mss: 1460, window: u16::MAX, hear, next }
+    Connections { port, width, mss: 1460, options: Options::NONE, window: u16::MAX, hear, next }
+}
+
+const SACK: Options = Options { sack_permitted: true, ..Options::NONE };
+const CLOCK: Options =
+    Options { timestamps: Some(Timestamps { value: 1 << 20, echo: 0 }), ..Options::NONE };
+
+/// As [`connections`], of a peer whose SYN says more.
+const fn with_options(
+    name: &'static str,
+    options: Options,
+    (port, width): (u16, usize),
+    next: Next,
+) -> Attack {
+    let by = Connections { options, ..on(port, width, follow, next) };
+    let kind = if options.sack_permitted { 'A' } else { 'B' };
+    attack(kind, name, Means::Connections(by))
 }
 
 fn to(from: SocketAddrV4, port: u16) -> Way {
@@ -306,6 +352,14 @@ fn deaf(_: &mut Peer, _: &Segment<'_>) -> Option<Packet> {
 /// Takes what comes in order, and says so only when it is its turn.
 fn follow(peer: &mut Peer, heard: &Segment<'_>) -> Option<Packet> {
     if heard.seq.0 == peer.ack {
+        peer.ack = heard.end().0;
+    }
+    None
+}
+
+/// Takes all for received up to what came last, whatever is missing.
+fn leap(peer: &mut Peer, heard: &Segment<'_>) -> Option<Packet> {
+    if heard.end().after(SeqNum(peer.ack)) {
         peer.ack = heard.end().0;
     }
     None

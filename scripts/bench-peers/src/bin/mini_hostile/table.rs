@@ -19,7 +19,7 @@ const HEADS: [&str; 14] = [
     "packets/s",
     "slots most/end/after",
     "pool KiB most/end/after",
-    "ns each",
+    "ns each (÷ good)",
     "answers each",
     "goodput",
     "at ten times",
@@ -29,7 +29,7 @@ const HEADS: [&str; 14] = [
     "keep-alives, datagrams",
     "verdict",
 ];
-const WIDTHS: [usize; 14] = [39, 1, 9, 20, 23, 7, 12, 7, 12, 25, 25, 14, 22, 7];
+const WIDTHS: [usize; 14] = [39, 1, 9, 20, 23, 16, 12, 7, 12, 25, 25, 14, 22, 7];
 
 pub(crate) struct Row<'a> {
     pub(crate) attack: &'static Attack,
@@ -80,7 +80,7 @@ impl<'a> Table<'a> {
             format!("{:.0}", half.hostile as f64 / self.plan.length.as_secs_f64()),
             held(&half.slots, 1),
             held(&half.octets, 1024),
-            per(half.hostile_ns + timers_ns, half.hostile, 0),
+            self.cost(half.hostile_ns + timers_ns, half.hostile),
             per(half.answers, half.hostile, 2),
             format!("{:.2}", self.goodput(half)),
             tenfold,
@@ -98,6 +98,15 @@ impl<'a> Table<'a> {
             let drops = half.drops.iter().map(|(name, count)| format!("{count} {name}"));
             println!("    {}", drops.collect::<Vec<_>>().join(", "));
         }
+    }
+
+    /// Of a packet of the attacker, in nanoseconds, and beside one that means well.
+    fn cost(&self, ns: u64, hostile: u64) -> String {
+        if hostile == 0 {
+            return "-".to_owned();
+        }
+        let each = ns as f64 / hostile as f64;
+        format!("{each:.0} ({})", ratio(each, self.undisturbed.honest_ns))
     }
 
     /// The transfer that suffers more, as a share of the undisturbed one.

@@ -56,6 +56,8 @@ pub(crate) struct Outcome {
     pub(crate) timer_ns: u64,
     /// Packets of those who mean well in a second.
     pub(crate) honest_rate: f64,
+    /// What one of them takes, with what is sent for it, in nanoseconds.
+    pub(crate) honest_ns: f64,
     pub(crate) down: u64,
     pub(crate) up: u64,
     pub(crate) round_trips: Vec<u64>,
@@ -142,6 +144,7 @@ struct Counters {
     datagrams: (u64, u64),
     heap_growth: isize,
     honest: u64,
+    honest_ns: u64,
     drops: [u64; Drop::ALL.len()],
 }
 
@@ -157,6 +160,7 @@ struct World {
     near_credit: i64,
     quota: f64,
     honest: u64,
+    honest_ns: u64,
     answer_ns: u64,
     outcome: Outcome,
 }
@@ -174,6 +178,7 @@ impl World {
             near_credit: 0,
             quota: 0.0,
             honest: 0,
+            honest_ns: 0,
             answer_ns: 0,
             outcome: Outcome::default(),
         }
@@ -240,6 +245,7 @@ impl World {
     fn deliver(&mut self, packet: &[u8]) {
         self.honest += 1;
         let nanos = self.server.take(self.now, packet);
+        self.honest_ns += nanos;
         if is_question(packet) {
             self.answer_ns = nanos;
             self.server.answer_ns = 0;
@@ -258,15 +264,17 @@ impl World {
                 self.outcome.answer_ns.push(all);
                 self.answer_ns = 0;
             }
+            if !matches!(packet[16..20], [10, 77, 0, 2..=4]) {
+                self.outcome.answers += 1;
+                self.outcome.hostile_ns += nanos;
+                self.attacker.hear(&packet);
+                continue;
+            }
+            self.honest_ns += nanos;
             match packet[16..20] {
                 [10, 77, 0, 2] => self.near.host.down.push(self.now, packet),
                 [10, 77, 0, 3] => self.far.host.down.push(self.now, packet),
-                [10, 77, 0, 4] => self.idle.host.down.push(self.now, packet),
-                _ => {
-                    self.outcome.answers += 1;
-                    self.outcome.hostile_ns += nanos;
-                    self.attacker.hear(&packet);
-                }
+                _ => self.idle.host.down.push(self.now, packet),
             }
         }
     }
@@ -280,6 +288,7 @@ impl World {
             datagrams: (self.near.datagrams_sent, self.near.datagrams_back),
             heap_growth: self.server.heap_growth,
             honest: self.honest,
+            honest_ns: self.honest_ns,
             drops: std::array::from_fn(|reason| {
                 self.server.stack.stats().dropped(Drop::ALL[reason])
             }),
@@ -296,6 +305,8 @@ impl World {
         outcome.up = now.up - before.up;
         outcome.heap_growth = now.heap_growth - before.heap_growth;
         outcome.honest_rate = (now.honest - before.honest) as f64 / plan.length.as_secs_f64();
+        outcome.honest_ns =
+            (now.honest_ns - before.honest_ns) as f64 / (now.honest - before.honest).max(1) as f64;
         outcome.round_trips = std::mem::take(&mut self.near.round_trips);
         outcome.round_trips.sort_unstable();
         outcome.answer_ns.sort_unstable();
