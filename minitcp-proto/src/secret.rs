@@ -40,9 +40,9 @@ pub(crate) struct Secrets {
     isn: SipHasher24,
     hosts: SipHasher24,
     ports: SipHasher24,
-    next_port: u32,
-    /// What is left of the last number that was drawn to move `next_port` on: four bits each time,
-    /// and a bit above them, so that one is left when they are used up.
+    next_ports: [u32; PORT_COUNTERS],
+    /// What is left of the last number that was drawn to move one of `next_ports` on: four bits
+    /// each time, and a bit above them, so that one is left when they are used up.
     spreads: u64,
     stream: SipHasher24,
     drawn: u64,
@@ -72,7 +72,7 @@ impl Secrets {
             demux: SipHasher13::new_with_keys(key0, key1),
             isn: keyed(1),
             ports: keyed(2),
-            next_port: 0,
+            next_ports: [0; PORT_COUNTERS],
             spreads: 1,
             stream: keyed(3),
             hosts: keyed(4),
@@ -117,17 +117,24 @@ impl Secrets {
         source.wrapping_mul(factor).wrapping_add(addend).to_be_bytes()[0]
     }
 
-    /// Where the next search for an ephemeral port towards `flow.remote` starts (RFC 6056 §3.3.3).
-    /// It moves on each time, so that ports are not reused soon.
+    /// Where the next search for an ephemeral port towards `flow.remote` starts (RFC 6056 §3.3.4,
+    /// double hash: of one hash, each half is as good as a second one). It moves on each time, so
+    /// that ports are not reused soon; and with it move few others, so that nobody learns from his
+    /// own ports how many connections there are to others.
     pub(crate) fn next_port_offset(&mut self, flow: &Flow) -> u32 {
         if self.spreads <= 1 {
             self.spreads = self.draw() >> 4 | 1 << 60;
         }
         let spread = u32::try_from(self.spreads % 16).unwrap_or(0);
         self.spreads >>= 4;
-        let offset = low_half(hash_flow(&self.ports, flow)).wrapping_add(self.next_port);
-        self.next_port = self.next_port.wrapping_add(1 + spread);
-        offset
+        let hash = hash_flow(&self.ports, flow);
+        let place = (hash >> 32) % PORT_COUNTERS as u64;
+        let next = usize::try_from(place).ok().and_then(|place| self.next_ports.get_mut(place));
+        next.map_or(low_half(hash), |next| {
+            let offset = low_half(hash).wrapping_add(*next);
+            *next = next.wrapping_add(1 + spread);
+            offset
+        })
     }
 
     /// The next number of a pseudorandom stream (port increments, what an ICMP error costs).
@@ -136,6 +143,9 @@ impl Secrets {
         self.stream.hash(&self.drawn.to_le_bytes())
     }
 }
+
+/// TABLE_LENGTH of RFC 6056 §3.3.4.
+const PORT_COUNTERS: usize = 32;
 
 /// The four-tuple that names a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -256,6 +266,20 @@ mod tests {
         assert_ne!(a.flow_offsets(&flow(1, 1)), a.flow_offsets(&flow(2, 1)));
         assert_ne!(a.flow_offsets(&flow(1, 1)).0, a.next_port_offset(&flow(1, 1)));
         assert_ne!(a.key_of(flow(1, 1)).hash, b.key_of(flow(1, 1)).hash);
+    }
+
+    #[test]
+    fn ports_towards_one_host_say_little_of_those_towards_others() {
+        let mut secrets = Secrets::new(&Seed::from_u64(1));
+        let step = |secrets: &mut Secrets, between: &Flow| {
+            let first = secrets.next_port_offset(&flow(1, 1));
+            for _ in 0..100 {
+                secrets.next_port_offset(between);
+            }
+            secrets.next_port_offset(&flow(1, 1)).wrapping_sub(first)
+        };
+        let moved = (2..102).filter(|last| step(&mut secrets, &flow(*last, 1)) > 16).count();
+        assert!((1..10).contains(&moved), "{moved} of 100 share its counter");
     }
 
     #[test]

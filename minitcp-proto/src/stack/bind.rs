@@ -266,7 +266,7 @@ impl TcpTables<'_> {
 }
 
 /// The local ports that the stack may choose from, each once, in an order that others cannot guess
-/// (RFC 6056 §3.3.3).
+/// (RFC 6056 §3.3.4).
 /// R6056-1.
 #[inline]
 pub(super) fn ephemeral_ports<O>(
