@@ -215,6 +215,7 @@ fn check_ack<O: Observer>(
         challenge(tcb, Drop::BadAck, cx);
         return DONE;
     }
+    // Only now: who knows no number of ours must not set the peer's clock either.
     tcb.clocks.on_acceptable(segment);
     // R9293-26: an ACK from the past changes nothing, and the rest of its segment counts.
     let in_order = ack.at_or_after(tcb.send.snd_una);
