@@ -314,7 +314,9 @@ impl Receiver {
     ) -> bool {
         let reached = self.fin_at == Some(self.rcv_nxt);
         if reached {
+            // It has a number and takes no room: the window stays as wide as it was.
             self.rcv_nxt = self.rcv_nxt.plus(1);
+            self.window.rcv_adv = self.window.rcv_adv.plus(1);
             self.forget_early(pool, assemblies);
         }
         reached
