@@ -128,9 +128,12 @@ fn syn_sent<O: Observer>(
         tcb.advance(Cause::ReceiveSyn, cx);
         tcb.syn_due = true;
         tcb.patience.on_heard(false, cx.now);
-        // Text and FIN are kept, and wait for the handshake to be complete.
+        // Text and FIN are kept, and wait for the handshake to be complete; so does what they are
+        // owed (R9293-14).
         take_text(tcb, segment, segment_size, cx)?;
         note_fin(tcb, segment, cx);
+        tcb.receive.ack.forgive();
+        tcb.timers.disarm(Timer::DelayedAck);
         return Ok(());
     }
     // R9293-17.
@@ -207,6 +210,7 @@ fn check_ack<O: Observer>(
         }
         let window = tcb.send.scaled_window(segment);
         tcb.send.set_window(window, segment);
+        owe_for_early_text(tcb, cx);
     }
     // RFC 5961 §5.2 (R5961-6, R9293-25, MAY-12): an ACK this old, or of what was never sent, is an
     // attack or a ghost.
@@ -234,6 +238,15 @@ fn check_ack<O: Observer>(
         tcb.patience.on_heard(tcb.send.flight() > 0, cx.now);
     }
     if matches!(tcb.state(), State::Closed | State::TimeWait) { DONE } else { Ok(()) }
+}
+
+/// The handshake is over, and the text that came with the peer's SYN is acknowledged like any other.
+fn owe_for_early_text<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
+    let octets = tcb.receive.rcv_nxt.since(tcb.receive.irs.plus(1));
+    if octets > 0 {
+        tcb.receive.ack.on_data(octets, octets, true);
+        arm_delayed_ack(tcb, cx);
+    }
 }
 
 /// RFC 5681 §2, the five conditions of a duplicate ACK.

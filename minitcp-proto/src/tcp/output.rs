@@ -98,6 +98,8 @@ fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
     timeout::arm_syn(tcb, cx);
     cx.stats.retransmitted_segments += u64::from(again);
     let sack_permitted = tcb.receive.sack.is_permitted;
+    // Of the peer's SYN, and of no text that came with it (R9293-14).
+    let ack = if answering { tcb.receive.irs.plus(1) } else { SeqNum(0) };
     let window_scale = if answering {
         // RFC 7323 §2.2: only if the peer's SYN had the option; else negotiation left no shift on
         // either side. Where both are zero, the option says nothing.
@@ -108,11 +110,11 @@ fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
     };
     let outgoing = Outgoing {
         seq: tcb.send.iss,
-        ack: if answering { tcb.receive.rcv_nxt } else { SeqNum(0) },
+        ack,
         flags: if answering { Flags::SYN | Flags::ACK } else { Flags::SYN },
-        window: u16::try_from(tcb.receive.rcv_wnd()).unwrap_or(u16::MAX),
+        window: u16::try_from(tcb.receive.window.open(ack)).unwrap_or(u16::MAX),
         syn: Some(SynOptions { mss: tcb.local_mss(), window_scale, sack_permitted }),
-        timestamps: tcb.clocks.stamp(tcb.receive.rcv_nxt, cx.now),
+        timestamps: tcb.clocks.stamp(ack, cx.now),
         ..Outgoing::EMPTY
     };
     outgoing.count(tcb.flow(), tcb.state(), cx);

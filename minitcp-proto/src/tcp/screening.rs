@@ -42,7 +42,7 @@ pub(crate) fn check_sequence<O: Observer>(
         tcb.receive.ack.require_now();
         return Ok(());
     }
-    match verdict {
+    match judge_behind_syn(tcb, segment).unwrap_or(verdict) {
         Verdict::Acceptable => return Ok(()),
         Verdict::Reset => on_reset(tcb, cx),
         Verdict::Challenge(reason) => challenge(tcb, reason, cx),
@@ -54,6 +54,17 @@ pub(crate) fn check_sequence<O: Observer>(
         Verdict::Ignore(reason) => cx.drop(reason),
     }
     DONE
+}
+
+/// Text that came with a crossing SYN is held and not acknowledged yet (R9293-14): the peer may
+/// still speak as if it were lost, right behind its SYN.
+fn judge_behind_syn(tcb: &Tcb, segment: &Segment<'_>) -> Option<Verdict> {
+    let first = tcb.receive.irs.plus(1);
+    if tcb.state() != State::SynRcvd || tcb.receive.rcv_nxt == first {
+        return None;
+    }
+    let verdict = judge(segment, first, tcb.receive.window.open(first));
+    matches!(verdict, Verdict::Acceptable | Verdict::Reset).then_some(verdict)
 }
 
 /// Has no place here, and is dropped for `reason`; the peer learns where we are (RFC 9293

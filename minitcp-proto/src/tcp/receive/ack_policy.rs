@@ -79,6 +79,12 @@ impl AckPolicy {
         self.owed = if self.duplicates > 0 { Owed::Now } else { Owed::Nothing };
     }
 
+    /// Nothing is owed for what came so far.
+    pub(crate) const fn forgive(&mut self) {
+        self.duplicates = 0;
+        self.on_sent(false);
+    }
+
     /// New in-order data makes the duplicates moot: the peer will see an advance instead.
     /// MUST-59.
     pub(crate) const fn on_advance(&mut self) {
