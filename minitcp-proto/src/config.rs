@@ -79,6 +79,9 @@ pub struct Config {
     /// Longest delay of an acknowledgment; under 500 ms (RFC 9293 MUST-40), longer values count
     /// as 500 ms.
     pub delayed_ack: Duration,
+    /// Acknowledge every segment at once on connections whose application says nothing else
+    /// (`TCP_QUICKACK`), as Linux does for the first ones. Off by default.
+    pub quick_ack: bool,
     /// RTO before the first measurement (RFC 6298 §2.1).
     pub initial_rto: Duration,
     /// Least margin of the RTO above the smoothed RTT.
@@ -106,6 +109,13 @@ pub struct Config {
     /// No reset ends TIME-WAIT early (RFC 1337 §4, first fix; Linux's `tcp_rfc1337`); off by
     /// default, as on other hosts.
     pub rfc1337: bool,
+    /// A SYN that is answered with the acknowledgment of something else, as by a peer that is half
+    /// open, goes out again at once after the reset that rids the peer of it, as with Linux. Else
+    /// it waits for its timer, as with FreeBSD (RFC 9293 §3.10.7.3 leaves it open). On by default.
+    pub repeat_challenged_syn: bool,
+    /// Offer and accept window scaling (RFC 7323 §2); without it no window is larger than 64 KiB.
+    /// On by default.
+    pub window_scaling: bool,
     /// Offer and accept timestamps (RFC 7323 §3), whose 12 octets ride on every segment and keep
     /// old ones out; on by default.
     pub timestamps: bool,
@@ -132,6 +142,7 @@ impl Config {
             udp_buffer: 256 << 10,
             congestion: Congestion::NewReno,
             delayed_ack: Duration::from_millis(40),
+            quick_ack: false,
             initial_rto: Duration::from_secs(1),
             min_rto: Duration::from_millis(200),
             max_rto: Duration::from_secs(60),
@@ -141,6 +152,8 @@ impl Config {
             fin_wait_2_timeout: Duration::from_secs(60),
             msl: Duration::from_secs(30),
             rfc1337: false,
+            repeat_challenged_syn: true,
+            window_scaling: true,
             timestamps: true,
             sack: true,
         };

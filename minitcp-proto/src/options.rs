@@ -180,7 +180,7 @@ impl Config {
             send_buffer: self.send_buffer.clamp(1, MAX_BUFFER),
             no_delay: false,
             cork: false,
-            quick_ack: false,
+            quick_ack: self.quick_ack,
             max_segment: None,
             user_timeout: None,
             keepalive: None,

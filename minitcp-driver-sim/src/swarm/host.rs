@@ -102,6 +102,9 @@ impl Host {
         }
         config.msl = draw.one_of([1, 5, 30, 30]) * Duration::from_secs(1);
         (config.timestamps, config.sack) = (draw.percent(75), draw.percent(75));
+        config.window_scaling = draw.percent(90);
+        config.quick_ack = draw.percent(10);
+        config.repeat_challenged_syn = draw.percent(75);
     }
 
     fn draw_limits(&mut self, draw: &mut Draw, own: usize) {
@@ -146,7 +149,7 @@ impl fmt::Display for Host {
             f,
             "MTU {}, receive buffer {}, send buffer {}, delayed ACK {:?}, RTO from {:?} \
              (first {:?}), gives up after {:?} (SYN {:?}), MSL {:?}, \
-             timestamps {}, SACK {}, backlog {backlog}, {limits:?}",
+             window scale {}, timestamps {}, SACK {}, quick ACK {}, backlog {backlog}, {limits:?}",
             config.mtu,
             config.receive_buffer,
             config.send_buffer,
@@ -156,8 +159,10 @@ impl fmt::Display for Host {
             config.user_timeout,
             config.syn_timeout,
             config.msl,
+            config.window_scaling,
             config.timestamps,
             config.sack,
+            config.quick_ack,
         )?;
         if !config.offload.is_empty() {
             let has = |kind| if config.offload.contains(kind) { "" } else { "no " };

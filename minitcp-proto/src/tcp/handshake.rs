@@ -77,7 +77,7 @@ impl Heard {
         let timestamps = options.timestamps.filter(|_| config.timestamps);
         Self {
             mss,
-            window_scale: options.window_scale,
+            window_scale: options.window_scale.filter(|_| config.window_scaling),
             sack_permitted: options.sack_permitted && config.sack,
             has_timestamps: timestamps.is_some(),
             clock: timestamps.map_or(0, |timestamps| timestamps.value),

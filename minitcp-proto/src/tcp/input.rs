@@ -21,7 +21,7 @@ use crate::tcp::state::{Cause, State};
 use crate::tcp::timeout::{self, restart_timer};
 use crate::tcp::timers::Timer;
 use crate::time::Instant;
-use crate::wire::options::Timestamps;
+use crate::wire::options::{Options, Timestamps};
 use crate::wire::tcp::{Flags, Segment};
 
 /// A reset that the stack is to send for the connection, which it may no longer have.
@@ -120,7 +120,10 @@ fn syn_sent<O: Observer>(
     }
     tcb.receive.on_syn(segment.seq, tcb.receive.rcv_wnd());
     let (lost_syn, algorithm) = (tcb.lost_syn(), cx.config.congestion);
-    tcb.negotiate(&segment.options, lost_syn, algorithm);
+    // RFC 7323 §2.2: only what both have offered counts.
+    let window_scale = segment.options.window_scale.filter(|_| cx.config.window_scaling);
+    let theirs = Options { window_scale, ..segment.options };
+    tcb.negotiate(&theirs, lost_syn, algorithm);
     let window = tcb.send.scaled_window(segment);
     tcb.send.set_window(window, segment);
     if !has_ack {
@@ -151,14 +154,15 @@ fn syn_sent<O: Observer>(
 
 /// Our SYN was answered with the acknowledgment of something else, as by a peer in TIME-WAIT: the
 /// reset rids it of that, and our SYN comes again at once, as with Linux, instead of after a
-/// timeout (RFC 9293 §3.10.7.3, first). A stranger must not make us repeat it at will.
+/// timeout (RFC 9293 §3.10.7.3, first), unless the configuration says otherwise. A stranger must
+/// not make us repeat it at will.
 /// R9293-20: the peer is half-open.
 fn on_challenged_syn<O: Observer>(
     tcb: &mut Tcb,
     segment: &Segment<'_>,
     cx: &mut Context<'_, O>,
 ) -> Result<(), Stop> {
-    if !tcb.syn_due && tcb.answers.allow(cx.now) {
+    if cx.config.repeat_challenged_syn && !tcb.syn_due && tcb.answers.allow(cx.now) {
         tcb.rtt.on_retransmission();
         tcb.syn_due = true;
     }
@@ -240,7 +244,7 @@ fn check_ack<O: Observer>(
     if matches!(tcb.state(), State::Closed | State::TimeWait) { DONE } else { Ok(()) }
 }
 
-/// The handshake is over, and the text that came with the peer's SYN is acknowledged like any other.
+/// The handshake is over: the text that came with the peer's SYN is acknowledged like any other.
 fn owe_for_early_text<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     let octets = tcb.receive.rcv_nxt.since(tcb.receive.irs.plus(1));
     if octets > 0 {

@@ -106,7 +106,7 @@ fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
         let (ours, theirs) = (tcb.receive.window.rcv_wscale, tcb.send.snd_wscale);
         (ours > 0 || theirs > 0).then_some(ours)
     } else {
-        Some(tcb.receive.window.rcv_wscale)
+        cx.config.window_scaling.then_some(tcb.receive.window.rcv_wscale)
     };
     let outgoing = Outgoing {
         seq: tcb.send.iss,

@@ -71,6 +71,9 @@ impl World {
         config.receive_buffer = rng.pick(&[1, 1000, 4000, 65_535, 256 << 10]);
         config.send_buffer = rng.pick(&[1, 1000, 4000, 65_535, 256 << 10]);
         config.rfc1337 = rng.below(2) == 0;
+        config.window_scaling = rng.below(4) > 0;
+        config.quick_ack = rng.below(4) == 0;
+        config.repeat_challenged_syn = rng.below(2) == 0;
         config.delayed_ack = Duration::from_millis(rng.pick(&[0, 40, 500]));
         config.min_rto = Duration::from_millis(rng.pick(&[0, 1, 200]));
         let limits = Limits {

@@ -183,8 +183,9 @@ settings! {
     Config {
         mtu, hop_limit, unbound_udp, offload, receive_buffer, largest_receive_buffer, send_buffer,
         udp_buffer, congestion,
-        delayed_ack, initial_rto, min_rto, max_rto, user_timeout, syn_timeout,
-        orphan_timeout, fin_wait_2_timeout, msl, rfc1337, timestamps, sack, ephemeral_ports
+        delayed_ack, quick_ack, initial_rto, min_rto, max_rto, user_timeout, syn_timeout,
+        orphan_timeout, fin_wait_2_timeout, msl, rfc1337, repeat_challenged_syn, window_scaling,
+        timestamps, sack, ephemeral_ports
     }
     Limits {
         connections, half_open, time_wait, listeners, udp_sockets, datagrams, assemblies,

@@ -16,8 +16,12 @@ const fn shift_for(cap: u32) -> u8 {
     if beyond < MAX_SHIFT { beyond } else { MAX_SHIFT }
 }
 
-/// The scale that a SYN announces for a receive buffer: for as much as it may grow to.
+/// The scale that a SYN announces for a receive buffer: for as much as it may grow to. None at all
+/// if the configuration forbids it.
 pub(crate) fn announced_shift(receive_buffer: u32, config: &Config) -> u8 {
+    if !config.window_scaling {
+        return 0;
+    }
     shift_for(receive_buffer.max(config.largest_receive_buffer))
 }
 
