@@ -17,8 +17,8 @@ pub(super) fn parse_script<'s>(
     source: &Source<'s>,
     definitions: &'s [Definition],
 ) -> Result<Script, ParseError> {
-    let mut parser = Parser::new(source)?;
     let mut defined: Vec<_> = definitions.iter().map(|d| (d.name(), d.value())).collect();
+    let mut parser = Parser::new(source, &defined)?;
     let options = options::parse(&mut parser, &mut defined)?;
     parser.substitute(&defined);
     let init_command = parser.take_command()?;

@@ -160,7 +160,7 @@ const V4_TYPES: &[(&str, u8, Codes)] = &[
     ("source_quench", 4, &[]),
     ("redirect", 5, &[]),
     ("echo_request", 8, &[]),
-    ("time_exceeded", 11, &[]),
+    ("time_exceeded", 11, &[("ttl_exceeded_in_transit", 0), ("frag_reass_exceeded", 1)]),
     ("parameter_problem", 12, &[]),
     ("timestamp_request", 13, &[]),
     ("timestamp_reply", 14, &[]),

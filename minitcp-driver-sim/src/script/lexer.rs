@@ -1,5 +1,8 @@
 //! What are the words of a script? Published lexical structure: longest match, comments dropped.
 
+use std::ops::Range;
+
+use super::conditions;
 use super::error::{ParseError, Source};
 
 /// What a token is; what it says is in [`Token::text`].
@@ -60,9 +63,14 @@ impl<'s> Token<'s> {
     }
 }
 
-/// All tokens of `source`, the last of them [`TokenKind::End`].
-pub(super) fn tokenize<'s>(source: &Source<'s>) -> Result<Vec<Token<'s>>, ParseError> {
-    let mut lexer = Lexer { source, bytes: source.bytes(), at: 0 };
+/// All tokens of `source`, the last of them [`TokenKind::End`]; without the lines whose conditions
+/// do not hold.
+pub(super) fn tokenize<'s>(
+    source: &Source<'s>,
+    is_defined: impl Fn(&str) -> bool,
+) -> Result<Vec<Token<'s>>, ParseError> {
+    let left_out = conditions::left_out(source, is_defined)?;
+    let mut lexer = Lexer { source, bytes: source.bytes(), at: 0, left_out };
     let mut tokens = Vec::new();
     loop {
         let token = lexer.next()?;
@@ -79,6 +87,8 @@ struct Lexer<'a, 's> {
     source: &'a Source<'s>,
     bytes: &'s [u8],
     at: usize,
+    /// Lines that do not count.
+    left_out: Vec<Range<usize>>,
 }
 
 impl<'s> Lexer<'_, 's> {
@@ -182,7 +192,9 @@ impl<'s> Lexer<'_, 's> {
     fn skip_blanks_and_comments(&mut self) -> Result<(), ParseError> {
         loop {
             self.take_while(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'));
-            if self.rest().starts_with(b"//") || self.rest().starts_with(b"#") {
+            if let Some(line) = self.left_out.iter().find(|line| line.contains(&self.at)) {
+                self.at = line.end;
+            } else if self.rest().starts_with(b"//") || self.rest().starts_with(b"#") {
                 self.take_while(|b| *b != b'\n');
             } else if self.rest().starts_with(b"/*") {
                 let inner = self.rest().get(2..).unwrap_or(&[]);
@@ -241,7 +253,7 @@ mod tests {
 
     fn kinds(text: &str) -> Vec<(TokenKind, String)> {
         let source = Source::new("t", text.as_bytes());
-        let tokens = tokenize(&source).expect("lexes");
+        let tokens = tokenize(&source, |_| false).expect("lexes");
         let words = tokens.iter().filter(|t| t.kind != TokenKind::End);
         words.map(|t| (t.kind, String::from_utf8_lossy(t.text).into_owned())).collect()
     }
@@ -315,7 +327,7 @@ mod tests {
     fn what_never_ends_is_refused_where_it_begins() {
         for (text, column) in [("a /* b", 3), ("\"abc", 1), (" `x\\`", 2), ("%{ x }", 1)] {
             let source = Source::new("t", text.as_bytes());
-            let error = tokenize(&source).expect_err(text);
+            let error = tokenize(&source, |_| false).expect_err(text);
             assert_eq!((error.position.line, error.position.column), (1, column), "{text}");
         }
     }

@@ -37,13 +37,14 @@
 //! - Code other than `assert` and `NAME = value` on whole numbers ([`expr`]).
 //! - Options that start programs or speak to a second machine ([`options`]).
 //!
-//! Added to the published notation are comments that begin with `#`, the TCP option `kind N HEX`,
-//! and the option `--exact`.
+//! Added to the published notation are comments that begin with `#`, `#ifdef NAME` to `#endif`, the
+//! TCP option `kind N HEX`, the option `--exact`, and options for the stack ([`stack_setting`]).
 
 pub mod ast;
 mod atoms;
 mod code_lexer;
 mod code_parser;
+mod conditions;
 pub mod constants;
 mod display;
 pub mod error;
@@ -55,6 +56,7 @@ pub mod options;
 pub mod packet;
 mod parser;
 pub mod run;
+pub mod stack_setting;
 mod syscall;
 pub mod tcp_option;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::atoms::Spanned;
 use super::error::ParseError;
 use super::lexer::{Token, TokenKind};
 use super::parser::{Defined, Parser};
+use super::stack_setting::StackSetting;
 
 /// One option of a script or of the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub enum ScriptOption {
         /// System calls.
         syscall: bool,
     },
+    /// What the stack's configuration shall be. An addition to the published options.
+    Stack(StackSetting),
     /// `send_omit_free`
     SendOmitFree,
     /// `is_anyip`
@@ -141,7 +144,7 @@ impl ScriptOption {
         if UNSUPPORTED.contains(&name) {
             return Err(format!("--{name} has no meaning in a simulation"));
         }
-        if !WITH_VALUE.contains(&name) {
+        if !WITH_VALUE.contains(&name) && !StackSetting::is_name(name) {
             return Err(format!("there is no option --{name}"));
         }
         let Some(value) = value else {
@@ -173,7 +176,7 @@ impl ScriptOption {
             }
             "non_fatal" => parse_non_fatal(plain)?,
             "define" => Self::Define(Definition::new(value)?),
-            _ => return None,
+            _ => Self::Stack(StackSetting::new(name, plain)?),
         })
     }
 }
@@ -333,6 +336,7 @@ impl fmt::Display for ScriptOption {
                 (false, true) => f.write_str("--non_fatal=syscall"),
                 (false, false) => f.write_str("--non_fatal=\"\""),
             },
+            Self::Stack(setting) => setting.fmt(f),
             Self::SendOmitFree => f.write_str("--send_omit_free"),
             Self::IsAnyip => f.write_str("--is_anyip"),
             Self::Define(Definition { name, value }) => write!(f, "--define={name}={value}"),

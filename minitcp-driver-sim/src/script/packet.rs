@@ -121,6 +121,8 @@ impl TcpFlags {
     ];
     /// The bit of SYN.
     pub const SYN: u16 = 0x02;
+    /// The bit of RST.
+    pub const RST: u16 = 0x04;
     /// The bit of ACK, written as a point.
     pub const ACK: u16 = 0x10;
     /// The bits that are the ACE counter.

@@ -17,8 +17,10 @@ pub(super) struct Parser<'a, 's> {
 }
 
 impl<'a, 's> Parser<'a, 's> {
-    pub(super) fn new(source: &'a Source<'s>) -> Result<Self, ParseError> {
-        Ok(Self { source, tokens: tokenize(source)?, next: 0 })
+    /// `defined` is what the command line defines.
+    pub(super) fn new(source: &'a Source<'s>, defined: &[Defined<'_>]) -> Result<Self, ParseError> {
+        let is_defined = |name: &str| defined.iter().any(|(known, _)| *known == name);
+        Ok(Self { source, tokens: tokenize(source, is_defined)?, next: 0 })
     }
 
     /// Puts in the values of definitions for the words that are still to come.

@@ -206,13 +206,31 @@ fn tcp_differences(
         return found.push("malformed options".to_owned());
     };
     let options = options_in_script_terms(options, header, Some(flow));
-    if let TcpOptions::Exactly(wanted) = &expected.options {
-        let same = wanted.len() == options.len()
-            && wanted.iter().zip(&options).all(|(w, o)| is_same_option(w, o, flow, setup));
-        if !same {
-            found.push("options".to_owned());
-        }
+    if let TcpOptions::Exactly(wanted) = &expected.options
+        && !are_same_options(wanted, &options, flow, setup)
+    {
+        found.push("options".to_owned());
     }
+}
+
+/// The same options. Their order and their padding are the sender's affair (RFC 9293 §3.1) and
+/// count in exact scripts only.
+fn are_same_options(
+    wanted: &[TcpOption],
+    sent: &[TcpOption],
+    flow: &mut Flow,
+    setup: &Setup,
+) -> bool {
+    if setup.is_exact {
+        let mut pairs = wanted.iter().zip(sent);
+        return wanted.len() == sent.len() && pairs.all(|(w, s)| is_same_option(w, s, flow, setup));
+    }
+    let is_padding = |o: &&TcpOption| matches!(o, TcpOption::NoOperation | TcpOption::EndOfList);
+    let mut left: Vec<_> = sent.iter().filter(|option| !is_padding(option)).collect();
+    wanted.iter().filter(|option| !is_padding(option)).all(|wanted| {
+        let found = left.iter().position(|option| is_same_option(wanted, option, flow, setup));
+        found.map(|at| left.swap_remove(at)).is_some()
+    }) && left.is_empty()
 }
 
 /// Timestamps count from the first that was seen; everything else must be equal.

@@ -24,6 +24,8 @@ pub(super) struct Flow {
     awaits_syn: bool,
     /// The number of the peer's SYN.
     remote_isn: Option<u32>,
+    /// Either side has sent a reset since the stack's SYN: the next SYN may begin a new life.
+    was_reset: bool,
     /// The number of a SYN that the stack has yet to accept.
     offered_isn: Option<u32>,
     /// Octets that the program has written since the SYN.
@@ -33,6 +35,8 @@ pub(super) struct Flow {
     /// What has come from the peer, and what the stack has sent.
     pub(super) received_segments: Segments,
     pub(super) sent_segments: Segments,
+    /// When octets last came from the peer, or its SYN: nanoseconds since the start.
+    pub(super) last_data: u64,
     /// The end of the octets sent so far, counted from the SYN.
     octets_end: u32,
     /// Options of the last SYN either way, as bits of `tcpi_options`.
@@ -55,11 +59,13 @@ impl Flow {
             isn: None,
             awaits_syn: true,
             remote_isn: None,
+            was_reset: false,
             offered_isn: None,
             written: Vec::new(),
             read: 0,
             received_segments: Segments::default(),
             sent_segments: Segments::default(),
+            last_data: 0,
             octets_end: 0,
             offered_options: [0; 2],
             segment_ends: Vec::new(),
@@ -93,14 +99,19 @@ impl Flow {
 
     /// The stack opens the conversation: its SYN comes next.
     pub(super) fn on_connect(&mut self) {
-        self.awaits_syn = true;
+        (self.awaits_syn, self.remote_isn) = (true, None);
     }
 
-    /// The peer sends a SYN. If it is a new one, a new life of the conversation may begin.
-    pub(super) fn on_inbound_syn(&mut self, seq: u32, has_ack: bool) {
-        if has_ack {
-            self.remote_isn = Some(seq);
-        } else if self.remote_isn != Some(seq) {
+    /// The peer sends a SYN. If it is a new one, a new life of the conversation may begin. One with
+    /// `ack`, in the script's numbers, is an answer if it acknowledges the stack's SYN, and the
+    /// first one counts.
+    pub(super) fn on_inbound_syn(&mut self, seq: u32, ack: Option<u32>) {
+        if let Some(ack) = ack {
+            let is_answer = self.isn.is_some_and(|(_, script)| ack == script.wrapping_add(1));
+            if is_answer && self.remote_isn.is_none() {
+                self.remote_isn = Some(seq);
+            }
+        } else if self.remote_isn != Some(seq) || self.was_reset {
             (self.offered_isn, self.awaits_syn) = (Some(seq), true);
         }
     }
@@ -110,6 +121,7 @@ impl Flow {
         if !std::mem::take(&mut self.awaits_syn) {
             return;
         }
+        self.was_reset = false;
         self.remote_isn = self.offered_isn.take().or(self.remote_isn);
         if self.local_isn() == Some(live) {
             return;
@@ -128,6 +140,7 @@ impl Flow {
     pub(super) fn on_sent(&mut self, packet: &Parsed) {
         if let Body::Tcp(header, payload) = &packet.body {
             let controls = (header.flags & 3).count_ones();
+            self.was_reset |= header.flags & TcpFlags::RST != 0;
             let payload = u32::try_from(payload.len()).unwrap_or(0);
             self.on_segment(header.seq, payload + controls);
             self.sent_segments.add(payload);
@@ -140,9 +153,13 @@ impl Flow {
         }
     }
 
-    /// The peer sends a segment with so many octets.
-    pub(super) fn on_received(&mut self, header: &TcpHeader, payload: u16) {
+    /// The peer sends a segment with so many octets at `now`.
+    pub(super) fn on_received(&mut self, header: &TcpHeader, payload: u16, now: u64) {
+        if payload > 0 || header.flags & TcpFlags::SYN != 0 {
+            self.last_data = now;
+        }
         self.received_segments.add(payload.into());
+        self.was_reset |= header.flags & TcpFlags::RST != 0;
         if header.flags & TcpFlags::SYN != 0 {
             self.offered_options[0] = option_bits(&header.options);
         }
@@ -273,15 +290,15 @@ mod tests {
     #[test]
     fn a_new_syn_of_the_peer_begins_new_streams() {
         let mut flow = flow();
-        flow.on_inbound_syn(10, false);
+        flow.on_inbound_syn(10, None);
         flow.on_outbound_syn(0, 5);
         flow.on_written(b"abc");
         flow.on_read(3);
         assert_eq!(flow.next_octets(2), octets_from(14, 2));
-        flow.on_inbound_syn(10, false);
+        flow.on_inbound_syn(10, None);
         flow.on_outbound_syn(0, 9);
         assert!(flow.is_written(6, b"abc"), "the same SYN again changes nothing");
-        flow.on_inbound_syn(1000, false);
+        flow.on_inbound_syn(1000, None);
         flow.on_outbound_syn(0, 9);
         assert!(!flow.is_written(6, b"abc") && !flow.is_written(10, b"abc"));
         assert_eq!(flow.next_octets(2), octets_from(1001, 2));
@@ -292,13 +309,36 @@ mod tests {
         let mut flow = flow();
         let offset = |flow: &Flow| flow.remote_offset(false);
         assert_eq!(offset(&flow), 0);
-        flow.on_inbound_syn(1000, false);
+        flow.on_inbound_syn(1000, None);
         assert_eq!(offset(&flow), 1000, "nobody may ever answer the first");
         flow.on_outbound_syn(0, 9);
-        flow.on_inbound_syn(7000, false);
+        flow.on_inbound_syn(7000, None);
         assert_eq!(offset(&flow), 1000, "a SYN into a connection is challenged");
         flow.on_outbound_syn(0, 77);
         assert_eq!((offset(&flow), flow.remote_offset(true)), (7000, 0));
+    }
+
+    #[test]
+    fn only_an_answer_to_the_stacks_syn_says_where_the_peer_begins() {
+        let mut flow = flow();
+        flow.on_connect();
+        flow.on_outbound_syn(0, 9);
+        flow.on_inbound_syn(7000, Some(90));
+        assert_eq!(flow.remote_offset(false), 0);
+        flow.on_inbound_syn(500, Some(1));
+        flow.on_inbound_syn(900, Some(1));
+        assert_eq!(flow.remote_offset(false), 500, "a SYN,ACK into a connection is challenged");
+    }
+
+    #[test]
+    fn after_a_reset_the_same_syn_begins_a_new_life() {
+        let mut flow = flow();
+        flow.on_inbound_syn(1000, None);
+        flow.on_outbound_syn(0, 9);
+        flow.was_reset = true;
+        flow.on_inbound_syn(1000, None);
+        flow.on_outbound_syn(0, 77);
+        assert_eq!(flow.local_isn(), Some(77));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::settings::Settings;
 use super::setup::Setup;
 use super::wire::{self, Parsed};
 use crate::script::packet::Direction;
+use crate::script::stack_setting::StackSetting;
 
 /// Small, because a script has few connections; and the same for every script.
 const LIMITS: Limits = Limits {
@@ -38,6 +39,8 @@ pub(super) struct Host {
     /// Made when it is first needed.
     stack: Option<Stack<'static>>,
     config: Config,
+    /// What the command line says of the configuration.
+    given: Vec<StackSetting>,
     seed: u64,
     now: Instant,
     pub(super) sent: VecDeque<Sent>,
@@ -56,9 +59,11 @@ impl Host {
         let prefix_len = if setup.v6 { 64 } else { 16 };
         let mut config = Config::new(setup.local, prefix_len);
         config.mtu = setup.mtu;
+        setup.stack.iter().for_each(|setting| setting.apply(&mut config));
         Self {
             stack: None,
             config,
+            given: setup.given.clone(),
             seed: settings.seed,
             now: Instant::ZERO,
             sent: VecDeque::new(),
@@ -71,6 +76,16 @@ impl Host {
 
     pub(super) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The configuration shall be so, as far as the command line says nothing else; `false` when
+    /// it is not so and can no longer be.
+    pub(super) fn configure(&mut self, setting: StackSetting) -> bool {
+        let is_given = self.given.iter().any(|given| given.is_for_same_field(setting));
+        if self.stack.is_none() && !is_given {
+            setting.apply(&mut self.config);
+        }
+        is_given || setting.holds(&self.config)
     }
 
     pub(super) fn stack(&mut self) -> &mut Stack<'static> {

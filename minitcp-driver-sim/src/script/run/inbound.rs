@@ -121,7 +121,7 @@ impl World {
         let has_ack = tcp.flags.bits & TcpFlags::ACK != 0;
         let is_syn = tcp.flags.bits & TcpFlags::SYN != 0;
         if is_syn {
-            flow.on_inbound_syn(tcp.seq, has_ack);
+            flow.on_inbound_syn(tcp.seq, has_ack.then_some(tcp.ack.unwrap_or(0)));
         }
         let seq = tcp.seq.wrapping_add(flow.remote_offset(is_syn));
         let ack = tcp.ack.unwrap_or(0);
@@ -134,7 +134,7 @@ impl World {
             options: inbound_options(tcp, flow, &self.setup)
                 .map_err(|message| Failure::refused(at, message))?,
         };
-        flow.on_received(&header, tcp.payload_bytes);
+        flow.on_received(&header, tcp.payload_bytes, self.host.now());
         let first = seq.wrapping_add(u32::from(is_syn));
         let body = Body::Tcp(header, octets_from(first, usize::from(tcp.payload_bytes)));
         Ok(wire::build(flow.inbound, ip, &body))

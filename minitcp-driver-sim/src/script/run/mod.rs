@@ -41,6 +41,7 @@ mod report;
 mod runner;
 mod settings;
 mod setup;
+mod shell;
 mod sockopt;
 mod tcp_info;
 mod tcp_sockopt;

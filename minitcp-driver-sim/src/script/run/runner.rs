@@ -12,6 +12,7 @@ use super::outbound;
 use super::report::Report;
 use super::settings::Settings;
 use super::setup::Setup;
+use super::shell;
 use super::wire::Body;
 use crate::script::ast::{Action, Event, EventTime, Script, Spanned, SystemCall};
 use crate::script::error::Position;
@@ -48,16 +49,25 @@ fn refuse_commands(script: &Script, settings: &Settings) -> Result<(), Failure> 
         return Ok(());
     }
     let around = [&script.init_command, &script.cleanup_command];
-    let around = around.into_iter().flatten().map(|command| command.at);
-    let events = script.events.iter();
-    let inside = events.filter(|event| matches!(event.value.action, Action::Command(_)));
-    match around.chain(inside.map(|event| event.at)).min() {
+    let around = around.into_iter().flatten().map(|command| (&command.value, command.at));
+    let inside = script.events.iter().filter_map(|event| match &event.value.action {
+        Action::Command(command) => Some((command, event.at)),
+        _ => None,
+    });
+    let refused = around.chain(inside).filter(|(command, _)| !shell::meaning(command).is_whole);
+    match refused.map(|(_, at)| at).min() {
         None => Ok(()),
         Some(at) => Err(Failure::refused(
             at,
-            "shell commands have no meaning in a simulation (--ignore-shell skips them)",
+            "this shell command has no meaning in a simulation (--ignore-shell skips it)",
         )),
     }
+}
+
+/// Commands at the end of a script prepare for the next one.
+fn end_of_substance(script: &Script) -> usize {
+    let last = script.events.iter().rposition(|e| !matches!(e.value.action, Action::Command(_)));
+    last.map_or(0, |last| last + 1)
 }
 
 /// A system call that has begun and not returned.
@@ -101,7 +111,11 @@ struct Runner<'s> {
 
 impl<'s> Runner<'s> {
     fn run(&mut self, script: &'s Script) -> Result<(), Failure> {
-        for (index, event) in script.events.iter().enumerate() {
+        if let Some(command) = &script.init_command {
+            self.command(&command.value, command.at)?;
+        }
+        let end = end_of_substance(script);
+        for (index, event) in script.events.iter().enumerate().take_while(|(i, _)| *i < end) {
             let is_first = index == 0;
             let starts_late = match event.value.time {
                 EventTime::Absolute(time) | EventTime::AbsoluteRange(time, _) => time.nanos > 0,
@@ -137,8 +151,23 @@ impl<'s> Runner<'s> {
                 self.wait_for(times, at)?;
                 code::run(statements, &mut self.world, &mut self.names)
             }
-            Action::Command(_) => self.wait_for(times, at),
+            Action::Command(command) => {
+                self.wait_for(times, at)?;
+                self.command(command, at)
+            }
         }
+    }
+
+    /// Sets what the command sets of the stack. What else it does was refused before, or is
+    /// skipped.
+    fn command(&mut self, command: &str, at: Position) -> Result<(), Failure> {
+        for setting in shell::meaning(command).settings {
+            if !self.world.host.configure(setting) {
+                let message = format!("{setting} comes too late: the stack has begun");
+                return Err(Failure::refused(at, message));
+            }
+        }
+        Ok(())
     }
 
     /// Relative times count from now, that is, from when the event before was over.

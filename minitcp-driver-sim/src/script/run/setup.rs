@@ -7,6 +7,7 @@ use super::settings::Settings;
 use crate::script::ast::Script;
 use crate::script::error::Position;
 use crate::script::options::{IpVersion, ScriptOption};
+use crate::script::stack_setting::StackSetting;
 
 /// What the options come to; the defaults are those of the published tool.
 #[derive(Clone, Debug)]
@@ -28,6 +29,10 @@ pub(super) struct Setup {
     /// Every packet of the stack must be expected.
     pub(super) is_exact: bool,
     pub(super) dry_run: bool,
+    /// What the stack's configuration shall be, in this order.
+    pub(super) stack: Vec<StackSetting>,
+    /// As `stack`, but from the command line, which prevails over the script's sysctls too.
+    pub(super) given: Vec<StackSetting>,
 }
 
 impl Setup {
@@ -47,6 +52,8 @@ impl Setup {
             strict_segments: false,
             is_exact: false,
             dry_run: false,
+            stack: Vec::new(),
+            given: Vec::new(),
         };
         let (mut local, mut remote) = (None, None);
         let outside = Position { line: 1, column: 1 };
@@ -60,6 +67,10 @@ impl Setup {
                 _ => setup.apply(option).map_err(|message| Failure::refused(at, message))?,
             }
         }
+        setup.given.extend(settings.options.iter().filter_map(|option| match option {
+            ScriptOption::Stack(setting) => Some(*setting),
+            _ => None,
+        }));
         let (default_local, default_remote) = match setup.v6 {
             false => (LOCAL_V4, REMOTE_V4),
             true => (LOCAL_V6, REMOTE_V6),
@@ -104,6 +115,7 @@ impl Setup {
                 (self.tolerance_nanos, self.tolerance_milli_percent) = (EXACT_NANOS, 0);
             }
             ScriptOption::DryRun => self.dry_run = true,
+            ScriptOption::Stack(setting) => self.stack.push(*setting),
             ScriptOption::NonFatal { packet: false, syscall: false } => {}
             ScriptOption::NonFatal { .. } => {
                 return Err("--non_fatal would leave something unchecked".to_owned());

@@ -33,6 +33,9 @@ impl World {
             "tcpi_pmtu" => mtu.into(),
             "tcpi_last_data_sent" => millis(info.last_sent),
             "tcpi_last_ack_recv" => millis(info.last_received),
+            "tcpi_last_data_recv" => {
+                i128::from(now.as_nanos().saturating_sub(flow.last_data) / 1_000_000)
+            }
             _ => match of_stack(name, &info).or_else(|| of_packets(name, &info, &flow)) {
                 Some(value) => value,
                 None => return Err(format!("the stack has no {name}")),

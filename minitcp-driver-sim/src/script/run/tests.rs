@@ -1,6 +1,7 @@
 //! A script that says what is not so must fail, and where; one that asks too much is refused.
 
 use super::{Failure, Report, Settings, run};
+use crate::script::options::ScriptOption;
 use crate::script::parse;
 
 const ESTABLISHED: &str = "--exact
@@ -88,7 +89,7 @@ fn what_cannot_be_checked_is_refused() {
         ("+0 %{ assert 1 / 0 == 3 }%\n", "division by zero"),
         ("+0 %{ assert (-9223372036854775807 << 64) // -1 == 3 }%\n", "assertion failed"),
         ("+0 write(4, ..., 99999999999) = 1\n", "out of range"),
-        ("+0 < icmp unreachable frag_needed mtu 9 [raw (9)]\n+0 `true`\n", "shell commands"),
+        ("+0 < icmp unreachable frag_needed mtu 9 [raw (9)]\n+0 `true`\n", "shell command"),
     ] {
         let text = [ESTABLISHED, rest].concat();
         let failure = run_text(&text).expect_err(rest);
@@ -102,10 +103,54 @@ fn what_cannot_be_checked_is_refused() {
 
 #[test]
 fn shell_commands_are_skipped_on_demand_only() {
-    let text = ["`sysctl -q net.ipv4.tcp_sack=0`\n", &published(), "+0 `true`\n"].concat();
+    let text = ["`ip tcp_metrics flush all`\n", &published(), "+0 `true`\n"].concat();
     let failure = run_text(&text).unwrap_err();
     assert_eq!((failure.is_refusal, failure.position.line), (true, 1));
     run_with(&text, &Settings { ignore_shell: true, ..Settings::default() }).unwrap();
+}
+
+#[test]
+fn sysctls_configure_the_stack_before_it_begins() {
+    let text = |before: &str, window: &str, after: &str| {
+        format!(
+            "{before}+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 bind(3, ..., ...) = 0\n\
+             +0 listen(3, 1) = 0\n+0 < S 0:0(0) win 9 <mss 1000,nop,wscale 0>\n\
+             +0 > S. 0:0(0) ack 1 {window}\n{after}"
+        )
+    };
+    let sysctls = "0 `sysctl -w net.inet.tcp.recvspace=5000`\n\
+                   +0 `sysctl -w kern.ipc.maxsockbuf=2097152`\n";
+    let window = "win 5000 <mss 1460,nop,wscale 6>";
+    let cleanup = "+0 close(3) = 0\n+0 `sysctl -w net.inet.tcp.recvspace=65536`\n";
+    run_text(&text(sysctls, window, cleanup)).unwrap();
+    let options = "--receive_buffer=5000\n--window_scale=6\n";
+    run_text(&text(options, window, "")).unwrap();
+    let late = "+0 `sysctl -w net.inet.tcp.recvspace=5001`\n+0 close(3) = 0\n";
+    let failure = run_text(&text(sysctls, window, late)).unwrap_err();
+    assert!(failure.is_refusal && failure.message.contains("too late"), "{failure}");
+    let given = vec![ScriptOption::new("receive_buffer", Some("4000")).unwrap()];
+    let settings = Settings { options: given, ..Settings::default() };
+    run_with(&text(sysctls, "win 4000 <mss 1460,nop,wscale 6>", late), &settings).unwrap();
+}
+
+#[test]
+fn options_may_come_in_any_order_unless_the_script_is_exact() {
+    let rest = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n\
+                +0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0\n\
+                +0 connect(3, ..., ...) = -1 EINPROGRESS (In progress)\n";
+    let syn = |options| format!("{rest}+0 > S 0:0(0) <{options}>\n");
+    let ordered = syn("mss 1460,sackOK,TS val 1 ecr 0,nop,wscale 3");
+    let mixed = syn("mss 1460,nop,wscale 3,sackOK,TS val 1 ecr 0");
+    run_text(&mixed).unwrap();
+    run_text(&["--exact\n", &ordered].concat()).unwrap();
+    run_text(&["--exact\n", &mixed].concat()).unwrap_err();
+    for wrong in [
+        "mss 1460,nop,wscale 3,TS val 1 ecr 0,nop,nop",
+        "mss 1460,nop,wscale 2,sackOK,TS val 1 ecr 0",
+        "mss 1460,mss 1460,nop,wscale 3,sackOK,TS val 1 ecr 0",
+    ] {
+        run_text(&syn(wrong)).unwrap_err();
+    }
 }
 
 #[test]
