@@ -48,8 +48,8 @@ fn the_newest_block_comes_first() {
     p.expect(seg().ack(51).sack(&[(121, 131), (101, 111), (81, 91), (61, 71)]));
 }
 
-/// RFC 2883 §4 (R2883-3): what came twice ahead of a hole stands before the block that it is part of,
-/// though newer segments came before the acknowledgment left.
+/// RFC 2883 §4 (R2883-3): what came twice ahead of a hole stands before the block that it is part
+/// of, though newer segments came before the acknowledgment left.
 #[test]
 fn what_came_twice_keeps_its_block_beside_it() {
     let mut p = accepted();

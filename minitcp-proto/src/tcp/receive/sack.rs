@@ -42,11 +42,11 @@ impl Receiver {
     }
 
     /// The blocks of an acknowledgment that leaves now, at most `room`: first what came twice
-    /// (RFC 2883 §4), and once only (R2883-2), and if that lies ahead of a hole, the block that it is
-    /// part of (R2883-3), even if newer segments have come since: or nobody could tell that it came
-    /// twice. Then what the newest segment is part of, and so on backwards in time, and the rest,
-    /// whose time is forgotten, in the order of its numbers (RFC 2018 §4: R2018-4, R2018-5). Only
-    /// what is held is told (R2018-10).
+    /// (RFC 2883 §4), and once only (R2883-2), and if that lies ahead of a hole, the block that it
+    /// is part of (R2883-3), even if newer segments have come since: or nobody could tell that it
+    /// came twice. Then what the newest segment is part of, and so on backwards in time, and the
+    /// rest, whose time is forgotten, in the order of its numbers (RFC 2018 §4: R2018-4, R2018-5).
+    /// Only what is held is told (R2018-10).
     pub(crate) fn take_sack(&mut self, assemblies: &Assemblies<'_>, room: usize) -> SackBlocks {
         let mut blocks = SackBlocks::EMPTY;
         let twice = self.sack.twice.take();
