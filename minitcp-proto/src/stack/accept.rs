@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::observe::{Observer, Trace};
+use crate::options::Service;
 use crate::secret::FlowKey;
 use crate::stack::Stack;
 use crate::stack::input::RxMeta;
@@ -14,7 +15,7 @@ use crate::stats::Drop;
 use crate::store::pressure::Want;
 use crate::store::slab::Key;
 use crate::tcp::context::Context;
-use crate::tcp::handshake::Outcome;
+use crate::tcp::handshake::{Marks, Outcome};
 use crate::tcp::input::Reset;
 use crate::tcp::settings::Switches;
 use crate::tcp::{Cause, HalfOpen, State, Tcb};
@@ -82,7 +83,7 @@ impl<O: Observer> Stack<'_, O> {
                 }
                 self.cx.drop(reason);
                 if may_answer {
-                    half_open.ack_due = true;
+                    half_open.marks |= Marks::ACK_DUE;
                     self.schedule.wake(Owner::HalfOpen(index));
                 }
             }
@@ -93,9 +94,11 @@ impl<O: Observer> Stack<'_, O> {
                 self.tcp.forget_half_open(index, cause, &mut self.schedule, &mut self.cx);
             }
             Outcome::Reset(seq) => {
-                let to = Addressed::of_half_open(half_open);
+                let flow = half_open.key.flow;
+                let opener = self.tcp.listeners.get(half_open.listener);
+                let service = opener.map_or(Service::default(), |it| it.settings.service);
                 self.cx.drop(Drop::BadAck);
-                self.send_reset(to, Reset::at(seq));
+                self.send_reset(Addressed { flow, service }, Reset::at(seq));
             }
         }
     }

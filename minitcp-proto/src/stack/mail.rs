@@ -20,7 +20,7 @@ use crate::store::pressure::Want;
 use crate::store::queue::{Link, Links, Queue};
 use crate::store::slab::{Slab, Slot};
 use crate::tcp::outgoing::Outgoing;
-use crate::tcp::{HalfOpen, Remnant, Tcb};
+use crate::tcp::{Remnant, Tcb};
 use crate::time::Instant;
 use crate::wire::options::Timestamps;
 use crate::wire::tcp::Flags;
@@ -79,10 +79,6 @@ pub(super) struct Addressed {
 impl Addressed {
     pub(super) const fn of_connection(tcb: &Tcb) -> Self {
         Self { flow: tcb.flow(), service: tcb.settings.service }
-    }
-
-    pub(super) const fn of_half_open(half_open: &HalfOpen) -> Self {
-        Self { flow: half_open.key.flow, service: half_open.service }
     }
 
     pub(super) const fn of_remnant(remnant: &Remnant) -> Self {

@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn the_slots_that_are_many_are_small() {
         for (what, size, most) in [
-            ("an unfinished handshake", size_of::<Slot<HalfOpen>>(), 120),
+            ("an unfinished handshake", size_of::<Slot<HalfOpen>>(), 96),
             ("a TIME-WAIT remnant", size_of::<Slot<Remnant>>(), 96),
             ("a datagram", size_of::<Slot<Datagram>>(), 96),
             ("a connection", size_of::<Slot<Tcb, CacheLine>>(), 448),

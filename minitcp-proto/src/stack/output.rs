@@ -8,7 +8,9 @@ use crate::stack::Stack;
 use crate::stack::mail::{Bare, Content, Datagram, IcmpHeader};
 use crate::stack::schedule::{Answerer, EventOwner, Owner, Ready};
 use crate::stack::transit::Route;
+use crate::tcp::handshake::Marks;
 use crate::tcp::outgoing::Outgoing;
+use crate::tcp::path::local_mss;
 use crate::tcp::settings::Switches;
 use crate::tcp::{Readiness, State, output, timeout};
 use crate::time::Instant;
@@ -152,7 +154,12 @@ impl<O: Observer> Stack<'_, O> {
     fn next_handshake(&mut self) -> Option<Answer> {
         loop {
             let index = self.schedule.take_handshake()?;
-            if self.tcp.half_open.at(index).is_some_and(|h| h.syn_due || h.ack_due) {
+            if self
+                .tcp
+                .half_open
+                .at(index)
+                .is_some_and(|h| h.marks.intersects(Marks::SYN_DUE | Marks::ACK_DUE))
+            {
                 return Some(Answer::Handshake(index));
             }
         }
@@ -208,17 +215,19 @@ impl<O: Observer> Stack<'_, O> {
     /// The SYN,ACK of an unfinished handshake, or else its ACK.
     fn transmit_from_handshake(&mut self, index: u32) -> Option<Transmit<'_>> {
         let half_open = self.tcp.half_open.at_mut(index)?;
-        half_open.ack_due = false;
-        let outgoing = if half_open.syn_due {
+        let opener = self.tcp.listeners.get(half_open.listener)?;
+        half_open.marks -= Marks::ACK_DUE;
+        let outgoing = if half_open.marks.contains(Marks::SYN_DUE) {
             self.cx.stats.retransmitted_segments += u64::from(half_open.has_left());
+            let mss = local_mss(half_open.key.flow.local, self.cx.config.mtu());
             half_open.on_sent(self.cx.now);
             let deadline = half_open.deadline(&self.cx);
             self.schedule.set_timer(Owner::HalfOpen(index), Some(deadline));
-            half_open.syn_ack(self.cx.now)
+            half_open.syn_ack(opener.settings.clamp_mss(mss), self.cx.now)
         } else {
             half_open.ack(self.cx.now)
         };
-        let route = Route::stateless(&half_open.key.flow, half_open.service);
+        let route = Route::stateless(&half_open.key.flow, opener.settings.service);
         self.transit.bare(&mut self.cx, route, State::SynRcvd, &outgoing)
     }
 

@@ -196,7 +196,7 @@ impl<'m> TcpTables<'m> {
                 self.connections.at(index).map(|tcb| tcb.send.snd_wscale)
             }
             Endpoint::HalfOpen(index) => {
-                self.half_open.at(index).map(|half_open| half_open.heard.snd_wscale())
+                self.half_open.at(index).and_then(|half_open| half_open.agreed.window_scale())
             }
             Endpoint::TimeWait(index) => self.time_wait.at(index).map(|remnant| remnant.snd_wscale),
             Endpoint::Listener(_) => None,

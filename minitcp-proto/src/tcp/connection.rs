@@ -11,7 +11,7 @@ use crate::store::slab::Key;
 use crate::tcp::acceptance::AnswerLimit;
 use crate::tcp::congestion::AnyController;
 use crate::tcp::context::Context;
-use crate::tcp::handshake::HalfOpen;
+use crate::tcp::handshake::{HalfOpen, Marks};
 use crate::tcp::isn::Initial;
 use crate::tcp::path::Path;
 use crate::tcp::patience::Patience;
@@ -166,13 +166,14 @@ impl Tcb {
         let path = Path::new(half_open.key, cx.config.mtu());
         let initial = half_open.initial();
         let mut tcb = Self::new(path, initial, State::SynRcvd, options, settings.clone(), cx);
-        tcb.receive.window.rcv_wscale = half_open.rcv_wscale;
-        tcb.receive.on_syn(half_open.irs, half_open.advertised);
-        tcb.negotiate(&half_open.heard.options(), half_open.lost_syn(), cx.config.congestion);
+        tcb.receive.window.rcv_wscale = half_open.agreed.rcv_wscale;
+        tcb.receive.on_syn(half_open.irs, half_open.advertised());
+        let theirs = half_open.agreed.options();
+        tcb.negotiate(&theirs, half_open.lost_syn(), cx.config.congestion);
         tcb.send.snd_nxt = half_open.iss.plus(1);
         tcb.patience.on_sent(half_open.patience.since());
-        tcb.clocks.negotiate(half_open.heard.options().timestamps, half_open.irs.plus(1));
-        if half_open.ack_due {
+        tcb.clocks.negotiate(theirs.timestamps, half_open.irs.plus(1));
+        if half_open.marks.contains(Marks::ACK_DUE) {
             tcb.receive.ack.require_now();
         }
         if half_open.lost_syn() {

@@ -1,17 +1,17 @@
-//! An unfinished passive handshake: SYN_RCVD without a connection, 104 octets with its slot.
-
-use core::num::NonZeroU16;
+//! An unfinished passive handshake: SYN_RCVD without a connection, 96 octets with its slot.
 
 use core::time::Duration;
 
-use crate::config::Config;
+use bitflags::bitflags;
+
 use crate::observe::Observer;
-use crate::options::{Service, TcpOptions};
+use crate::options::TcpOptions;
 use crate::secret::FlowKey;
 use crate::seq::SeqNum;
 use crate::stats::Drop;
 use crate::store::slab::Key;
 use crate::tcp::acceptance::{AnswerLimit, Verdict, judge};
+use crate::tcp::agreed::Agreed;
 use crate::tcp::context::Context;
 use crate::tcp::isn::{self, Initial};
 use crate::tcp::outgoing::{Outgoing, SynOptions};
@@ -20,12 +20,28 @@ use crate::tcp::patience::Patience;
 use crate::tcp::receive::receiver::first_window;
 use crate::tcp::receive::window::{affordable, announced_shift};
 use crate::tcp::sources;
-use crate::tcp::timestamps::{Age, Clocks, is_before};
+use crate::tcp::timestamps::{Age, Clocks};
 use crate::time::Instant;
-use crate::wire::options::{Options, Timestamps};
+use crate::wire::options::Timestamps;
 use crate::wire::tcp::{Flags, Segment};
 
-/// A SYN that a listener has answered.
+bitflags! {
+    /// What is to be done, and what was.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct Marks: u8 {
+        /// The SYN,ACK is to be sent (again).
+        const SYN_DUE = 1;
+        /// An acknowledgment is owed, which a connection will give if it takes over before.
+        const ACK_DUE = 2;
+        /// A bare ACK came, and did not count: octets are waited for, until `patience.since()`
+        /// ([`ListenOptions::defer_accept`](crate::ListenOptions::defer_accept)).
+        const DEFERRED = 4;
+        /// A plain acknowledgment has left, whose window was scaled, and so rounded up.
+        const ACKED = 8;
+    }
+}
+
+/// A SYN that a listener has answered. What the answer says of us besides is the listener's.
 #[derive(Clone, Debug)]
 pub(crate) struct HalfOpen {
     pub(crate) key: FlowKey,
@@ -33,68 +49,16 @@ pub(crate) struct HalfOpen {
     pub(crate) iss: SeqNum,
     ts_offset: u32,
     pub(crate) irs: SeqNum,
-    /// What the peer's SYN said.
-    pub(crate) heard: Heard,
-    /// The window that our SYN,ACK offers.
-    pub(crate) advertised: u32,
-    /// The MSS and, if the peer scales too, the shift that our SYN,ACK announces.
-    pub(crate) mss: u16,
-    pub(crate) rcv_wscale: u8,
-    /// Of the listener, when the SYN came.
-    pub(crate) service: Service,
+    pub(crate) agreed: Agreed,
     /// What the peer owes us since our SYN,ACK left (or was due).
     pub(crate) patience: Patience,
-    /// A bare ACK came before this time, and did not count; zero if none did
-    /// ([`ListenOptions::defer_accept`](crate::ListenOptions::defer_accept)).
-    pub(crate) deferred_until: Instant,
     /// How rarely what is out of place is answered.
     pub(crate) answers: AnswerLimit,
+    /// The window that our SYN,ACK offers.
+    offered: u16,
     /// Where the SYN came from, roughly: [`Sources`](crate::tcp::sources::Sources).
     pub(crate) source: u8,
-    /// The SYN,ACK is to be sent (again).
-    pub(crate) syn_due: bool,
-    /// An acknowledgment is owed, which a connection will give if it takes over before.
-    pub(crate) ack_due: bool,
-}
-
-/// The options of the peer's SYN that the connection will heed, in few octets: many handshakes
-/// may be unfinished.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Heard {
-    /// An MSS of zero counts as one octet, which counts as 64.
-    mss: Option<NonZeroU16>,
-    window_scale: Option<u8>,
-    sack_permitted: bool,
-    has_timestamps: bool,
-    /// TSval, or 0.
-    clock: u32,
-}
-
-impl Heard {
-    /// Of these, what `config` allows.
-    fn new(options: &Options, config: &Config) -> Self {
-        let mss = options.mss.map(|mss| NonZeroU16::new(mss).unwrap_or(NonZeroU16::MIN));
-        let timestamps = options.timestamps.filter(|_| config.timestamps);
-        Self {
-            mss,
-            window_scale: options.window_scale.filter(|_| config.window_scaling),
-            sack_permitted: options.sack_permitted && config.sack,
-            has_timestamps: timestamps.is_some(),
-            clock: timestamps.map_or(0, |timestamps| timestamps.value),
-        }
-    }
-
-    /// How the peer scales its windows (RFC 7323 §2.3: a shift above 14 counts as 14).
-    pub(crate) fn snd_wscale(self) -> u8 {
-        self.window_scale.map_or(0, |shift| shift.min(14))
-    }
-
-    pub(crate) fn options(self) -> Options {
-        let Self { mss, window_scale, sack_permitted, has_timestamps, clock } = self;
-        let timestamps = has_timestamps.then_some(Timestamps { value: clock, echo: 0 });
-        let mss = mss.map(NonZeroU16::get);
-        Options { mss, window_scale, sack_permitted, timestamps, ..Options::NONE }
-    }
+    pub(crate) marks: Marks,
 }
 
 /// What a segment does to an unfinished handshake.
@@ -124,26 +88,21 @@ impl HalfOpen {
         cx: &Context<'_, O>,
     ) -> Self {
         let Initial { iss, ts_offset } = isn::initial(&cx.secrets, &cx.ended, &key, cx.now);
-        let local_mss = local_mss(key.flow.local, cx.config.mtu());
-        let affordable = affordable(&cx.pool, u32::from(local_mss));
-        let shift = |_| announced_shift(options.receive_buffer, &cx.config);
+        let mss = local_mss(key.flow.local, cx.config.mtu());
+        let window = first_window(options.receive_buffer, affordable(&cx.pool, mss.into()));
+        let shift = announced_shift(options.receive_buffer, &cx.config);
         Self {
             key,
             listener,
             iss,
             ts_offset,
             irs: syn.seq,
-            heard: Heard::new(&syn.options, &cx.config),
-            advertised: first_window(options.receive_buffer, affordable),
-            mss: options.max_segment.map_or(local_mss, |mss| mss.min(local_mss)),
-            rcv_wscale: syn.options.window_scale.map_or(0, shift),
-            service: Service::new(options.hop_limit, options.traffic_class),
+            agreed: Agreed::new(&syn.options, shift, &cx.config),
             patience: Patience::new(cx.now),
-            deferred_until: Instant::ZERO,
             answers: AnswerLimit::default(),
+            offered: u16::try_from(window).unwrap_or(u16::MAX),
             source: sources::place(&cx.secrets, key.flow.remote),
-            syn_due: true,
-            ack_due: false,
+            marks: Marks::SYN_DUE,
         }
     }
 
@@ -160,7 +119,7 @@ impl HalfOpen {
             Age::Old => return Outcome::Acknowledge(Drop::OldTimestamp),
             Age::Unknown => return Outcome::Ignore(Drop::NoTimestamp),
         }
-        match judge(segment, rcv_nxt, self.advertised) {
+        match judge(segment, rcv_nxt, self.advertised()) {
             Verdict::Acceptable => {}
             // MUST-11: this one is of a passive open.
             Verdict::Reset => return Outcome::Forget(Drop::NoConnection),
@@ -187,7 +146,7 @@ impl HalfOpen {
 
     fn clocks(&self) -> Clocks {
         let mut clocks = Clocks::new(self.ts_offset, true);
-        clocks.negotiate(self.heard.options().timestamps, self.irs.plus(1));
+        clocks.negotiate(self.agreed.timestamps(), self.irs.plus(1));
         clocks
     }
 
@@ -196,13 +155,19 @@ impl HalfOpen {
         self.clocks().stamp(self.irs.plus(1), now)
     }
 
-    /// The peer's SYN again: the answer echoes it (RFC 7323 §4.3).
+    /// The peer's SYN again: it is answered again.
     pub(crate) fn on_repeated_syn(&mut self, syn: &Segment<'_>) {
-        self.syn_due = true;
-        if let Some(theirs) = syn.options.timestamps
-            && !is_before(theirs.value, self.heard.clock)
-        {
-            self.heard.clock = theirs.value;
+        self.marks |= Marks::SYN_DUE;
+        self.agreed.on_repeated_syn(&syn.options);
+    }
+
+    /// Octets of the window that were offered. A scaled field is rounded up.
+    pub(crate) fn advertised(&self) -> u32 {
+        let (offered, shift) = (u32::from(self.offered), self.agreed.rcv_wscale);
+        if self.marks.contains(Marks::ACKED) {
+            offered.div_ceil(1 << shift) << shift
+        } else {
+            offered
         }
     }
 
@@ -219,22 +184,22 @@ impl HalfOpen {
     }
 
     /// The SYN,ACK leaves.
-    pub(crate) const fn on_sent(&mut self, now: Instant) {
-        self.syn_due = false;
+    pub(crate) fn on_sent(&mut self, now: Instant) {
+        self.marks -= Marks::SYN_DUE;
         self.patience.on_sent(now);
     }
 
     /// The SYN,ACK (RFC 9293 §3.10.7.2): our MSS, and a window scale if the peer sent one.
     /// R9293-12, MUST-14.
-    pub(crate) fn syn_ack(&self, now: Instant) -> Outgoing {
-        let window_scale = self.heard.window_scale.map(|_| self.rcv_wscale);
-        let sack_permitted = self.heard.sack_permitted;
+    pub(crate) fn syn_ack(&self, mss: u16, now: Instant) -> Outgoing {
+        let window_scale = self.agreed.window_scale().map(|_| self.agreed.rcv_wscale);
+        let sack_permitted = self.agreed.sack_permitted();
         Outgoing {
             seq: self.iss,
             ack: self.irs.plus(1),
             flags: Flags::SYN | Flags::ACK,
-            window: u16::try_from(self.advertised).unwrap_or(u16::MAX),
-            syn: Some(SynOptions { mss: self.mss, window_scale, sack_permitted }),
+            window: self.offered,
+            syn: Some(SynOptions { mss, window_scale, sack_permitted }),
             timestamps: self.timestamps(now),
             ..Outgoing::EMPTY
         }
@@ -244,15 +209,14 @@ impl HalfOpen {
     /// would not do: a peer that is established has to answer it, from outside the window again
     /// if it has filled that, and so on for as long as this handshake finds no room.
     pub(crate) fn ack(&mut self, now: Instant) -> Outgoing {
-        let window = self.advertised.div_ceil(1 << self.rcv_wscale);
-        // The field is rounded up: remember what it offered.
-        self.advertised = window << self.rcv_wscale;
+        self.marks |= Marks::ACKED;
+        let wscale = self.agreed.rcv_wscale;
         Outgoing {
             seq: self.iss.plus(1),
             ack: self.irs.plus(1),
             flags: Flags::ACK,
-            window: u16::try_from(window).unwrap_or(u16::MAX),
-            wscale: self.rcv_wscale,
+            window: self.offered.div_ceil(1 << wscale),
+            wscale,
             timestamps: self.timestamps(now),
             ..Outgoing::EMPTY
         }
@@ -262,18 +226,17 @@ impl HalfOpen {
     /// Linux has it, the SYN,ACK is not repeated before, and then once more, so that the peer can
     /// complete the handshake even if it has nothing to say.
     pub(crate) fn defer(&mut self, end: Instant) {
-        self.deferred_until = end;
         self.patience.on_heard(true, end);
-        self.syn_due = false;
+        self.marks = self.marks - Marks::SYN_DUE | Marks::DEFERRED;
     }
 
     pub(crate) fn is_deferred(&self) -> bool {
-        self.deferred_until > Instant::ZERO
+        self.marks.contains(Marks::DEFERRED)
     }
 
     /// Until when octets are waited for, if `period` is how long.
     pub(crate) fn defer_end(&self, period: Duration) -> Instant {
-        if self.is_deferred() { self.deferred_until } else { self.patience.since() + period }
+        if self.is_deferred() { self.patience.since() } else { self.patience.since() + period }
     }
 
     /// The SYN,ACK was lost, as far as we can tell, since the timer fired: a small initial window
@@ -290,7 +253,7 @@ impl HalfOpen {
             return false;
         }
         self.patience.on_asked_again();
-        self.syn_due = true;
+        self.marks |= Marks::SYN_DUE;
         true
     }
 
@@ -305,10 +268,13 @@ impl HalfOpen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use crate::secret::Flow;
+    use crate::wire::options::Options;
     use core::net::{IpAddr, Ipv4Addr};
 
-    fn half_open(advertised: u32, window_scale: Option<u8>) -> HalfOpen {
+    fn half_open(offered: u16, window_scale: Option<u8>, shift: u8) -> HalfOpen {
+        let options = Options { window_scale, ..Options::NONE };
         let address = |last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
         let (local, remote) = (address(2), address(1));
         HalfOpen {
@@ -320,17 +286,12 @@ mod tests {
             iss: SeqNum(5000),
             ts_offset: 0,
             irs: SeqNum(1000),
-            heard: Heard::new(&Options { window_scale, ..Options::NONE }, &Config::new(local, 24)),
-            advertised,
-            mss: 1460,
-            rcv_wscale: 0,
-            service: Service::default(),
+            agreed: Agreed::new(&options, shift, &Config::new(local, 24)),
             patience: sent_once(),
-            deferred_until: Instant::ZERO,
             answers: AnswerLimit::default(),
+            offered,
             source: 0,
-            syn_due: false,
-            ack_due: false,
+            marks: Marks::empty(),
         }
     }
 
@@ -348,7 +309,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_segment_has_its_outcome() {
-        let half_open = half_open(100, None);
+        let half_open = half_open(100, None, 0);
         let (syn, ack, rst) = (Flags::SYN, Flags::ACK, Flags::RST);
         for (seq, acked, flags, expected) in [
             (1000, 0, syn, Outcome::Answer),
@@ -376,32 +337,33 @@ mod tests {
     #[test]
     fn nothing_completes_a_handshake_before_the_syn_ack_has_left() {
         let mut half_open = HalfOpen {
-            syn_due: true,
+            marks: Marks::SYN_DUE,
             patience: Patience::new(Instant::ZERO),
-            ..half_open(100, None)
+            ..half_open(100, None, 0)
         };
         let ack = segment(1001, 5001, Flags::ACK);
         assert_eq!(half_open.on_segment(&ack), Outcome::Reset(SeqNum(5001)));
         half_open.on_sent(Instant::ZERO);
         assert_eq!(half_open.on_segment(&ack), Outcome::Complete);
-        half_open.syn_due = true;
+        half_open.marks |= Marks::SYN_DUE;
         assert_eq!(half_open.on_segment(&ack), Outcome::Complete, "only due again");
     }
 
     #[test]
     fn the_plain_acknowledgment_offers_at_least_what_the_syn_ack_did() {
         for (receive_buffer, theirs, shift) in
-            [(100, Some(0), 0), (65_535, Some(7), 0), (1 << 20, Some(7), 5), (1 << 20, None, 0)]
+            [(100, Some(0), 0), (65_535, Some(7), 0), (65_535, Some(7), 5), (65_535, None, 0)]
         {
-            let mut half_open = half_open(receive_buffer.min(65_535), theirs);
-            half_open.rcv_wscale = shift;
-            let offered = u32::from(half_open.syn_ack(Instant::ZERO).window);
+            let mut half_open = half_open(receive_buffer, theirs, shift);
+            let offered = half_open.syn_ack(1460, Instant::ZERO).window;
+            assert_eq!(u32::from(offered), half_open.advertised());
             let ack = half_open.ack(Instant::ZERO);
             assert_eq!((ack.seq, ack.ack, ack.flags), (SeqNum(5001), SeqNum(1001), Flags::ACK));
             let window = u32::from(ack.window) << shift;
-            assert!(window >= offered && window < offered + (1 << shift));
-            assert_eq!(half_open.advertised, window, "and the connection will keep to it");
-            assert_eq!(u32::from(half_open.syn_ack(Instant::ZERO).window), offered);
+            let least = u32::from(offered);
+            assert!(window >= least && window < least + (1 << shift));
+            assert_eq!(half_open.advertised(), window, "and the connection will keep to it");
+            assert_eq!(half_open.syn_ack(1460, Instant::ZERO).window, offered);
         }
     }
 }

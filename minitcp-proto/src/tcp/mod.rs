@@ -4,6 +4,7 @@
 //! `congestion` do not know each other.
 
 pub(crate) mod acceptance;
+pub(crate) mod agreed;
 pub(crate) mod configure;
 pub(crate) mod congestion;
 pub(crate) mod connection;
