@@ -32,6 +32,22 @@ pub enum Congestion {
     NewReno,
 }
 
+/// Whether a SYN may be answered by a cookie (RFC 4987 §3.6): a sequence number that is all that
+/// need be kept of the handshake, so that no flood keeps a genuine client out. What it remembers of
+/// the peer's MSS is rounded down to one of four steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SynCookies {
+    /// Never: where there are more handshakes than
+    /// [`Limits::half_open`](crate::Limits::half_open), one is forgotten for good.
+    Never,
+    /// While more than half of [`Limits::half_open`](crate::Limits::half_open) are there. One that
+    /// has to give way is brought back by its ACK.
+    OnOverflow,
+    /// Always, and no handshake is kept longer than until its answer has left: for tests, and for
+    /// hosts that have no memory to spare.
+    Always,
+}
+
 bitflags! {
     /// What the device below does for the stack.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +138,8 @@ pub struct Config {
     /// Offer and accept selective acknowledgments (RFC 2018): what came ahead of a hole is told to
     /// peers that understand it; on by default.
     pub sack: bool,
+    /// How SYNs are answered that come faster than handshakes end; on overflow by default.
+    pub syn_cookies: SynCookies,
 }
 
 impl Config {
@@ -156,6 +174,7 @@ impl Config {
             window_scaling: true,
             timestamps: true,
             sack: true,
+            syn_cookies: SynCookies::OnOverflow,
         };
         config.add_address(address, prefix_len);
         config

@@ -38,6 +38,7 @@ impl core::fmt::Debug for Seed {
 pub(crate) struct Secrets {
     demux: SipHasher13,
     isn: SipHasher24,
+    cookies: SipHasher24,
     hosts: SipHasher24,
     ports: SipHasher24,
     next_ports: [u32; PORT_COUNTERS],
@@ -71,6 +72,7 @@ impl Secrets {
         Self {
             demux: SipHasher13::new_with_keys(key0, key1),
             isn: keyed(1),
+            cookies: keyed(6),
             ports: keyed(2),
             next_ports: [0; PORT_COUNTERS],
             spreads: 1,
@@ -97,6 +99,17 @@ impl Secrets {
     pub(crate) fn flow_offsets(&self, flow: &Flow) -> (u32, u32) {
         let hash = hash_flow(&self.isn, flow);
         (low_half(hash), low_half(hash >> 32))
+    }
+
+    /// What proves that a SYN with sequence number `irs` was answered in this `slot` of time, by a
+    /// host that scales by `shift` (RFC 4987 §3.6).
+    pub(crate) fn cookie_mac(&self, flow: &Flow, irs: u32, slot: u32, shift: u8) -> u32 {
+        let mut hasher = self.cookies;
+        write_address(&mut hasher, flow.local);
+        write_address(&mut hasher, flow.remote);
+        hasher.write_u64(u64::from(ports(flow)) << 32 | u64::from(irs));
+        hasher.write_u64(u64::from(slot) << 8 | u64::from(shift));
+        low_half(hasher.finish())
     }
 
     /// Which of a few limits holds for a host: nobody outside knows with whom it shares. Of an IPv6

@@ -152,6 +152,12 @@ pub struct Stats {
     pub active_opens: u64,
     /// Passive opens that reached ESTABLISHED.
     pub passive_opens: u64,
+    /// SYN,ACKs sent whose sequence number is a cookie (RFC 4987 §3.6).
+    pub syn_cookies_sent: u64,
+    /// Handshakes that were forgotten and brought back by a cookie.
+    pub syn_cookies_accepted: u64,
+    /// ACKs that were no cookie, while some were looked for.
+    pub syn_cookies_failed: u64,
     /// UDP datagrams delivered to a socket or echoed.
     pub datagrams_in: u64,
     /// UDP datagrams sent.

@@ -32,20 +32,11 @@ impl<O: Observer> Stack<'_, O> {
         let Some(options) = self.tcp.listeners.get(listener).map(|open| open.options.tcp) else {
             return;
         };
-        if self.tcp.half_open.is_full() {
-            self.tcp.evict_half_open(&mut self.schedule, &mut self.cx);
+        let may_be_cookie = self.tcp.may_be_cookie(self.cx.config.syn_cookies);
+        let half_open = HalfOpen::new(key, listener, &options, syn, may_be_cookie, &self.cx);
+        if let Some(index) = self.keep_half_open(half_open) {
+            self.schedule.wake(Owner::HalfOpen(index));
         }
-        let half_open = HalfOpen::new(key, listener, &options, syn, &self.cx);
-        let (source, deadline) = (half_open.source, half_open.deadline(&self.cx));
-        let Ok(slot) = self.tcp.half_open.push(half_open) else { return };
-        self.tcp.sources.add(source);
-        self.tcp.attach(key.hash, Endpoint::HalfOpen(slot.index));
-        // Should nobody fetch the answer, the handshake ends all the same.
-        self.schedule.set_timer(Owner::HalfOpen(slot.index), Some(deadline));
-        if let Some(to) = State::Listen.next(Cause::ReceiveSyn) {
-            self.cx.trace(|| Trace::State { flow: key.flow, from: State::Listen, to });
-        }
-        self.schedule.wake(Owner::HalfOpen(slot.index));
     }
 
     /// Why a SYN for `listener` is dropped, so that the peer repeats it; `None` if it is welcome.
@@ -172,31 +163,6 @@ impl<O: Observer> Stack<'_, O> {
 }
 
 impl TcpTables<'_> {
-    /// Makes room by forgetting an unfinished handshake from where far more than a fair share comes
-    /// from, if one of a few at random does; else the oldest.
-    fn evict_half_open<O: Observer>(
-        &mut self,
-        schedule: &mut Schedule<'_>,
-        cx: &mut Context<'_, O>,
-    ) {
-        let drawn = cx.secrets.draw().to_le_bytes();
-        let slots = self.half_open.capacity().max(1);
-        let crowded = drawn.iter().scan(0_u32, |number, octet| {
-            *number = number.wrapping_mul(257).wrapping_add(u32::from(*octet));
-            Some(*number % slots)
-        });
-        let is_crowded = |index: &u32| {
-            let place = self.half_open.at(*index).map(|half_open| half_open.source);
-            place.is_some_and(|place| self.sources.is_crowded(place, self.half_open.len()))
-        };
-        let victim = { crowded }.find(is_crowded).or_else(|| self.half_open.front());
-        if let Some(index) = victim {
-            cx.drop(Drop::HalfOpenEvicted);
-            self.evicted_at = Some(cx.now);
-            self.forget_half_open(index, Cause::ReturnToListen, schedule, cx);
-        }
-    }
-
     /// Forgets all handshakes of a listener that is closed: nobody would take what becomes of them.
     pub(super) fn forget_half_open_of<O: Observer>(
         &mut self,
@@ -209,12 +175,6 @@ impl TcpTables<'_> {
                 self.forget_half_open(index, Cause::Abort, schedule, cx);
             }
         }
-    }
-
-    /// Handshakes were evicted lately, so that an ACK which leads nowhere may be that of a peer who
-    /// did nothing wrong: it gets no answer, and its octets or its next SYN another chance.
-    pub(super) fn may_have_evicted<O>(&self, cx: &Context<'_, O>) -> bool {
-        self.evicted_at.is_some_and(|at| cx.now.since(at) < cx.config.syn_timeout)
     }
 
     pub(super) fn forget_half_open<O: Observer>(

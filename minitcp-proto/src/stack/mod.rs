@@ -7,6 +7,7 @@ mod accept;
 mod bind;
 mod complaint;
 mod connect;
+mod cookies;
 mod demux;
 mod endpoints;
 mod event;

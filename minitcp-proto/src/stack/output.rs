@@ -2,6 +2,7 @@
 
 use core::num::NonZeroU16;
 
+use crate::config::SynCookies;
 use crate::observe::{Direction, Observer, Trace};
 use crate::secret::Flow;
 use crate::stack::Stack;
@@ -227,7 +228,14 @@ impl<O: Observer> Stack<'_, O> {
         } else {
             half_open.ack(self.cx.now)
         };
-        let route = Route::stateless(&half_open.key.flow, opener.settings.service);
+        let (flow, service) = (half_open.key.flow, opener.settings.service);
+        if half_open.is_cookie() && outgoing.syn.is_some() {
+            self.cx.stats.syn_cookies_sent += 1;
+            if self.cx.config.syn_cookies == SynCookies::Always {
+                self.tcp.forget_for_now(index, &mut self.schedule, &mut self.cx);
+            }
+        }
+        let route = Route::stateless(&flow, service);
         self.transit.bare(&mut self.cx, route, State::SynRcvd, &outgoing)
     }
 

@@ -53,7 +53,7 @@ impl<O: Observer> Stack<'_, O> {
             }
             Some(Endpoint::HalfOpen(index)) => self.deliver_to_half_open(index, segment, meta),
             Some(Endpoint::TimeWait(index)) => self.deliver_to_time_wait(index, segment),
-            Some(Endpoint::Listener(_)) | None => self.deliver_to_listener(&key, segment),
+            Some(Endpoint::Listener(_)) | None => self.deliver_to_listener(&key, segment, meta),
         }
     }
 
@@ -84,7 +84,7 @@ impl<O: Observer> Stack<'_, O> {
     }
 
     /// RFC 9293 §3.10.7.2 where somebody listens, §3.10.7.1 where nobody does.
-    fn deliver_to_listener(&mut self, key: &FlowKey, segment: &Segment<'_>) {
+    fn deliver_to_listener(&mut self, key: &FlowKey, segment: &Segment<'_>, meta: RxMeta) {
         let listener = self.tcp.find_listener(key);
         let listener = listener.and_then(|index| self.tcp.listeners.key_at(index));
         let Some(listener) = listener else {
@@ -96,10 +96,7 @@ impl<O: Observer> Stack<'_, O> {
         if segment.flags.contains(Flags::RST) {
             self.cx.drop(Drop::NoConnection);
         } else if segment.flags.contains(Flags::ACK) {
-            self.cx.drop(Drop::NoConnection);
-            if !self.tcp.may_have_evicted(&self.cx) {
-                self.refuse(key.flow, segment);
-            }
+            self.deliver_stray_ack(key, listener, segment, meta);
         } else if segment.flags.contains(Flags::SYN) {
             self.open_half(*key, listener, segment);
         } else {

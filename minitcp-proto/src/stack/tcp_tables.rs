@@ -69,12 +69,13 @@ impl Endpoint {
 #[derive(Debug)]
 pub(super) struct TcpTables<'m> {
     pub(super) connections: Slab<'m, Tcb, CacheLine>,
-    /// Unfinished handshakes: the oldest gives way when there is no room.
+    /// Unfinished handshakes. In line are those that give way when there is no room, the oldest
+    /// first.
     pub(super) half_open: Line<'m, HalfOpen>,
     /// Where they come from.
     pub(super) sources: Sources,
     /// When one was last forgotten before its time.
-    pub(super) evicted_at: Option<Instant>,
+    pub(super) forgotten_at: Option<Instant>,
     /// Remnants, which all wait equally long: the oldest has the earliest deadline.
     pub(super) time_wait: Line<'m, Remnant>,
     pub(super) listeners: Slab<'m, Listener>,
@@ -95,7 +96,7 @@ impl<'m> TcpTables<'m> {
             connections: Slab::new(memory.connections),
             half_open: Line::new(memory.half_open, memory.half_open_links),
             sources: Sources::NOBODY,
-            evicted_at: None,
+            forgotten_at: None,
             time_wait: Line::new(memory.time_wait, memory.time_wait_links),
             listeners: Slab::new(memory.listeners),
             waiting: Links::new(memory.waiting_links),

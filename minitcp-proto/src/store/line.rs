@@ -26,6 +26,21 @@ impl<'m, T> Line<'m, T> {
         Ok(key)
     }
 
+    /// Stores `value` beside the line: it never comes to its front.
+    ///
+    /// # Errors
+    /// Gives `value` back when no slot is free.
+    #[inline]
+    pub fn push_aside(&mut self, value: T) -> Result<Key, T> {
+        self.slots.insert(value)
+    }
+
+    /// How many values stand beside the line.
+    #[inline]
+    pub fn aside(&self) -> u32 {
+        self.slots.len() - self.order.len()
+    }
+
     /// Takes the value out of slot `index`, wherever it stands.
     #[inline]
     pub fn remove(&mut self, index: u32) -> Option<T> {
@@ -40,7 +55,7 @@ impl<'m, T> Line<'m, T> {
         self.order.front()
     }
 
-    /// All values with their slots, the one that has stood in line longest first.
+    /// All values in line with their slots, the one that has stood in line longest first.
     pub fn in_order(&self) -> impl Iterator<Item = (u32, &T)> {
         self.order.iter(&self.links).filter_map(|index| Some((index, self.at(index)?)))
     }
@@ -96,6 +111,19 @@ impl<'m, T> Line<'m, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_stands_aside_is_never_in_front() {
+        let slots = Lent::Owned((0..3).map(|_| Slot::EMPTY).collect());
+        let mut line = Line::new(slots, Lent::allocate(3, Link::ZERO));
+        let aside = line.push_aside('a').unwrap().index;
+        assert_eq!((line.front(), line.len(), line.aside()), (None, 1, 1));
+        let [b, c] = ['b', 'c'].map(|value| line.push(value).unwrap().index);
+        assert_eq!((line.push_aside('d'), line.front(), line.aside()), (Err('d'), Some(b), 1));
+        assert_eq!((line.remove(b), line.front(), line.aside()), (Some('b'), Some(c), 1));
+        assert_eq!((line.remove(aside), line.front(), line.aside()), (Some('a'), Some(c), 0));
+        assert_eq!(line.len(), 1);
+    }
 
     #[test]
     fn the_oldest_is_in_front_until_it_leaves_or_goes_to_the_back() {

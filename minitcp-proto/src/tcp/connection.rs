@@ -178,7 +178,7 @@ impl Tcb {
         }
         if half_open.lost_syn() {
             tcb.rtt.on_lost_syn();
-        } else if !half_open.is_deferred() && !half_open.has_answered() {
+        } else if !half_open.is_deferred() && !half_open.is_ambiguous() {
             tcb.rtt.on_first_transmission(tcb.send.snd_nxt, half_open.patience.since());
         }
         tcb

@@ -13,6 +13,7 @@ use crate::store::slab::Key;
 use crate::tcp::acceptance::{AnswerLimit, Verdict, judge};
 use crate::tcp::agreed::Agreed;
 use crate::tcp::context::Context;
+use crate::tcp::cookie::{self, Doubt};
 use crate::tcp::isn::{self, Initial};
 use crate::tcp::outgoing::{Outgoing, SynOptions};
 use crate::tcp::path::local_mss;
@@ -38,6 +39,10 @@ bitflags! {
         const DEFERRED = 4;
         /// A plain acknowledgment has left, whose window was scaled, and so rounded up.
         const ACKED = 8;
+        /// Our sequence number is a cookie: this handshake may be forgotten, and comes back.
+        const COOKIE = 16;
+        /// It has come back: nobody knows when the SYN,ACK left.
+        const RECALLED = 32;
     }
 }
 
@@ -59,6 +64,15 @@ pub(crate) struct HalfOpen {
     /// Where the SYN came from, roughly: [`Sources`](crate::tcp::sources::Sources).
     pub(crate) source: u8,
     pub(crate) marks: Marks,
+}
+
+/// May the number that answers a SYN be a cookie?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MayBeCookie {
+    No,
+    /// If it says all that has to be known.
+    IfExact,
+    Yes,
 }
 
 /// What a segment does to an unfinished handshake.
@@ -85,25 +99,74 @@ impl HalfOpen {
         listener: Key,
         options: &TcpOptions,
         syn: &Segment<'_>,
+        may_be_cookie: MayBeCookie,
         cx: &Context<'_, O>,
     ) -> Self {
-        let Initial { iss, ts_offset } = isn::initial(&cx.secrets, &cx.ended, &key, cx.now);
         let mss = local_mss(key.flow.local, cx.config.mtu());
         let window = first_window(options.receive_buffer, affordable(&cx.pool, mss.into()));
         let shift = announced_shift(options.receive_buffer, &cx.config);
+        let agreed = Agreed::new(&syn.options, shift, &cx.config);
+        let mut marks = Marks::SYN_DUE;
+        let mut initial = None;
+        if may_be_cookie != MayBeCookie::No {
+            initial = cookie_for(&key, syn.seq, shift, agreed, may_be_cookie, cx);
+            marks.set(Marks::COOKIE, initial.is_some());
+        }
+        let plain = || isn::initial(&cx.secrets, &cx.ended, &key, cx.now);
+        let Initial { iss, ts_offset } = initial.unwrap_or_else(plain);
         Self {
             key,
             listener,
             iss,
             ts_offset,
             irs: syn.seq,
-            agreed: Agreed::new(&syn.options, shift, &cx.config),
+            agreed,
             patience: Patience::new(cx.now),
             answers: AnswerLimit::default(),
             offered: u16::try_from(window).unwrap_or(u16::MAX),
             source: sources::place(&cx.secrets, key.flow.remote),
-            marks: Marks::SYN_DUE,
+            marks,
         }
+    }
+
+    /// Brings back the handshake of which `segment` acknowledges a cookie, as if its SYN,ACK had
+    /// just left: whatever window that may have offered holds.
+    pub(crate) fn recall<O: Observer>(
+        key: FlowKey,
+        listener: Key,
+        options: &TcpOptions,
+        segment: &Segment<'_>,
+        cx: &Context<'_, O>,
+    ) -> Result<Self, Doubt> {
+        let shift = announced_shift(options.receive_buffer, &cx.config);
+        let Context { secrets, config, now, .. } = cx;
+        let (Initial { iss, ts_offset }, agreed) =
+            cookie::read(secrets, &key.flow, segment, shift, config, *now)?;
+        // What comes late of a connection that has ended is no handshake.
+        if !cx.ended.is_beyond(key.hash, iss.plus(2), *now) {
+            return Err(Doubt::Foreign);
+        }
+        let mut patience = Patience::new(*now);
+        patience.on_sent(*now);
+        let window = first_window(options.receive_buffer, u32::MAX);
+        Ok(Self {
+            key,
+            listener,
+            iss,
+            ts_offset,
+            irs: segment.seq.minus(1),
+            agreed,
+            patience,
+            answers: AnswerLimit::default(),
+            offered: u16::try_from(window).unwrap_or(u16::MAX),
+            source: sources::place(secrets, key.flow.remote),
+            marks: Marks::COOKIE | Marks::RECALLED,
+        })
+    }
+
+    /// Whoever forgets it can bring it back.
+    pub(crate) const fn is_cookie(&self) -> bool {
+        self.marks.contains(Marks::COOKIE)
     }
 
     /// RFC 9293 §3.10.7.4 for SYN-RECEIVED after a passive OPEN.
@@ -177,10 +240,10 @@ impl HalfOpen {
         self.patience.has_left()
     }
 
-    /// Something out of place was answered, perhaps with the SYN,ACK again: that rules out an RTT
-    /// sample (Karn, RFC 6298 §3).
-    pub(crate) fn has_answered(&self) -> bool {
-        self.answers.is_used()
+    /// Something out of place was answered, perhaps with the SYN,ACK again, or it is not known when
+    /// that left: that rules out an RTT sample (Karn, RFC 6298 §3).
+    pub(crate) fn is_ambiguous(&self) -> bool {
+        self.answers.is_used() || self.marks.contains(Marks::RECALLED)
     }
 
     /// The SYN,ACK leaves.
@@ -227,7 +290,8 @@ impl HalfOpen {
     /// complete the handshake even if it has nothing to say.
     pub(crate) fn defer(&mut self, end: Instant) {
         self.patience.on_heard(true, end);
-        self.marks = self.marks - Marks::SYN_DUE | Marks::DEFERRED;
+        self.marks -= Marks::SYN_DUE;
+        self.marks |= Marks::DEFERRED;
     }
 
     pub(crate) fn is_deferred(&self) -> bool {
@@ -263,6 +327,21 @@ impl HalfOpen {
         let wait = cx.rto.backed_off(cx.rto.initial, self.patience.retries().into());
         self.patience.next(cx.config.syn_timeout, wait, cx.rto.initial, cx.now)
     }
+}
+
+#[inline(never)] // Not in the way of ordinary SYNs.
+fn cookie_for<O>(
+    key: &FlowKey,
+    irs: SeqNum,
+    shift: u8,
+    agreed: Agreed,
+    may_be_cookie: MayBeCookie,
+    cx: &Context<'_, O>,
+) -> Option<Initial> {
+    let initial = cookie::initial(&cx.secrets, &key.flow, irs, shift, agreed, cx.now);
+    let is_exact =
+        || cookie::is_exact(&key.flow, agreed) && cx.ended.is_beyond(key.hash, initial.iss, cx.now);
+    (may_be_cookie == MayBeCookie::Yes || is_exact()).then_some(initial)
 }
 
 #[cfg(test)]

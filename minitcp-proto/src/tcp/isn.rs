@@ -48,6 +48,12 @@ impl Ended {
         }
     }
 
+    /// Numbers that begin at `iss` are beyond those of the last incarnation, as far as it is
+    /// remembered.
+    pub(crate) fn is_beyond(&self, hash: u32, iss: SeqNum, now: Instant) -> bool {
+        self.end_of(hash, now).is_none_or(|old| iss.after(old))
+    }
+
     #[allow(clippy::indexing_slicing)] // As above.
     fn end_of(&self, hash: u32, now: Instant) -> Option<SeqNum> {
         let end = &self.0[hash as usize % PLACES];
@@ -63,8 +69,7 @@ impl Ended {
 ///
 /// The other half of the same hash is where the clock of timestamps begins.
 pub(crate) fn initial(secrets: &Secrets, ended: &Ended, key: &FlowKey, now: Instant) -> Initial {
-    let ticks = now.as_nanos() / 4_000 % (1 << 32);
-    let clock = u32::try_from(ticks).unwrap_or(0);
+    let clock = u32::try_from(ticks(now) % (1 << 32)).unwrap_or(0);
     let (isn_offset, ts_offset) = secrets.flow_offsets(&key.flow);
     let iss = SeqNum(isn_offset.wrapping_add(clock));
     let iss = match ended.end_of(key.hash, now) {
@@ -72,6 +77,11 @@ pub(crate) fn initial(secrets: &Secrets, ended: &Ended, key: &FlowKey, now: Inst
         _ => iss,
     };
     Initial { iss, ts_offset }
+}
+
+/// M, before it wraps.
+pub(crate) const fn ticks(now: Instant) -> u64 {
+    now.as_nanos() / 4_000
 }
 
 /// Where the numbers of a new incarnation begin.

@@ -9,6 +9,7 @@ pub(crate) mod configure;
 pub(crate) mod congestion;
 pub(crate) mod connection;
 pub(crate) mod context;
+pub(crate) mod cookie;
 pub(crate) mod handshake;
 pub(crate) mod icmp;
 pub(crate) mod info;

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use minitcp_proto::{
     BindOptions, Config, Congestion, Instant, Keepalive, Limits, ListenOptions, Offload,
-    TcpOptions, UdpOptions, UnboundUdp,
+    SynCookies, TcpOptions, UdpOptions, UnboundUdp,
 };
 
 use crate::link::text::{self as link_text, Span};
@@ -65,6 +65,7 @@ macro_rules! named_words {
 named_words! {
     UnboundUdp { PortUnreachable = "port-unreachable", Echo = "echo", Drop = "drop" }
     Congestion { NewReno = "new-reno" }
+    SynCookies { Never = "never", OnOverflow = "on-overflow", Always = "always" }
 }
 
 impl Word for First {
@@ -185,7 +186,7 @@ settings! {
         udp_buffer, congestion,
         delayed_ack, quick_ack, initial_rto, min_rto, max_rto, user_timeout, syn_timeout,
         orphan_timeout, fin_wait_2_timeout, msl, rfc1337, repeat_challenged_syn, window_scaling,
-        timestamps, sack, ephemeral_ports
+        timestamps, sack, syn_cookies, ephemeral_ports
     }
     Limits {
         connections, half_open, time_wait, listeners, udp_sockets, datagrams, assemblies,
