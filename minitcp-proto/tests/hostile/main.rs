@@ -12,6 +12,7 @@ mod acceptability;
 mod addresses;
 mod brothers;
 mod challenges;
+mod cookies;
 mod extremes;
 mod flood;
 mod icmp;
