@@ -4,7 +4,8 @@ use std::fmt;
 
 use minitcp_proto::{Observer, Stack};
 
-/// Prints one line of what is in use, one of traffic, and one for each reason of drops.
+/// Prints one line of what is in use, one of traffic, one of SYN cookies if there were any, and one
+/// for each reason of drops.
 pub struct Summary<'a, 'm, O: Observer>(pub &'a Stack<'m, O>);
 
 impl<O: Observer> fmt::Display for Summary<'_, '_, O> {
@@ -20,6 +21,13 @@ impl<O: Observer> fmt::Display for Summary<'_, '_, O> {
             "packets: {} received, {} sent, {} segments sent again",
             stats.packets_in, stats.packets_out, stats.retransmitted_segments
         )?;
+        if stats.syn_cookies_sent > 0 {
+            writeln!(
+                f,
+                "SYN cookies: {} sent, {} accepted, {} failed",
+                stats.syn_cookies_sent, stats.syn_cookies_accepted, stats.syn_cookies_failed
+            )?;
+        }
         for (reason, count) in stats.drops().filter(|(_, count)| *count > 0) {
             writeln!(f, "dropped: {count}, {reason}")?;
         }
