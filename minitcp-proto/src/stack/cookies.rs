@@ -23,7 +23,7 @@ use crate::stats::Drop;
 use crate::store::slab::Key;
 use crate::tcp::context::Context;
 use crate::tcp::cookie::{self, Doubt};
-use crate::tcp::handshake::MayBeCookie;
+use crate::tcp::handshake::{Marks, MayBeCookie};
 use crate::tcp::{Cause, HalfOpen, State};
 use crate::wire::tcp::{Flags, Segment};
 
@@ -135,7 +135,13 @@ impl TcpTables<'_> {
             *number = number.wrapping_mul(257).wrapping_add(u32::from(*octet));
             Some(*number % slots)
         });
-        let may_go = |it: &&HalfOpen| it.is_cookie() || cx.config.syn_cookies == SynCookies::Never;
+        let may_go = |it: &&HalfOpen| match cx.config.syn_cookies {
+            SynCookies::Never => true,
+            // Who was not answered yet has nothing to come back with.
+            SynCookies::OnOverflow | SynCookies::Always => {
+                it.is_cookie() && !it.marks.contains(Marks::SYN_DUE)
+            }
+        };
         let is_crowded = |index: &u32| {
             let place = self.half_open.at(*index).filter(may_go).map(|half_open| half_open.source);
             place.is_some_and(|place| self.sources.is_crowded(place, self.half_open.len()))

@@ -59,6 +59,26 @@ fn accept(p: &mut Peer) {
     p.pump();
 }
 
+/// Many SYNs from one place come at once, as a device hands them over: each is answered before it
+/// gives way, though a crowd gives way first.
+#[test]
+fn each_syn_of_a_burst_is_answered_once() {
+    let mut p = Peer::new(config(), &Limits::default());
+    p.listen(1000);
+    flood(&mut p, 2000);
+    for burst in 0..20 {
+        for port in 0..256 {
+            p.remote.set_port(10_000 + 256 * burst + port);
+            p.feed(seg().syn().mss(1460));
+        }
+        p.pump();
+        let packets = p.take_packets();
+        let is_answered = |port| packets.iter().filter(|it| is_syn_ack_for(it, port)).count() == 1;
+        let first = 10_000 + 256 * burst;
+        assert!((first..first + 256).all(is_answered), "of burst {burst}");
+    }
+}
+
 /// R4987-2, over both versions of IP.
 #[test]
 fn a_client_gets_in_though_its_handshake_gave_way() {
