@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 use std::net::{IpAddr, Ipv6Addr};
 
-use minitcp_proto::{Config, Limits, Offload};
+use minitcp_proto::{Config, Limits, Offload, SynCookies};
 
 use crate::swarm::draw::Draw;
 use crate::swarm::reduction::Without;
@@ -52,6 +52,7 @@ impl Host {
         let mut host = Self { config, limits, backlog: 8, merge_after: None };
         if !without.contains(Without::OPTIONS) {
             host.draw_config(draw);
+            host.draw_cookies(&mut Draw::new(seed, 300 + number));
             if !is_calm {
                 host.draw_limits(draw, own);
             }
@@ -105,6 +106,13 @@ impl Host {
         config.window_scaling = draw.percent(90);
         config.quick_ack = draw.percent(10);
         config.repeat_challenged_syn = draw.percent(75);
+    }
+
+    /// Most hosts have cookies on overflow, which comes with few slots, or with a flood.
+    fn draw_cookies(&mut self, draw: &mut Draw) {
+        if draw.percent(20) {
+            self.config.syn_cookies = draw.one_of([SynCookies::Never, SynCookies::Always]);
+        }
     }
 
     fn draw_limits(&mut self, draw: &mut Draw, own: usize) {

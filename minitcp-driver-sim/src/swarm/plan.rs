@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use minitcp_proto::Instant;
+use minitcp_proto::{Instant, SynCookies};
 
 use crate::swarm::draw::Draw;
 use crate::swarm::guest::Welcome;
@@ -98,7 +98,10 @@ impl Plan {
         }
         let strangers = crowd.gather(seed, &mut hosts);
         let gives_up = |host: &Host| host.config.user_timeout < PATIENT;
-        let is_lenient = hosts.iter().any(|host| gives_up(host) || host.limits.half_open < MANY);
+        let forgets = |host: &Host| {
+            host.limits.half_open < MANY || host.config.syn_cookies == SynCookies::Always
+        };
+        let is_lenient = hosts.iter().any(|host| gives_up(host) || forgets(host));
         let mut plan = Self {
             seed,
             ipv6,

@@ -1,16 +1,22 @@
 //! Floods of SYNs (RFC 4987): who is genuine gets in, or hears nothing; nobody is reset for it.
 
 use minitcp_proto::wire::tcp::Flags;
-use minitcp_proto::{Drop, Limits};
+use minitcp_proto::{Drop, Limits, SynCookies};
 
-use crate::common::{Peer, Seg, config, seg};
+use crate::common::{Peer, Seg, config_with, seg};
 use crate::support::{half_open, talk, turn_to};
 
 fn host() -> Peer {
-    let mut p = Peer::new(config(), &Limits::default());
+    host_with(SynCookies::OnOverflow)
+}
+
+fn host_with(cookies: SynCookies) -> Peer {
+    let mut p = Peer::new(config_with(|c| c.syn_cookies = cookies), &Limits::default());
     p.listen(1000);
     p
 }
+
+const BOTH: [SynCookies; 2] = [SynCookies::Never, SynCookies::OnOverflow];
 
 /// More SYNs than there are slots, from this address.
 fn flood(p: &mut Peer, address: &str, count: u16) {
@@ -31,8 +37,8 @@ fn flood(p: &mut Peer, address: &str, count: u16) {
 fn the_ack_of_an_evicted_handshake_is_not_answered_with_a_reset() {
     let acks: [fn() -> Seg; 3] =
         [|| seg().ack(1), || seg().ack(1).data(b"GET / HTTP/1.1\r\n"), || seg().fin().ack(1)];
-    for ack in acks {
-        let mut p = host();
+    for (ack, cookies) in acks.iter().flat_map(|ack| BOTH.map(|cookies| (ack, cookies))) {
+        let mut p = host_with(cookies);
         half_open(&mut p, 5000);
         flood(&mut p, "10.0.0.1", 1100);
         assert!(p.dropped(Drop::HalfOpenEvicted) > 0);
@@ -45,7 +51,7 @@ fn the_ack_of_an_evicted_handshake_is_not_answered_with_a_reset() {
 /// Whoever was evicted gets in when it calls again.
 #[test]
 fn an_evicted_client_gets_in_when_it_calls_again() {
-    let mut p = host();
+    let mut p = host_with(SynCookies::Never);
     half_open(&mut p, 5000);
     for number in 0..1100 {
         flood(&mut p, &format!("192.0.{}.{}", number / 200, number % 200 + 1), 1);
@@ -66,20 +72,22 @@ fn an_evicted_client_gets_in_when_it_calls_again() {
 /// R9293-11.
 #[test]
 fn after_the_flood_stray_acks_are_reset_again() {
-    let mut p = host();
-    half_open(&mut p, 5000);
-    flood(&mut p, "10.0.0.1", 1100);
-    p.run(3_600_000);
-    p.take_raw_all();
-    p.send(seg().ack(1));
-    p.expect(seg().rst().seq(1));
+    for cookies in BOTH {
+        let mut p = host_with(cookies);
+        half_open(&mut p, 5000);
+        flood(&mut p, "10.0.0.1", 1100);
+        p.run(3_600_000);
+        p.take_raw_all();
+        p.send(seg().ack(1));
+        p.expect(seg().rst().seq(1));
+    }
 }
 
 /// A flood from one address evicts its own, not a stranger's handshake.
 #[test]
 fn a_flood_from_one_address_does_not_evict_another() {
     for (genuine, flooding) in [("10.0.0.1", "10.0.0.7"), ("10.0.0.1", "192.0.2.1")] {
-        let mut p = host();
+        let mut p = host_with(SynCookies::Never);
         p.remote = format!("{genuine}:0").parse().unwrap();
         half_open(&mut p, 5000);
         flood(&mut p, flooding, 3000);
@@ -95,7 +103,7 @@ fn a_flood_from_one_address_does_not_evict_another() {
 /// trip of 100 ms each, hardly one is lost.
 #[test]
 fn clients_get_in_beside_a_flood() {
-    let mut p = host();
+    let mut p = host_with(SynCookies::Never);
     flood(&mut p, "10.0.0.7", 1100);
     let mut in_time = 0;
     for client in 0..50 {
