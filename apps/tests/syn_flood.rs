@@ -94,8 +94,8 @@ fn call() -> std::io::Result<Duration> {
     Ok(began.elapsed())
 }
 
-/// At least [`SYNS`], and until the clients have been served, as fast as the server takes them: half
-/// of the device's queue at most, which drops what finds it full, whosever it is.
+/// At least [`SYNS`], and until the clients have been served, as fast as the server takes them:
+/// half of the device's queue at most, which drops what finds it full, whosever it is.
 fn flood(sent: &AtomicU32, is_over: &AtomicBool) -> Duration {
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255))).unwrap();
     socket.set_header_included_v4(true).unwrap();

@@ -30,7 +30,8 @@ fn named(page: &str, mark: char) -> Vec<&str> {
 fn the_page_of_hostile_peers_names_what_exists() {
     let page = fs::read_to_string(root().join("docs/hostile.md")).unwrap();
     let mut code = String::new();
-    for part in ["minitcp-proto", "minitcp-driver-tun", "minitcp-driver-sim", "minitcp-sockets"] {
+    let driven = ["minitcp-driver-tun", "minitcp-driver-sim", "minitcp-sockets", "apps"];
+    for part in ["minitcp-proto"].iter().chain(&driven) {
         sources(&root().join(part), &mut code);
     }
     let attacks = "scripts/bench-peers/src/bin/mini_hostile/attacks.rs";

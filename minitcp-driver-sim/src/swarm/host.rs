@@ -108,6 +108,12 @@ impl Host {
         config.repeat_challenged_syn = draw.percent(75);
     }
 
+    /// A handshake may be forgotten before it is over: what its peer takes for a connection is one
+    /// only if the peer says something.
+    pub(super) fn forgets_handshakes(&self) -> bool {
+        self.limits.half_open < MANY || self.config.syn_cookies == SynCookies::Always
+    }
+
     /// Most hosts have cookies on overflow, which comes with few slots, or with a flood.
     fn draw_cookies(&mut self, draw: &mut Draw) {
         if draw.percent(20) {

@@ -6,11 +6,11 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use minitcp_proto::{Instant, SynCookies};
+use minitcp_proto::Instant;
 
 use crate::swarm::draw::Draw;
 use crate::swarm::guest::Welcome;
-use crate::swarm::host::{self, Host, MANY, PATIENT, PLENTY};
+use crate::swarm::host::{self, Host, PATIENT, PLENTY};
 use crate::swarm::nap::Nap;
 use crate::swarm::path::Path;
 use crate::swarm::reduction::{Reduction, Without};
@@ -98,10 +98,7 @@ impl Plan {
         }
         let strangers = crowd.gather(seed, &mut hosts);
         let gives_up = |host: &Host| host.config.user_timeout < PATIENT;
-        let forgets = |host: &Host| {
-            host.limits.half_open < MANY || host.config.syn_cookies == SynCookies::Always
-        };
-        let is_lenient = hosts.iter().any(|host| gives_up(host) || forgets(host));
+        let is_lenient = hosts.iter().any(|host| gives_up(host) || host.forgets_handshakes());
         let mut plan = Self {
             seed,
             ipv6,

@@ -10,10 +10,10 @@
 //!       told:  | MSS, one of four steps: 2 | SACK-permitted: 1 | shift, or none: 4 |
 //! ```
 //!
-//! Of all 2³² numbers 2⁷ are right in each of two slots: a guess is right once in 2²⁴. That needs no
-//! timestamps, so that a peer without them has scaled windows and SACK all the same. One that has
-//! them tells so again with its ACK, and our clock begins where the flow has it begin, so that it
-//! never goes back.
+//! Of all 2³² numbers 2⁷ are right in each of two slots: a guess is right once in 2²⁴. That needs
+//! no timestamps, so that a peer without them has scaled windows and SACK all the same. One that
+//! has them tells so again with its ACK, and our clock begins where the flow has it begin, so that
+//! it never goes back.
 
 use core::net::IpAddr;
 use core::time::Duration;

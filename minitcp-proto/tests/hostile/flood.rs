@@ -3,7 +3,7 @@
 use minitcp_proto::wire::tcp::Flags;
 use minitcp_proto::{Drop, Limits, SynCookies};
 
-use crate::common::{Peer, Seg, config_with, seg};
+use crate::common::{Peer, Seg, config, config_with, seg};
 use crate::support::{half_open, talk, turn_to};
 
 fn host() -> Peer {
