@@ -105,7 +105,7 @@ fn flood(sent: &AtomicU32, is_over: &AtomicBool) -> Duration {
         if number >= SYNS && is_over.load(Ordering::Relaxed) {
             break;
         }
-        while number % BURST == 0 && number + BURST > taken() + QUEUE / 2 {
+        while number.is_multiple_of(BURST) && number + BURST > taken() + QUEUE / 2 {
             thread::yield_now();
         }
         // 198.18.0.0/15 is for tests like this (RFC 2544).

@@ -367,7 +367,7 @@ impl Flood {
             p.now += Duration::from_micros(5);
             let packet = p.packet(&seg().syn().mss(1460));
             p.feed_raw(&packet);
-            if self.number % 64 == 0 {
+            if self.number.is_multiple_of(64) {
                 p.stack.handle_timeout(p.now);
                 while p.stack.poll_transmit(p.now).is_some() {}
             }
