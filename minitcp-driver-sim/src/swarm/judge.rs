@@ -174,7 +174,10 @@ impl Judge {
         // Of whom nobody has heard, nobody knows whether they asked.
         for talk in expected {
             let client = plan.talks[*talk].client;
-            let is_lawful = plan.gives_up(client).is_some() || self.has_missed(plan, *talk);
+            let is_lawful = plan.gives_up(client).is_some()
+                || self.has_missed(plan, *talk)
+                || (self.sleepers[client].has_evicted
+                    && self.unheard(plan, *talk).next().is_some());
             self.forgiven |= u64::from(is_lawful) << talk;
         }
         for (talk, (own, peer)) in waiting {
@@ -190,16 +193,21 @@ impl Judge {
     /// client's program had let go of its end that the client may have given up a peer who, so far,
     /// had a handshake at most.
     fn has_missed(&self, plan: &Plan, talk: usize) -> bool {
-        let server = plan.talks[talk].server;
-        let address = SocketAddr::new(plan.address(server), plan.port(talk));
-        let sleeper = &self.sleepers[server];
+        let sleeper = &self.sleepers[plan.talks[talk].server];
         let Some(awake_at) = sleeper.awake_at.filter(|_| sleeper.longest >= LEAST_R2) else {
             return false;
         };
-        self.ends.iter().filter(|((_, peer), _)| *peer == address).any(|((own, peer), end)| {
+        self.unheard(plan, talk).any(|left_at| awake_at.since(left_at) >= LEAST_R2)
+    }
+
+    /// When programs of the client let go of connections that the server never accepted: they may
+    /// have had to make room for newcomers.
+    fn unheard(&self, plan: &Plan, talk: usize) -> impl Iterator<Item = Instant> {
+        let address = SocketAddr::new(plan.address(plan.talks[talk].server), plan.port(talk));
+        let ends = self.ends.iter().filter(move |((_, peer), _)| *peer == address);
+        ends.filter_map(|((own, peer), end)| {
             let accepted = self.ends.get(&(*peer, *own)).map_or(0, |end| end.times);
-            let has_slept_on = |left_at| awake_at.since(left_at) >= LEAST_R2;
-            end.times > accepted && end.left_at.is_some_and(has_slept_on)
+            end.left_at.filter(|_| end.times > accepted)
         })
     }
 

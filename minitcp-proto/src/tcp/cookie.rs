@@ -5,10 +5,15 @@
 //!
 //! ```text
 //!      31      24 23                                              0
-//!     | slot       | MAC(both ends, IRS, slot, our shift) + told    |  +  F(both ends)
+//!     | slot       | MAC(both ends, IRS, slot, our shift)           |  +  F(both ends)
+//!                  + told 23..17
 //!
 //!       told:  | MSS, one of four steps: 2 | SACK-permitted: 1 | shift, or none: 4 |
 //! ```
+//!
+//! What is told lies in the upper bits, so that a later number of the same connection, which some
+//! straggler of it may acknowledge when it is gone, is no cookie that tells something else: not
+//! unless we had sent a multiple of 128 KiB, and the peer nothing.
 //!
 //! Of all 2³² numbers 2⁷ are right in each of two slots: a guess is right once in 2²⁴. That needs
 //! no timestamps, so that a peer without them has scaled windows and SACK all the same. One that
@@ -44,7 +49,9 @@ const SHIFT: u32 = 0x0f;
 const NO_SHIFT: u32 = 15;
 const SACK: u32 = 0x10;
 const STEP: u32 = 5;
-const TOLD: u32 = 1 << 7;
+const TOLD_BITS: u32 = 7;
+/// Where what is told begins.
+const TOLD_AT: u32 = SLOT_BITS - TOLD_BITS;
 
 /// Why what an ACK acknowledges is no cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +73,8 @@ pub(crate) fn initial(
 ) -> Initial {
     let (isn_offset, ts_offset) = secrets.flow_offsets(flow);
     let slot = slot_at(now);
-    let low = secrets.cookie_mac(flow, irs.0, slot, shift).wrapping_add(tell(flow, agreed)) & LOW;
+    let mac = secrets.cookie_mac(flow, irs.0, slot, shift);
+    let low = mac.wrapping_add(tell(flow, agreed) << TOLD_AT) & LOW;
     let iss = SeqNum((slot << SLOT_BITS | low).wrapping_add(isn_offset));
     Initial { iss, ts_offset }
 }
@@ -96,9 +104,10 @@ pub(crate) fn read(
         return Err(Doubt::Foreign);
     };
     let told = number.wrapping_sub(secrets.cookie_mac(flow, irs.0, made_in, shift)) & LOW;
-    if told >= TOLD {
+    if told.trailing_zeros() < TOLD_AT {
         return Err(Doubt::NotHere);
     }
+    let told = told >> TOLD_AT;
     let options = Options { timestamps: segment.options.timestamps, ..understand(flow, told) };
     Ok((Initial { iss, ts_offset }, Agreed::new(&options, shift, config)))
 }
@@ -254,7 +263,7 @@ mod tests {
             assert!(!is_good(8, ack, 2, start + 3 * SLOT_MS), "aged");
             assert!(!is_good(8, ack, 2, start + 256 * SLOT_MS), "aged by a whole round");
             assert!(!is_good(9, ack, 2, start) && !is_good(7, ack, 2, start));
-            assert!(!is_good(8, ack ^ 1 << 23, 2, start) && !is_good(8, ack ^ 1 << 31, 2, start));
+            assert!(!is_good(8, ack ^ 1 << 16, 2, start) && !is_good(8, ack ^ 1 << 31, 2, start));
             assert!(!is_good(8, ack, 3, start));
             for flow in [
                 Flow { remote_port: 5001, ..host.flow },
@@ -269,6 +278,16 @@ mod tests {
         }
     }
 
+    /// What a straggler acknowledges of a connection that is gone is no cookie that tells more.
+    #[test]
+    fn a_later_number_of_the_same_connection_is_no_cookie() {
+        let [host, _] = hosts();
+        let now = Instant::from_secs(1000);
+        let ack = host.make(7, &syn(Some(1460), Some(3), true), now).iss.plus(1);
+        let is_good = |sent: &u32| host.read(8, ack.plus(*sent).0, Options::NONE, 2, now).is_ok();
+        assert!(is_good(&0) && !(1..100_000).any(|sent| is_good(&sent)));
+    }
+
     /// Of 2²⁴ numbers that are tried, about one is good.
     #[test]
     fn a_guess_is_right_once_in_sixteen_million() {
@@ -281,7 +300,10 @@ mod tests {
             let ack = first.wrapping_add(*number).wrapping_add(1);
             host.read(8, ack, Options::NONE, 2, now).is_ok()
         };
-        assert_eq!((0..1 << 24).step_by(16).filter(is_good).count(), 8);
+        let good: std::vec::Vec<u32> = (0..1 << TOLD_AT).filter(is_good).collect();
+        let &[least] = good.as_slice() else { panic!("{good:?}") };
+        let all = |told: &u32| is_good(&(least + (told << TOLD_AT)));
+        assert_eq!((0..1 << TOLD_BITS).filter(all).count(), 1 << TOLD_BITS);
         let elsewhere = |number: &u32| is_good(&number.wrapping_mul(1 << SLOT_BITS));
         assert!((1..255).filter(elsewhere).count() == 0);
     }
