@@ -46,6 +46,8 @@ pub enum Call<'a> {
     /// [`Connection::send`](crate::Connection::send): at most the first `room` octets of `data`
     /// can be taken, of the others only the number matters.
     Send { id: ConnectionId, data: &'a [u8], room: usize },
+    /// [`Connection::send_urgent`](crate::Connection::send_urgent): as `Send`.
+    SendUrgent { id: ConnectionId, data: &'a [u8], room: usize },
     /// [`Connection::recv`](crate::Connection::recv) of at most `len` octets.
     Recv { id: ConnectionId, len: usize },
     /// [`Connection::consume`](crate::Connection::consume).

@@ -36,6 +36,42 @@ impl fmt::Display for CloseReason {
     }
 }
 
+/// What troubles a connection that lives on (RFC 9293 §3.9.1.8, soft errors).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// R1: the peer was asked again three times and has not answered (RFC 9293 §3.8.3).
+    NoAnswer,
+    /// A router, or the peer's host, said this of a segment that is not acknowledged.
+    Reported(UdpFault),
+}
+
+impl Trouble {
+    /// Why the connection ended, if R2 was reached in this trouble: as Linux, what was reported
+    /// tells more than that time was up.
+    pub(crate) const fn as_end(this: Option<Self>) -> CloseReason {
+        match this {
+            Some(Self::Reported(UdpFault::NetUnreachable)) => CloseReason::NetUnreachable,
+            Some(Self::Reported(UdpFault::PortUnreachable | UdpFault::ProtocolUnreachable)) => {
+                CloseReason::Refused
+            }
+            Some(Self::Reported(
+                UdpFault::HostUnreachable | UdpFault::Prohibited | UdpFault::TimeExceeded,
+            )) => CloseReason::HostUnreachable,
+            Some(Self::NoAnswer | Self::Reported(UdpFault::TooBig | UdpFault::BadParameter))
+            | None => CloseReason::TimedOut,
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAnswer => f.write_str("no answer for a while"),
+            Self::Reported(fault) => fault.fmt(f),
+        }
+    }
+}
+
 /// Declares a small `Copy` error enum with one sentence a variant.
 macro_rules! errors {
     ($(
@@ -89,6 +125,15 @@ errors! {
     OptionError {
         /// A value is out of the range that its field documents.
         Invalid = "option value out of range",
+    }
+    /// Why [`Connection::recv_urgent`](crate::Connection::recv_urgent) has no octet.
+    UrgentError {
+        /// None was announced, it was read or passed, or it stands in line.
+        Nothing = "no urgent octet",
+        /// It was announced, and has not come.
+        WouldBlock = "the urgent octet has not come",
+        /// It was announced, and the stream has ended before it.
+        Finished = "the urgent octet will not come",
     }
     /// Why [`Connection::send`](crate::Connection::send) refused.
     SendError {

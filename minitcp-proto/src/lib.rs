@@ -79,7 +79,8 @@ pub use call::Call;
 pub use config::{Config, Congestion, EPHEMERAL_PORTS, Offload, SynCookies, UnboundUdp};
 pub use driver::{Driver, Park};
 pub use error::{
-    BindError, CloseReason, ConnectError, OptionError, RecvError, SendError, UdpError, UdpFault,
+    BindError, CloseReason, ConnectError, OptionError, RecvError, SendError, Trouble, UdpError,
+    UdpFault, UrgentError,
 };
 pub use ids::{ConnectionId, ListenerId, SocketId, UdpId};
 pub use observe::{Direction, Note, Observer, Trace};

@@ -79,6 +79,9 @@ pub enum Note {
     Spurious,
     /// A zero-window probe goes out (RFC 9293 §3.8.6.1).
     WindowProbe,
+    /// R1 (RFC 9293 §3.8.3): three retransmissions in vain. If there is another way to the peer, it
+    /// should be tried.
+    NoAnswer,
     /// The connection ended for want of an answer (R2, RFC 9293 §3.8.3).
     GaveUp,
 }
@@ -173,6 +176,7 @@ impl fmt::Display for Trace {
                     Note::Recovered => f.write_str("[TCP ] recovered"),
                     Note::Spurious => f.write_str("[TCP ] nothing was lost: recovery undone"),
                     Note::WindowProbe => f.write_str("[TCP ] zero-window probe"),
+                    Note::NoAnswer => f.write_str("[TCP ] no answer for a while"),
                     Note::GaveUp => f.write_str("[TCP ] gave up: no answer"),
                 }?;
                 write!(f, "  {}", Ends(flow, "-"))

@@ -47,6 +47,11 @@ pub struct TcpOptions {
     /// DSCP of every packet of the connection, in the upper six bits (`IP_TOS`); the ECN bits
     /// count as zero. RFC 9293 MUST-48, SHLD-21.
     pub traffic_class: u8,
+    /// Urgent octets are read in their place among the others (`SO_OOBINLINE`), as RFC 6093 §6
+    /// advises, and as is the default here; else the last one is left out of what
+    /// [`recv`](crate::Connection::recv) reads, and
+    /// [`recv_urgent`](crate::Connection::recv_urgent) has it.
+    pub urgent_in_line: bool,
 }
 
 /// When to probe a silent peer (RFC 9293 §3.8.4). Whole seconds, parts of one count as one.
@@ -187,6 +192,7 @@ impl Config {
             not_sent_low_water: None,
             hop_limit: None,
             traffic_class: 0,
+            urgent_in_line: true,
         }
     }
 

@@ -132,6 +132,9 @@ pub struct Stats {
     pub retransmitted_bytes: u64,
     /// Times a retransmission timer fired (RFC 6298).
     pub timeouts: u64,
+    /// Times a peer was asked again three times in vain (R1, RFC 9293 §3.8.3): while these grow and
+    /// segments hardly come, the link may be at fault.
+    pub doubtful_paths: u64,
     /// Times fast retransmit was entered (RFC 5681 §3.2).
     pub fast_retransmits: u64,
     /// Recoveries that were undone, because nothing had been lost (RFC 5682, RFC 4015).

@@ -44,7 +44,7 @@ impl<O: Observer> Stack<'_, O> {
     fn on_half_open_complaint(&mut self, index: u32, complaint: Complaint, quote: &Quote) {
         let Some(half_open) = self.tcp.half_open.at(index) else { return };
         let is_ours = half_open.has_left() && quote.seq == half_open.iss;
-        if !is_ours || !matches!(complaint, Complaint::Unreachable(_)) {
+        if !is_ours || !matches!(complaint, Complaint::Unreachable(..)) {
             return self.cx.drop(Drop::IgnoredIcmp);
         }
         self.cx.stats.icmp_errors_in += 1;
@@ -57,18 +57,18 @@ impl<O: Observer> Stack<'_, O> {
 fn complaint_of(message: &Icmp<'_>, fault: UdpFault) -> Complaint {
     match (fault, message) {
         (UdpFault::PortUnreachable | UdpFault::ProtocolUnreachable, _) => {
-            Complaint::Unreachable(CloseReason::Refused)
+            Complaint::Unreachable(CloseReason::Refused, fault)
         }
         (UdpFault::HostUnreachable | UdpFault::Prohibited, _) => {
-            Complaint::Unreachable(CloseReason::HostUnreachable)
+            Complaint::Unreachable(CloseReason::HostUnreachable, fault)
         }
-        (UdpFault::NetUnreachable, _) => Complaint::Unreachable(CloseReason::NetUnreachable),
+        (UdpFault::NetUnreachable, _) => Complaint::Unreachable(CloseReason::NetUnreachable, fault),
         (UdpFault::TooBig, Icmp::PacketTooBig { mtu, .. }) => Complaint::TooBig(*mtu),
         (UdpFault::TooBig, Icmp::Unreachable { next_hop_mtu, .. }) => {
             Complaint::TooBig(u32::from(*next_hop_mtu))
         }
         (UdpFault::TooBig | UdpFault::TimeExceeded | UdpFault::BadParameter, _) => {
-            Complaint::Passing
+            Complaint::Passing(fault)
         }
     }
 }

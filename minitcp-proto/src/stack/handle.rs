@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 
 use crate::call::Call;
-use crate::error::{CloseReason, OptionError, RecvError, SendError};
+use crate::error::{CloseReason, OptionError, RecvError, SendError, Trouble, UrgentError};
 use crate::observe::Observer;
 use crate::options::TcpOptions;
 use crate::stack::Stack;
@@ -11,6 +11,7 @@ use crate::stack::event::ConnectionId;
 use crate::stack::mail::Addressed;
 use crate::stack::schedule::Owner;
 use crate::tcp::receive::ack_policy::Owed;
+use crate::tcp::receive::mark::Readable;
 use crate::tcp::{Info, State, Tcb, configure, output, user};
 
 /// A connection, borrowed from its stack for a few calls.
@@ -48,6 +49,30 @@ impl<O: Observer> Connection<'_, '_, O> {
             let taken = user::send(tcb, data, cx)?;
             Ok((taken, taken < data.len() && tcb.send_room() > 0))
         });
+        self.after_send(taken)
+    }
+
+    /// As [`send`](Self::send), and the last octet taken is the end of urgent data (`MSG_OOB`):
+    /// the peer is told at once, whatever holds the octets themselves back (RFC 9293 §3.8.5).
+    /// RFC 6093 §6 advises new programs to do without (SHLD-13).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_urgent(&mut self, data: &[u8]) -> Result<usize, SendError> {
+        self.report(|id, connection| Call::SendUrgent { id, data, room: connection.send_room() });
+        let taken = self.transfer(|tcb, cx| {
+            let taken = user::send_urgent(tcb, data, cx)?;
+            Ok((taken, taken < data.len() && tcb.send_room() > 0))
+        });
+        self.after_send(taken)
+    }
+
+    /// How many octets a send has taken; where memory was short, it is told when there is some.
+    #[inline(always)] // Two callers, of which one is rare.
+    fn after_send(
+        &mut self,
+        taken: Option<Result<(usize, bool), SendError>>,
+    ) -> Result<usize, SendError> {
         let (taken, starved) = taken.unwrap_or(Err(SendError::Closed))?;
         if starved {
             self.stack.tcp.starve(self.index, &self.stack.cx.pool);
@@ -73,8 +98,30 @@ impl<O: Observer> Connection<'_, '_, O> {
     pub fn peek(&self) -> Result<(&[u8], &[u8]), RecvError> {
         let tcb = self.tcb().ok_or(RecvError::Closed)?;
         user::may_recv(tcb)?;
-        let buffer = &tcb.receive.buffer;
-        Ok(buffer.slices(&self.stack.cx.pool, 0, buffer.len()))
+        let Readable { skipped, len } = tcb.receive.readable();
+        Ok(tcb.receive.buffer.slices(&self.stack.cx.pool, skipped, len))
+    }
+
+    /// The last urgent octet, where [`TcpOptions::urgent_in_line`] is off (`MSG_OOB`). It is there
+    /// as soon as all before it has come, and until it is read so, or [`recv`](Self::recv) goes on
+    /// beyond it; `peek` leaves it. When a further one is announced, it is an ordinary octet again,
+    /// unless reading has stopped at it.
+    /// RFC 9293 MUST-30, RFC 6093 §3.
+    ///
+    /// # Errors
+    /// [`UrgentError::Nothing`] if there is none, [`UrgentError::WouldBlock`] if it has not come,
+    /// [`UrgentError::Finished`] if it never will.
+    pub fn recv_urgent(&mut self, peek: bool) -> Result<u8, UrgentError> {
+        let Some(tcb) = self.stack.tcp.connections.at_mut(self.index) else {
+            return Err(UrgentError::Nothing);
+        };
+        user::recv_urgent(tcb, peek, &self.stack.cx.pool)
+    }
+
+    /// The next octet to be read is the last urgent one (`SIOCATMARK`). A read that began before
+    /// it stops there.
+    pub fn is_at_mark(&self) -> bool {
+        self.tcb().is_some_and(|tcb| tcb.receive.mark.is_at(tcb.receive.next()))
     }
 
     /// Forgets the first `count` received octets, at most those that are there.
@@ -124,7 +171,7 @@ impl<O: Observer> Connection<'_, '_, O> {
     /// The options that hold now.
     pub fn options(&self) -> TcpOptions {
         let Some(tcb) = self.tcb() else { return self.stack.config().tcp_options() };
-        tcb.settings.options(tcb.receive.cap, tcb.send.cap)
+        tcb.settings.options(tcb.receive.cap, tcb.send.cap, tcb.receive.mark.in_line)
     }
 
     /// Changes the options; each field of [`TcpOptions`] says what it can still do.
@@ -146,6 +193,13 @@ impl<O: Observer> Connection<'_, '_, O> {
     /// Why the connection ended; `None` while it has not.
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.tcb().and_then(|tcb| tcb.close_reason)
+    }
+
+    /// What has gone wrong since the peer last acknowledged something: the connection lives on, but
+    /// may not for long. [`Readiness::ERROR`](crate::Readiness::ERROR) tells when it is news.
+    /// RFC 9293 §3.9.1.8: MUST-47, SHLD-9, SHLD-25.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.tcb().and_then(|tcb| tcb.trouble)
     }
 
     /// Octets that `send` would take now, memory permitting.

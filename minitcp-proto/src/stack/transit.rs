@@ -106,7 +106,7 @@ impl Transit {
             ack: outgoing.ack,
             flags: outgoing.flags,
             window: outgoing.window,
-            urgent: 0,
+            urgent: outgoing.urgent,
         };
         let header_sum = header.emit(fixed, header_len);
         let total = header_len + payload.0.len() + payload.1.len();

@@ -20,11 +20,12 @@ pub(crate) fn set_options<O: Observer>(
     cx: &mut Context<'_, O>,
 ) {
     let old = core::mem::replace(&mut tcb.settings, Settings::new(options));
-    let kept = Switches::PROBE_DUE | Switches::REUSE_PORT;
+    let kept = Switches::PROBE_DUE | Switches::REUSE_PORT | Switches::URGENT;
     tcb.settings.switches |= old.switches & kept;
     tcb.settings.probes = old.probes;
     set_receive_buffer(tcb, options.receive_buffer, cx);
     tcb.send.cap = options.send_buffer;
+    tcb.receive.mark.in_line = options.urgent_in_line;
     if tcb.state() != State::SynSent {
         // Larger segments than the handshake agreed on are out of the question.
         tcb.lower_smss(u16::MAX);

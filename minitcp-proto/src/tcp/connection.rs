@@ -3,7 +3,7 @@
 use bitflags::bitflags;
 
 use crate::config::Congestion;
-use crate::error::CloseReason;
+use crate::error::{CloseReason, Trouble};
 use crate::observe::{Observer, Trace};
 use crate::options::TcpOptions;
 use crate::secret::Flow;
@@ -46,8 +46,12 @@ bitflags! {
         const PEER_CLOSED = 16;
         /// The connection has ended; its close reason is known.
         const CLOSED = 32;
-        /// Something is wrong that the socket tells when asked: `udp_take_error`.
+        /// Something is wrong that the socket tells when asked: `udp_take_error` of datagrams,
+        /// [`Connection::trouble`](crate::Connection::trouble) of a connection, which goes on.
+        /// MUST-47, SHLD-9.
         const ERROR = 64;
+        /// The peer has announced urgent data, or more of it (RFC 9293 §3.8.5, MUST-32).
+        const URGENT = 128;
     }
 }
 
@@ -81,6 +85,8 @@ pub(crate) struct Tcb {
     /// Bits that the next event of this connection carries.
     pub(crate) events: Readiness,
     pub(crate) close_reason: Option<CloseReason>,
+    /// What has gone wrong since the peer last acknowledged something.
+    pub(crate) trouble: Option<Trouble>,
     /// Segments sent again, at most `u32::MAX`.
     pub(crate) retransmits: u32,
     /// When data, a SYN or a FIN last left.
@@ -111,11 +117,14 @@ impl Tcb {
         let smss = settings.clamp_mss(path.send_mss(None));
         let rcv_wscale = announced_shift(options.receive_buffer, config);
         let affordable = affordable(&cx.pool, u32::from(smss));
+        let mut receive =
+            Receiver::new(options.receive_buffer, rcv_wscale, affordable, config.sack);
+        receive.mark.in_line = options.urgent_in_line;
         Self {
             path,
             state,
             send: Sender::new(iss, options.send_buffer, smss),
-            receive: Receiver::new(options.receive_buffer, rcv_wscale, affordable, config.sack),
+            receive,
             timers: Timers::NONE,
             rtt: RttEstimator::new(&cx.rto),
             recovery: Recovery::new(iss),
@@ -130,6 +139,7 @@ impl Tcb {
             write_blocked: false,
             events: Readiness::empty(),
             close_reason: None,
+            trouble: None,
             retransmits: 0,
             last_sent: now,
             last_received: now,
@@ -273,6 +283,12 @@ impl Tcb {
     pub(crate) fn finish(&mut self) {
         self.close_reason = Some(CloseReason::Finished);
         self.events |= Readiness::CLOSED;
+    }
+
+    /// Something is wrong that does not end the connection; the application may ask what.
+    pub(crate) fn on_trouble(&mut self, trouble: Trouble) {
+        self.trouble = Some(trouble);
+        self.events |= Readiness::ERROR;
     }
 
     /// Ends the connection for `reason` and gives its send memory back. Unread octets stay

@@ -2,7 +2,7 @@
 //! RFC 5461, RFC 1191, RFC 8201. Nobody is believed who does not quote what is on its way
 //! (RFC 5927 §4.1).
 
-use crate::error::CloseReason;
+use crate::error::{CloseReason, Trouble, UdpFault};
 use crate::observe::Observer;
 use crate::seq::SeqNum;
 use crate::stats::Drop;
@@ -14,11 +14,11 @@ use crate::tcp::timeout;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Complaint {
     /// It did not reach its destination, for this reason.
-    Unreachable(CloseReason),
+    Unreachable(CloseReason, UdpFault),
     /// The next link takes so many octets; 0 from a router that is too old to say.
     TooBig(u32),
     /// Something that may pass (MUST-56, R1122-24).
-    Passing,
+    Passing(UdpFault),
 }
 
 /// A message came that quotes a segment with sequence number `seq`.
@@ -35,12 +35,16 @@ pub(crate) fn on_complaint<O: Observer>(
     match complaint {
         // RFC 5461 §4.1, SHLD-26: to open a connection is no use any more. Later it may be: a route
         // changes, and an attacker must not end a connection (RFC 5927 §5.2, R5927-2).
-        Complaint::Unreachable(reason) if !tcb.state().is_synchronized() => {
+        Complaint::Unreachable(reason, _) if !tcb.state().is_synchronized() => {
             cx.stats.icmp_errors_in += 1;
             tcb.end(reason, cx);
         }
         Complaint::TooBig(mtu) => on_too_big(tcb, mtu, cx),
-        Complaint::Unreachable(_) | Complaint::Passing => cx.drop(Drop::IgnoredIcmp),
+        // SHLD-25: the application may hear of it, and does when the connection ends after all.
+        Complaint::Unreachable(_, fault) | Complaint::Passing(fault) => {
+            cx.stats.icmp_errors_in += 1;
+            tcb.on_trouble(Trouble::Reported(fault));
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a curious application may see of a connection (RFC 9293 §3.9.1, STATUS).
 
+use crate::error::Trouble;
 use crate::seq::SeqNum;
 use crate::tcp::congestion::Controller as _;
 use crate::tcp::connection::Tcb;
@@ -42,6 +43,10 @@ impl Tcb {
             receive_room: self.receive.cap.saturating_sub(self.receive.buffer.len()),
             last_sent: self.last_sent,
             last_received: self.last_received,
+            timestamps: self.clocks.are_told,
+            sack: self.receive.sack.is_permitted,
+            urgent_unread: self.receive.mark.unread(self.receive.next()),
+            trouble: self.trouble,
         }
     }
 }
@@ -107,4 +112,13 @@ pub struct Info {
     pub last_sent: Instant,
     /// When an acceptable segment last came; when the connection was made, before that.
     pub last_received: Instant,
+    /// Segments carry timestamps, as the SYNs agreed (RFC 7323 §3).
+    pub timestamps: bool,
+    /// Acknowledgments say what came ahead of a hole, as the SYNs agreed (RFC 2018).
+    pub sack: bool,
+    /// Octets up to the last one that the peer called urgent, and with it, that were not read;
+    /// whether they have come or not (RFC 9293 §3.8.5, MUST-33).
+    pub urgent_unread: u32,
+    /// What has gone wrong since the peer last acknowledged something.
+    pub trouble: Option<Trouble>,
 }

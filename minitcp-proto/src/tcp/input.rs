@@ -144,7 +144,10 @@ fn syn_sent<O: Observer>(
     tcb.advance(Cause::ReceiveSynAck, cx);
     opened(tcb, lost_syn, cx.now);
     tcb.receive.ack.require_now();
-    // Sixth step and later: the SYN,ACK may bring text and the FIN.
+    // Sixth step and later: the SYN,ACK may bring urgent text and the FIN.
+    if segment.flags.contains(Flags::URG) {
+        take_urgent(tcb, segment, cx);
+    }
     if !segment.payload.is_empty() {
         take_text(tcb, segment, segment_size, cx)?;
     }
@@ -180,8 +183,10 @@ fn synchronized<O: Observer>(
     check_sequence(tcb, segment, cx)?;
     check_ack(tcb, segment, cx)?;
     keepalive::on_received(tcb, cx.now);
-    // Sixth, the urgent pointer: the octets are delivered in line, as the sockets option
-    // SO_OOBINLINE does (RFC 6093 §6 advises no other use: R6093-3), however many (MUST-31).
+    // Sixth: URG, also at a shut window (MUST-66).
+    if segment.flags.contains(Flags::URG) {
+        take_urgent(tcb, segment, cx);
+    }
     if !segment.payload.is_empty() {
         take_text(tcb, segment, segment_size, cx)?;
     }
@@ -240,6 +245,7 @@ fn check_ack<O: Observer>(
     }
     if in_order && tcb.send.snd_wnd == 0 && bears_a_shut_window(tcb) {
         tcb.patience.on_heard(tcb.send.flight() > 0, cx.now);
+        tcb.trouble = None;
     }
     if matches!(tcb.state(), State::Closed | State::TimeWait) { DONE } else { Ok(()) }
 }
@@ -272,6 +278,7 @@ fn bears_a_shut_window(tcb: &Tcb) -> bool {
 
 /// `ack` covers something new.
 fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>) {
+    tcb.trouble = None;
     let (flight, free_bytes) = (tcb.send.flight(), cx.pool.free_bytes());
     let Acked { octets, syn, fin } = tcb.send.acknowledge(ack, &mut cx.pool);
     if tcb.is_orphan() {
@@ -283,6 +290,9 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
     }
     // R7323-8: only here, where the ACK is new.
     tcb.rtt.on_ack(ack, tcb.timers.deadline(Timer::Retransmit), cx.now, &cx.rto);
+    if tcb.settings.switches.contains(Switches::URGENT) && tcb.send.snd_up.at_or_before(ack) {
+        tcb.settings.switches.remove(Switches::URGENT);
+    }
     let smss = u32::from(tcb.send.smss);
     let acked = octets - u32::from(syn);
     if acked > 0 {
@@ -340,6 +350,17 @@ fn opened(tcb: &mut Tcb, lost_syn: bool, now: Instant) {
     tcb.events |= Readiness::WRITABLE;
     if tcb.active_open {
         tcb.events |= Readiness::CONNECTED;
+    }
+}
+
+/// Sixth step: the urgent pointer, which means something with URG alone, and nothing after the
+/// peer's FIN (R9293-48). The application hears of each one that is news (MUST-32); the octets it
+/// reads with the others, as far as they have come (MUST-31).
+#[cold]
+fn take_urgent<O: Observer>(tcb: &mut Tcb, segment: &Segment<'_>, cx: &mut Context<'_, O>) {
+    let is_read = tcb.state().may_receive() && !tcb.is_orphan();
+    if is_read && tcb.receive.on_urgent(segment.seq, segment.urgent, &mut cx.pool) {
+        tcb.events |= Readiness::URGENT;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Is the peer still there? Keep-alives, off unless the application asks (RFC 9293 §3.8.4).
 
-use crate::error::CloseReason;
+use crate::error::{CloseReason, Trouble};
 use crate::observe::{Note, Observer};
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
@@ -83,7 +83,7 @@ pub(crate) fn on_timeout<O: Observer>(
     if tcb.settings.gives_up(silence) && !forgives {
         cx.note(tcb.flow(), Note::GaveUp);
         let reset = Reset::of(tcb, cx.now);
-        tcb.end(CloseReason::TimedOut, cx);
+        tcb.end(Trouble::as_end(tcb.trouble), cx);
         return Some(reset);
     }
     tcb.patience.on_asked_again();

@@ -18,6 +18,8 @@ pub(crate) struct Outgoing {
     pub(crate) ack: SeqNum,
     pub(crate) flags: Flags,
     pub(crate) window: u16,
+    /// SEG.UP; counts with `Flags::URG` only.
+    pub(crate) urgent: u16,
     /// How the peer scales that field.
     pub(crate) wscale: u8,
     /// What only a SYN says (MUST-65).
@@ -47,6 +49,7 @@ impl Outgoing {
         ack: SeqNum(0),
         flags: Flags::empty(),
         window: 0,
+        urgent: 0,
         wscale: 0,
         syn: None,
         timestamps: None,

@@ -138,7 +138,7 @@ fn lost_text<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Option<Text> {
     // What lies beyond the peer's window waits until that moves on again: it may have shrunk since
     // (SHLD-16). More than one segment only inside our own window as well.
     let in_window = tcb.send.snd_wnd.saturating_sub(seq.since(tcb.send.snd_una));
-    let usable = whole_segments(window.saturating_sub(pipe).min(burst(limit, cx)), limit);
+    let usable = whole_segments(window.saturating_sub(pipe).min(burst(tcb, limit, cx)), limit);
     let count = count.min(usable.max(limit)).min(in_window);
     (count > 0).then(|| clip(tcb, seq, count, Kind::Lost))
 }
@@ -161,9 +161,11 @@ fn sack_count<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> usize {
     tcb.receive.sack_count(&cx.assemblies).min(room)
 }
 
-/// Most octets in one transmission: of whole segments of `limit` octets, where the device cuts.
-const fn burst<O: Observer>(limit: u32, cx: &Context<'_, O>) -> u32 {
-    let bursts = cx.config.offload.contains(Offload::SEGMENTATION);
+/// Most octets in one transmission: of whole segments of `limit` octets, where the device cuts. Not
+/// so urgent ones: the pointer is another in each segment.
+const fn burst<O: Observer>(tcb: &Tcb, limit: u32, cx: &Context<'_, O>) -> u32 {
+    let bursts = cx.config.offload.contains(Offload::SEGMENTATION)
+        && !tcb.settings.switches.contains(Switches::URGENT);
     if bursts && limit < MAX_BURST { whole_segments(MAX_BURST, limit) } else { limit }
 }
 
@@ -207,7 +209,7 @@ fn new_text<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) -> Option<Text> {
 #[inline(always)] // Where it is asked for each segment, most of it is known already.
 fn offer<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Offer {
     let (smss, limit) = (u32::from(tcb.send.smss), text_limit(tcb, cx));
-    let is_on = |switch| tcb.settings.switches.contains(switch);
+    let switches = tcb.settings.switches;
     let window = tcb.recovery.window(&tcb.congestion, smss);
     Offer {
         unsent: tcb.send.unsent(),
@@ -216,10 +218,13 @@ fn offer<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Offer {
         smss: limit,
         max_snd_wnd: tcb.send.max_snd_wnd,
         idle: tcb.send.flight() == 0,
-        no_delay: is_on(Switches::NO_DELAY) || tcb.send.fin == Fin::Queued,
-        corked: is_on(Switches::CORK) && tcb.send.fin != Fin::Queued,
+        // As Linux, what is urgent does not wait.
+        no_delay: switches.intersects(Switches::NO_DELAY | Switches::URGENT)
+            || tcb.send.fin == Fin::Queued,
+        corked: switches & (Switches::CORK | Switches::URGENT) == Switches::CORK
+            && tcb.send.fin != Fin::Queued,
         overridden: tcb.wait.is_overridden(),
-        burst: burst(limit, cx),
+        burst: burst(tcb, limit, cx),
     }
 }
 
@@ -305,11 +310,12 @@ fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> O
         room => tcb.receive.take_sack(&cx.assemblies, room),
     };
     let segment_size = u16::try_from(most).unwrap_or(u16::MAX);
-    let outgoing = Outgoing {
+    let mut outgoing = Outgoing {
         seq: text.seq,
         ack: rcv_nxt,
         flags,
         window,
+        urgent: 0,
         wscale: tcb.receive.window.rcv_wscale,
         syn: None,
         timestamps: tcb.clocks.stamp(rcv_nxt, cx.now),
@@ -318,6 +324,9 @@ fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> O
         len: text.len,
         segment_size: if text.len > most { NonZeroU16::new(segment_size) } else { None },
     };
+    if tcb.settings.switches.contains(Switches::URGENT) {
+        tell_urgent(tcb, &mut outgoing);
+    }
     if !is_keepalive {
         tcb.receive.ack.on_sent(text.kind == Kind::PureAck);
         tcb.timers.disarm(Timer::DelayedAck);
@@ -327,6 +336,25 @@ fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> O
     }
     outgoing.count(tcb.flow(), tcb.state(), cx);
     outgoing
+}
+
+/// SEG.UP: every segment tells it that begins before the end of urgent data, whatever else it
+/// carries (RFC 9293 §3.8.5).
+#[cold]
+fn tell_urgent(tcb: &Tcb, outgoing: &mut Outgoing) {
+    let (snd_up, snd_nxt) = (tcb.send.snd_up, tcb.send.snd_nxt);
+    let seq = outgoing.seq;
+    outgoing.urgent = match snd_up.after(seq) {
+        false => 0,
+        // Farther than the pointer reaches: as Linux has it, it then names an octet that is still
+        // to be sent, so that the peer hears better before it can take that one for the last.
+        true => match u16::try_from(snd_up.since(seq)) {
+            Ok(pointer) => pointer,
+            Err(_) if seq.plus(u32::from(u16::MAX)).after(snd_nxt) => u16::MAX,
+            Err(_) => 0,
+        },
+    };
+    outgoing.flags.set(Flags::URG, outgoing.urgent > 0);
 }
 
 fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) {

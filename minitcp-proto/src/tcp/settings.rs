@@ -24,10 +24,12 @@ bitflags! {
         const PROBE_DUE = 32;
         /// Other sockets with `SO_REUSEPORT` may bind the local port.
         const REUSE_PORT = 64;
+        /// Urgent data is on its way: `snd_up` counts.
+        const URGENT = 128;
     }
 }
 
-/// All options but the sizes of the buffers, which stand beside the buffers.
+/// All options but those of the buffers, which stand beside the buffers.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) switches: Switches,
@@ -69,8 +71,13 @@ impl Settings {
         }
     }
 
-    /// The other way round; the buffers are the caller's to add.
-    pub(crate) fn options(&self, receive_buffer: u32, send_buffer: u32) -> TcpOptions {
+    /// The other way round; what stands beside the buffers is the caller's to add.
+    pub(crate) fn options(
+        &self,
+        receive_buffer: u32,
+        send_buffer: u32,
+        in_line: bool,
+    ) -> TcpOptions {
         let is_on = |switch| self.switches.contains(switch);
         TcpOptions {
             receive_buffer,
@@ -88,6 +95,7 @@ impl Settings {
             not_sent_low_water: is_on(Switches::LOW_WATER).then_some(self.low_water),
             hop_limit: (self.service.hop_limit > 0).then_some(self.service.hop_limit),
             traffic_class: self.service.traffic_class,
+            urgent_in_line: in_line,
         }
     }
 
@@ -158,6 +166,7 @@ mod tests {
             not_sent_low_water: None,
             hop_limit: None,
             traffic_class: 0,
+            urgent_in_line: true,
         };
         let keepalive = Keepalive {
             idle: Duration::from_secs(32_767),
@@ -172,7 +181,7 @@ mod tests {
             TcpOptions { not_sent_low_water: Some(1), hop_limit: Some(255), ..plain },
             TcpOptions { traffic_class: 0xfc, ..plain },
         ] {
-            assert_eq!(Settings::new(&options).options(1000, 2000), options);
+            assert_eq!(Settings::new(&options).options(1000, 2000, true), options);
         }
     }
 }

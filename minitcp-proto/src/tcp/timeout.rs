@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::config::Config;
-use crate::error::CloseReason;
+use crate::error::Trouble;
 use crate::observe::{Note, Observer};
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
@@ -40,7 +40,7 @@ fn on_retransmission_timeout<O: Observer>(
         return give_up(tcb, cx);
     }
     cx.stats.timeouts += u64::from(tcb.patience.has_left());
-    tcb.patience.on_asked_again();
+    ask_again(tcb, cx);
     if !tcb.state().is_synchronized() {
         tcb.syn_due = true;
         arm_syn(tcb, cx);
@@ -70,11 +70,26 @@ fn on_persist_timeout<O: Observer>(
     }
     tcb.wait.on_timeout();
     if probes {
-        tcb.patience.on_asked_again();
+        ask_again(tcb, cx);
         arm_probe(tcb, cx);
     }
     None
 }
+
+/// R1 (RFC 9293 §3.8.3, MUST-20): three retransmissions (SHLD-10), also of a SYN (MUST-22) and of a
+/// probe, in vain. The application hears of it (SHLD-9), unless it was told worse; the embedder,
+/// who may know of another link, sees it in the counter and the note.
+fn ask_again<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
+    tcb.patience.on_asked_again();
+    if tcb.patience.has_left() && tcb.patience.retries() == R1 {
+        cx.stats.doubtful_paths += 1;
+        cx.note(tcb.flow(), Note::NoAnswer);
+        tcb.on_trouble(tcb.trouble.unwrap_or(Trouble::NoAnswer));
+    }
+}
+
+/// In retransmissions.
+const R1: u8 = 3;
 
 /// R2 (RFC 9293 §3.8.3, MUST-20): nothing was heard for too long.
 fn is_given_up<O: Observer>(tcb: &Tcb, is_late: bool, cx: &Context<'_, O>) -> bool {
@@ -86,7 +101,7 @@ fn is_given_up<O: Observer>(tcb: &Tcb, is_late: bool, cx: &Context<'_, O>) -> bo
 fn give_up<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset> {
     cx.note(tcb.flow(), Note::GaveUp);
     let reset = Reset::of(tcb, cx.now);
-    tcb.end(CloseReason::TimedOut, cx);
+    tcb.end(Trouble::as_end(tcb.trouble), cx);
     tcb.is_orphan().then_some(reset)
 }
 

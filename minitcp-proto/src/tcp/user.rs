@@ -1,13 +1,15 @@
 //! What the application asks of a connection (RFC 9293 §3.10): SEND, RECEIVE, CLOSE, ABORT.
 
-use crate::error::{CloseReason, RecvError, SendError};
+use crate::error::{CloseReason, RecvError, SendError, UrgentError};
 use crate::observe::Observer;
 use crate::store::pool::Pool;
 use crate::store::pressure::Want;
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::input::Reset;
+use crate::tcp::receive::mark::OutOfLine;
 use crate::tcp::send::sender::Fin;
+use crate::tcp::settings::Switches;
 use crate::tcp::state::{Cause, State};
 use crate::tcp::timeout;
 use crate::tcp::timers::Timer;
@@ -26,6 +28,25 @@ pub(crate) fn send<O: Observer>(
     let count = tcb.send.buffer.append(&mut cx.pool, taken);
     if count < data.len() {
         tcb.write_blocked = true;
+    }
+    Ok(count)
+}
+
+/// SEND with the urgent flag: SND.UP is the number after the last octet taken (MUST-62, R6093-1),
+/// however many they are (MUST-31). MUST-30, R6093-2.
+pub(crate) fn send_urgent<O: Observer>(
+    tcb: &mut Tcb,
+    data: &[u8],
+    cx: &mut Context<'_, O>,
+) -> Result<usize, SendError> {
+    let count = send(tcb, data, cx)?;
+    if count > 0 {
+        tcb.send.snd_up = tcb.send.data_end();
+        tcb.settings.switches.insert(Switches::URGENT);
+        if tcb.send.usable_window() == 0 && tcb.state().is_synchronized() {
+            // The octets have to wait; that they do, the peer can be told (RFC 9293 §3.8.5).
+            tcb.receive.ack.require_now();
+        }
     }
     Ok(count)
 }
@@ -66,6 +87,25 @@ pub(crate) fn recv<O: Observer>(
     Ok(count)
 }
 
+/// RECEIVE of the urgent octet alone, which stands out of line.
+pub(crate) fn recv_urgent(tcb: &mut Tcb, peek: bool, pool: &Pool<'_>) -> Result<u8, UrgentError> {
+    match tcb.receive.out_of_line() {
+        OutOfLine::Nothing => Err(UrgentError::Nothing),
+        OutOfLine::Announced if tcb.close_reason.is_some() || tcb.receive.is_finished() => {
+            Err(UrgentError::Finished)
+        }
+        OutOfLine::Announced => Err(UrgentError::WouldBlock),
+        OutOfLine::Here(at) => {
+            let octet = tcb.receive.buffer.slices(pool, at, 1).0.first();
+            let octet = *octet.ok_or(UrgentError::Nothing)?;
+            if !peek {
+                tcb.receive.mark.take();
+            }
+            Ok(octet)
+        }
+    }
+}
+
 /// RECEIVE of octets that the application has used in place.
 pub(crate) fn consume<O: Observer>(tcb: &mut Tcb, count: u32, cx: &mut Context<'_, O>) {
     tcb.receive.consume(&mut cx.pool, count);
@@ -87,7 +127,7 @@ pub(crate) fn may_recv(tcb: &Tcb) -> Result<(), RecvError> {
     // RFC 9293 §3.10.7.3: what came with a SYN waits until the peer has shown that it is there
     // (R9293-14).
     let is_open = !matches!(tcb.state(), State::SynSent | State::SynRcvd);
-    if is_open && (!tcb.receive.buffer.is_empty() || tcb.receive.is_finished()) {
+    if is_open && (tcb.receive.readable().len > 0 || tcb.receive.is_finished()) {
         return Ok(());
     }
     match tcb.close_reason {

@@ -206,6 +206,7 @@ impl Peer {
             seq: near(got.seq.0, self.iss),
             ack: got.flags.contains(Flags::ACK).then(|| near(got.ack.0, self.irs)),
             window: Some(got.window),
+            urgent: got.urgent,
             options: Seg::moved(
                 &got.options,
                 self.irs.wrapping_neg(),

@@ -151,6 +151,7 @@ impl Seg {
     pub fn matches(&self, got: &Self) -> bool {
         let ignored = Flags::PSH;
         (self.flags - ignored) == (got.flags - ignored)
+            && self.urgent == got.urgent
             && self.push.is_none_or(|push| push == got.flags.contains(Flags::PSH))
             && self.seq == got.seq
             && (self.ack.is_none() || self.ack == got.ack)
@@ -176,6 +177,9 @@ impl fmt::Debug for Seg {
             let Options { mss, window_scale, sack_permitted, timestamps, sack, .. } = self.options;
             write!(f, " mss={mss:?} ws={window_scale:?} sackOK={sack_permitted}")?;
             write!(f, " ts={timestamps:?} sack={:?}", sack.as_slice())?;
+        }
+        if self.urgent > 0 {
+            write!(f, " urg={}", self.urgent)?;
         }
         write!(f, " len={}", self.any_payload.unwrap_or(self.payload.len()))?;
         if !self.payload.is_empty() {

@@ -90,19 +90,6 @@ fn early_data_beyond_a_later_fin_is_ignored() {
     p.expect_empty();
 }
 
-/// RFC 6093 §6: urgent data is delivered in line.
-/// R6093-3.
-#[test]
-fn urgent_data_is_ordinary_data() {
-    let mut p = Peer::accepted();
-    p.send(seg().urg(3).ack(1).data(b"urgent"));
-    p.expect_data(b"urgent");
-    p.at(40);
-    p.expect(seg().ack(7));
-    p.send(seg().urg(0xffff).seq(7).ack(1));
-    assert_eq!(p.state(), State::Established);
-}
-
 #[test]
 fn no_assembly_slot_means_no_early_data() {
     let mut p = Peer::new(config(), &Limits { assemblies: 1, ..limits() });

@@ -79,6 +79,7 @@ fn what_is_set_is_what_holds() {
         not_sent_low_water: Some(4096),
         hop_limit: Some(9),
         traffic_class: 0xb8,
+        urgent_in_line: false,
     };
     let mut p = connected(&defaults());
     assert_eq!(p.conn().options(), defaults());
@@ -100,6 +101,7 @@ fn accepted_connections_inherit() {
         max_segment: Some(600),
         hop_limit: Some(7),
         traffic_class: 0xfc,
+        urgent_in_line: false,
         ..defaults()
     };
     let mut p = listening(config(), options);

@@ -32,3 +32,4 @@ mod syn_text;
 mod time;
 mod time_wait;
 mod turns;
+mod urgent;

@@ -3,7 +3,7 @@
 //! `listen 10.0.0.1:80 4`, `connect 1500ms 10.0.0.2:80 none`, `send 0.0 5 x68656c6c6f`: the
 //! method, its arguments, and options only where they differ from those of the host's settings.
 //! An id is the index of its slot and the slot's generation. `send` says how many octets were
-//! offered; those for which there was no room are not written.
+//! offered; those for which there was no room are not written. So does `send_urgent`.
 
 use minitcp_proto::{BindOptions, Call, Config, ConnectionId, ListenerId, Observer, Stack, UdpId};
 
@@ -27,8 +27,9 @@ macro_rules! calls {
                     $(add(to, $field);)+
                     $(*to += &$options.words(Some(&$base(config)));)?
                 })+
-                Call::Send { id, data, room } => {
-                    *to += "send";
+                Call::Send { id, data, room } | Call::SendUrgent { id, data, room } => {
+                    let is_urgent = matches!(call, Call::SendUrgent { .. });
+                    *to += if is_urgent { "send_urgent" } else { "send" };
                     add(to, id);
                     add(to, &data.len());
                     octets.write(data.get(..*room).unwrap_or(data), to);
@@ -56,7 +57,7 @@ macro_rules! calls {
                     nothing_more(words)?;
                     Ok(act(&Call::$variant { $($field,)+ $($options: &$options)? }))
                 })+
-                "send" => {
+                name @ ("send" | "send_urgent") => {
                     let id = argument(&mut words)?;
                     let offered = argument(&mut words)?;
                     let mut data = octets.take(words)?;
@@ -65,7 +66,10 @@ macro_rules! calls {
                         return Err("another number of octets than were offered");
                     }
                     data.resize(offered, 0);
-                    Ok(act(&Call::Send { id, data: &data, room }))
+                    Ok(act(&match name {
+                        "send" => Call::Send { id, data: &data, room },
+                        _ => Call::SendUrgent { id, data: &data, room },
+                    }))
                 }
                 "udp_send" => {
                     let id = argument(&mut words)?;
@@ -157,6 +161,7 @@ pub(crate) fn make<O: Observer>(
             ignore(stack.connect_from(now, reservation, remote, options));
         }
         Call::Send { id, data, .. } => ignore(connection!(id).send(data)),
+        Call::SendUrgent { id, data, .. } => ignore(connection!(id).send_urgent(data)),
         Call::Recv { id, len } => {
             let mut connection = connection!(id);
             let readable = connection.peek().map_or(0, |(a, b)| a.len() + b.len());

@@ -194,7 +194,7 @@ settings! {
     }
     TcpOptions {
         receive_buffer, send_buffer, no_delay, cork, quick_ack, max_segment, user_timeout,
-        keepalive, not_sent_low_water, hop_limit, traffic_class
+        keepalive, not_sent_low_water, hop_limit, traffic_class, urgent_in_line
     }
     ListenOptions { defer_accept; with tcp }
     BindOptions { reuse_address, reuse_port, v6_only }

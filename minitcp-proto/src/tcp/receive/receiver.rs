@@ -12,6 +12,7 @@ use crate::store::buffer::Buffer;
 use crate::store::pool::{Pool, block_size};
 use crate::tcp::receive::ack_policy::AckPolicy;
 use crate::tcp::receive::assembler::{Assembler, Assemblies, Need};
+use crate::tcp::receive::mark::{Mark, OutOfLine, Readable};
 use crate::tcp::receive::sack::Sack;
 use crate::tcp::receive::window::{Advertised, affordable, reserve_for_rounding};
 
@@ -61,6 +62,7 @@ pub(crate) struct Receiver {
     pub(crate) fin_at: Option<SeqNum>,
     pub(crate) ack: AckPolicy,
     pub(crate) sack: Sack,
+    pub(crate) mark: Mark,
 }
 
 impl Receiver {
@@ -78,6 +80,7 @@ impl Receiver {
             fin_at: None,
             ack: AckPolicy::new(),
             sack: Sack::new(sack),
+            mark: Mark::new(),
         }
     }
 
@@ -333,15 +336,70 @@ impl Receiver {
 
     /// Copies unread octets out and gives the memory back when none are left.
     pub(crate) fn read(&mut self, pool: &mut Pool<'_>, out: &mut [u8]) -> usize {
+        if self.mark.is_pending() {
+            return self.read_to_mark(pool, out);
+        }
         let count = self.buffer.read(pool, out);
         self.release_if_unused(pool);
         count
     }
 
+    #[cold]
+    fn read_to_mark(&mut self, pool: &mut Pool<'_>, out: &mut [u8]) -> usize {
+        let Readable { skipped, len } = self.readable();
+        let count = len.min(u32::try_from(out.len()).unwrap_or(u32::MAX));
+        let (a, b) = self.buffer.slices(pool, skipped, count);
+        let (out_a, rest) = out.split_at_mut(a.len());
+        out_a.copy_from_slice(a);
+        rest.iter_mut().zip(b).for_each(|(to, from)| *to = *from);
+        let read = a.len() + b.len();
+        self.consume(pool, count);
+        read
+    }
+
     /// Forgets `count` unread octets that the application has used in place.
     pub(crate) fn consume(&mut self, pool: &mut Pool<'_>, count: u32) {
-        self.buffer.consume(count.min(self.buffer.len()));
+        let Readable { skipped, len } = self.readable();
+        // An urgent octet out of line waits until something after it is read.
+        let passed = if count.min(len) > 0 { skipped + count.min(len) } else { 0 };
+        self.buffer.consume(passed);
+        if self.mark.is_pending() {
+            self.mark.on_read(self.next());
+        }
         self.release_if_unused(pool);
+    }
+
+    /// What there is to read before a stop.
+    #[inline]
+    pub(crate) fn readable(&self) -> Readable {
+        match self.mark.is_pending() {
+            false => Readable { skipped: 0, len: self.buffer.len() },
+            true => self.mark.readable(self.next(), &self.buffer),
+        }
+    }
+
+    /// The number of the next octet to be read.
+    pub(crate) fn next(&self) -> SeqNum {
+        self.rcv_nxt.minus(self.buffer.len() + u32::from(self.is_finished()))
+    }
+
+    /// The urgent pointer of a segment at `seq`: whether that is news.
+    pub(crate) fn on_urgent(&mut self, seq: SeqNum, urgent: u16, pool: &mut Pool<'_>) -> bool {
+        let before = self.mark;
+        let is_news = self.mark.announce(seq, urgent, self.rcv_nxt);
+        let stood_there = before.is_at(self.next()) && !before.in_line && !self.buffer.is_empty();
+        if is_news && stood_there {
+            // As Linux has it: the reader has stopped at an octet that is out of line. It would
+            // come up as an ordinary one now.
+            self.buffer.consume(1);
+            self.release_if_unused(pool);
+        }
+        is_news
+    }
+
+    /// The urgent octet out of line, if there is one to be read.
+    pub(crate) fn out_of_line(&self) -> OutOfLine {
+        self.mark.out_of_line(self.next(), &self.buffer)
     }
 
     fn release_if_unused(&mut self, pool: &mut Pool<'_>) {

@@ -44,6 +44,8 @@ pub(crate) struct Sender {
     pub(crate) snd_wnd: u32,
     pub(crate) snd_wl1: SeqNum,
     pub(crate) snd_wl2: SeqNum,
+    /// SND.UP: the number after our last urgent octet, as long as `Switches::URGENT` is set.
+    pub(crate) snd_up: SeqNum,
     /// Max(SND.WND) of RFC 9293 §3.8.6.2.1.
     pub(crate) max_snd_wnd: u32,
     /// Shift of the windows that the peer sends (RFC 7323 §2.3).
@@ -70,6 +72,7 @@ impl Sender {
             snd_wnd: 0,
             snd_wl1: SeqNum(0),
             snd_wl2: SeqNum(0),
+            snd_up: iss,
             max_snd_wnd: 0,
             snd_wscale: 0,
             smss,
