@@ -151,7 +151,8 @@ int minitcp_close(int fd);
 int minitcp_dup(int fd);
 
 /*
- * MSG_DONTWAIT, MSG_MORE and MSG_NOSIGNAL count; MSG_OOB is EOPNOTSUPP; others are ignored.
+ * MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL and MSG_OOB count (EOPNOTSUPP of datagrams); others are
+ * ignored.
  * NULL is good for data of length 0.
  */
 ssize_t minitcp_send(int fd, const void *data, size_t len, int flags);
@@ -160,7 +161,10 @@ ssize_t minitcp_send(int fd, const void *data, size_t len, int flags);
 ssize_t minitcp_sendto(int fd, const void *data, size_t len, int flags,
                        const struct sockaddr *addr, socklen_t addr_len);
 
-/* MSG_DONTWAIT, MSG_PEEK, MSG_TRUNC and MSG_WAITALL count. */
+/*
+ * MSG_DONTWAIT, MSG_PEEK, MSG_TRUNC, MSG_WAITALL and MSG_OOB count: the last takes the urgent octet,
+ * and never waits (EAGAIN if it has not come, EINVAL if there is none). A read stops at it.
+ */
 ssize_t minitcp_recv(int fd, void *buffer, size_t len, int flags);
 
 /* `addr` may be NULL; *addr_len is 0 afterwards for streams, and else as in minitcp_accept(). */
@@ -180,7 +184,7 @@ ssize_t minitcp_readv(int fd, const struct iovec *buffers, int count);
 /*
  * SOL_SOCKET:   SO_RCVTIMEO, SO_SNDTIMEO (struct timeval), SO_LINGER (struct linger), and of type
  *               int SO_REUSEADDR, SO_REUSEPORT, SO_RCVBUF, SO_SNDBUF, SO_KEEPALIVE, SO_BROADCAST,
- *               SO_RCVLOWAT; to be read only: SO_ERROR, SO_TYPE, SO_DOMAIN, SO_PROTOCOL,
+ *               SO_OOBINLINE, SO_RCVLOWAT; to be read only: SO_ERROR, SO_TYPE, SO_DOMAIN, SO_PROTOCOL,
  *               SO_ACCEPTCONN
  * IPPROTO_TCP:  TCP_CONGESTION (a name), and of type int TCP_NODELAY, TCP_CORK, TCP_QUICKACK,
  *               TCP_MAXSEG, TCP_USER_TIMEOUT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT,
@@ -205,11 +209,14 @@ int minitcp_getpeername(int fd, struct sockaddr *addr, socklen_t *addr_len);
  */
 int minitcp_fcntl(int fd, int command, int argument);
 
-/* FIONREAD (SIOCINQ), SIOCOUTQ (TIOCOUTQ), FIONBIO. ENOTTY for others. */
+/* 1 if the next octet to be read is the last urgent one, or stands in its place; else 0. */
+int minitcp_sockatmark(int fd);
+
+/* FIONREAD (SIOCINQ), SIOCOUTQ (TIOCOUTQ), FIONBIO, SIOCATMARK. ENOTTY for others. */
 int minitcp_ioctl(int fd, unsigned long request, int *argument);
 
 /*
- * POLLIN, POLLOUT, POLLRDHUP, POLLERR, POLLHUP, POLLNVAL, POLLRDNORM, POLLWRNORM. Negative
+ * POLLIN, POLLPRI, POLLOUT, POLLRDHUP, POLLERR, POLLHUP, POLLNVAL, POLLRDNORM, POLLWRNORM. Negative
  * descriptors are passed over. Sockets of stacks without a device are looked at, but not waited
  * for: if there are no others, the call returns at once.
  */

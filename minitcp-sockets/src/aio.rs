@@ -132,7 +132,7 @@ impl<R: Runtime> TcpStream<R> {
     /// # Errors
     /// As [`Socket::send`].
     pub fn poll_write(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.poll(cx, Side::Write, |host, at| host.send(at, data, None, false, 0))
+        self.0.poll(cx, Side::Write, |host, at| host.send(at, data, None, MsgFlags::empty(), 0))
     }
 
     /// Closes the writing side; fine if it is closed already.
@@ -253,7 +253,9 @@ impl<R: Runtime> UdpSocket<R> {
     /// As [`Socket::send_to`].
     pub async fn send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<usize> {
         poll_fn(|cx| {
-            self.0.poll(cx, Side::Write, |host, at| host.send(at, data, Some(to), false, 0))
+            self.0.poll(cx, Side::Write, |host, at| {
+                host.send(at, data, Some(to), MsgFlags::empty(), 0)
+            })
         })
         .await
     }
@@ -263,8 +265,10 @@ impl<R: Runtime> UdpSocket<R> {
     /// # Errors
     /// As [`Socket::send`].
     pub async fn send(&self, data: &[u8]) -> io::Result<usize> {
-        poll_fn(|cx| self.0.poll(cx, Side::Write, |host, at| host.send(at, data, None, false, 0)))
-            .await
+        poll_fn(|cx| {
+            self.0.poll(cx, Side::Write, |host, at| host.send(at, data, None, MsgFlags::empty(), 0))
+        })
+        .await
     }
 
     /// Receives one datagram, and says from whom and how long it was.

@@ -11,6 +11,8 @@ bitflags! {
         /// Reading will not wait: there are octets, a datagram, a connection to accept, or the
         /// end of the stream.
         const IN = 0x001;
+        /// There is an urgent octet to be received with `MSG_OOB`.
+        const PRI = 0x002;
         /// Writing will not wait.
         const OUT = 0x004;
         /// The connection has failed; `take_error` says why. Always reported.
@@ -59,7 +61,7 @@ impl PollFd {
 
     /// Which news can make it ready. Both directions may be over at any time.
     pub(crate) fn waits_for(&self) -> (SocketHandle, PollFlags) {
-        let mut interest = self.interest & (PollFlags::IN | PollFlags::OUT);
+        let mut interest = self.interest & (PollFlags::IN | PollFlags::PRI | PollFlags::OUT);
         // The end and failures are news of both: who asks for nothing else hears of those, too.
         interest.set(PollFlags::IN, self.interest != PollFlags::OUT);
         (self.socket, interest)

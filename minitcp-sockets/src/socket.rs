@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use minitcp_proto::{Info, Instant};
+use minitcp_proto::{Info, Instant, Trouble};
 
 use crate::errno;
 use crate::flags::MsgFlags;
@@ -211,11 +211,10 @@ impl<R: Runtime> Socket<R> {
         flags: MsgFlags,
     ) -> io::Result<usize> {
         let mut sent = 0;
-        let more = flags.contains(MsgFlags::MORE);
         let mut blocks = false;
         let result = self.call(Side::Write, flags, |host, handle| {
             blocks = !host.modes(handle, Side::Write)?.0 && !flags.contains(MsgFlags::DONTWAIT);
-            match host.send(handle, data.get(sent..).unwrap_or_default(), to, more, sent) {
+            match host.send(handle, data.get(sent..).unwrap_or_default(), to, flags, sent) {
                 Poll::Ready(Ok(count)) => sent += count,
                 // The host has kept the error for the next call: this one has a count to show.
                 Poll::Ready(Err(_)) if sent > 0 => return Poll::Ready(Ok(())),
@@ -247,7 +246,8 @@ impl<R: Runtime> Socket<R> {
     /// # Errors
     /// As [`recv`](Self::recv).
     pub fn recv_from(&self, out: &mut [u8], flags: MsgFlags) -> io::Result<Datagram> {
-        let fills = flags.contains(MsgFlags::WAITALL) && !flags.contains(MsgFlags::PEEK);
+        let fills =
+            flags.contains(MsgFlags::WAITALL) && !flags.intersects(MsgFlags::PEEK | MsgFlags::OOB);
         let mut filled = 0;
         let result = self.call(Side::Read, flags, |host, handle| {
             let rest = out.get_mut(filled..).unwrap_or_default();
@@ -255,7 +255,9 @@ impl<R: Runtime> Socket<R> {
                 Poll::Ready(Ok(part)) if fills && part.from.is_none() && part.len > 0 => {
                     filled += part.len;
                     let whole = Datagram { len: filled, full_len: filled, ..part };
-                    if filled == out.len() { Poll::Ready(Ok(whole)) } else { Poll::Pending }
+                    // A read stops at the mark of urgent data, however much was wanted.
+                    let is_over = filled == out.len() || host.is_at_mark(handle)?;
+                    if is_over { Poll::Ready(Ok(whole)) } else { Poll::Pending }
                 }
                 received => received,
             }
@@ -265,7 +267,9 @@ impl<R: Runtime> Socket<R> {
         }
         match result {
             // The wait is over: what there is will do, if it is less than `SO_RCVLOWAT`.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock && !flags.contains(MsgFlags::OOB) =>
+            {
                 let last = self
                     .with(|host, handle| host.recv(handle, out, flags | MsgFlags::DONTWAIT, 0))?;
                 match last {
@@ -371,6 +375,25 @@ impl<R: Runtime> Socket<R> {
     /// `EDEADLK` from inside the driver or the observer.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.with(|host, handle| host.take_error(handle))?
+    }
+
+    /// `sockatmark`: the next octet of the stream is the last that the peer called urgent, or, where
+    /// `SO_OOBINLINE` is off, stands in its place. A read that began before it stops there.
+    ///
+    /// # Errors
+    /// `ENOTTY` for datagrams.
+    pub fn is_at_mark(&self) -> io::Result<bool> {
+        self.with(|host, handle| host.is_at_mark(handle))?
+    }
+
+    /// What troubles a connection that lives on: segments that are not acknowledged, and what ICMP
+    /// says of them (RFC 9293 §3.9.1.8); `None` once the peer answers. Asking changes nothing.
+    /// `SO_ERROR` tells what ICMP said as well, once, as on Linux.
+    ///
+    /// # Errors
+    /// `EDEADLK` from inside the driver or the observer.
+    pub fn trouble(&self) -> io::Result<Option<Trouble>> {
+        self.with(|host, handle| host.trouble(handle))?
     }
 
     /// `TCP_INFO`: the connection's variables.

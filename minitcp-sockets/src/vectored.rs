@@ -41,8 +41,12 @@ impl<R: Runtime> Socket<R> {
             loop {
                 let part = part_at(data, sent);
                 // The others follow at once: no segment leaves that is shorter than it need be.
-                let more = flags.contains(MsgFlags::MORE) || sent + part.len() < total;
-                match host.send(handle, part, None, more, sent) {
+                let is_last = sent + part.len() == total;
+                let flags = match is_last {
+                    true => flags,
+                    false => (flags | MsgFlags::MORE) - MsgFlags::OOB,
+                };
+                match host.send(handle, part, None, flags, sent) {
                     Poll::Ready(Ok(count)) => {
                         sent += count;
                         if sent == total || (count < part.len() && !blocks) {

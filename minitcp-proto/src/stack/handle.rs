@@ -11,7 +11,7 @@ use crate::stack::event::ConnectionId;
 use crate::stack::mail::Addressed;
 use crate::stack::schedule::Owner;
 use crate::tcp::receive::ack_policy::Owed;
-use crate::tcp::receive::mark::Readable;
+use crate::tcp::receive::mark::{OutOfLine, Readable};
 use crate::tcp::{Info, State, Tcb, configure, output, user};
 
 /// A connection, borrowed from its stack for a few calls.
@@ -116,6 +116,11 @@ impl<O: Observer> Connection<'_, '_, O> {
             return Err(UrgentError::Nothing);
         };
         user::recv_urgent(tcb, peek, &self.stack.cx.pool)
+    }
+
+    /// [`recv_urgent`](Self::recv_urgent) has an octet.
+    pub fn has_urgent(&self) -> bool {
+        self.tcb().is_some_and(|tcb| matches!(tcb.receive.out_of_line(), OutOfLine::Here(_)))
     }
 
     /// The next octet to be read is the last urgent one (`SIOCATMARK`). A read that began before

@@ -63,11 +63,8 @@ pub(super) fn connect(open: &Open, peer: &[u8]) -> io::Result<()> {
 }
 
 /// The flags of one call; those that mean nothing here are ignored, as on Linux.
-pub(super) fn msg_flags(flags: i32) -> io::Result<MsgFlags> {
-    match flags & libc::MSG_OOB {
-        0 => Ok(MsgFlags::from_bits_truncate(flags)),
-        _ => Err(errno::of(libc::EOPNOTSUPP)), // There is no urgent data.
-    }
+pub(super) const fn msg_flags(flags: i32) -> MsgFlags {
+    MsgFlags::from_bits_truncate(flags)
 }
 
 /// Octets received, or of the whole datagram with `MSG_TRUNC`, and who sent it.
@@ -76,7 +73,7 @@ pub(super) fn receive(
     out: &mut [u8],
     flags: i32,
 ) -> io::Result<(usize, Option<SocketAddr>)> {
-    let flags = msg_flags(flags)?;
+    let flags = msg_flags(flags);
     let received = open.socket.recv_from(out, flags)?;
     let len = if flags.contains(MsgFlags::TRUNC) { received.full_len } else { received.len };
     Ok((len, received.from))
@@ -125,12 +122,16 @@ pub(super) fn set_nonblocking(open: &Open, nonblocking: bool) -> io::Result<()> 
     open.socket.set_nonblocking(nonblocking || !open.socket.runtime().waits())
 }
 
+/// `<asm/sockios.h>`.
+const SIOCATMARK: libc::c_ulong = 0x8905;
+
 /// What `ioctl` is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Request {
     Unread,
     Unsent,
     Nonblocking,
+    AtMark,
 }
 
 /// # Errors
@@ -140,6 +141,7 @@ pub(super) fn request(code: libc::c_ulong) -> io::Result<Request> {
         libc::FIONREAD => Ok(Request::Unread),
         libc::TIOCOUTQ => Ok(Request::Unsent),
         libc::FIONBIO => Ok(Request::Nonblocking),
+        SIOCATMARK => Ok(Request::AtMark),
         _ => Err(errno::of(libc::ENOTTY)),
     }
 }

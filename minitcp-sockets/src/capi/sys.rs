@@ -147,7 +147,7 @@ unsafe extern "C" fn minitcp_sendto(
 ) -> ssize_t {
     size(|| {
         let open = table::find(fd)?;
-        let flags = call::msg_flags(flags)?;
+        let flags = call::msg_flags(flags);
         // SAFETY: `len` octets, as the header asks.
         let data = unsafe { octets(data.cast(), len) }?;
         if addr.is_null() {
@@ -287,11 +287,17 @@ unsafe extern "C" fn minitcp_ioctl(fd: c_int, code: c_ulong, argument: *mut c_in
             }
             call::Request::Unread => open.socket.unread()?,
             call::Request::Unsent => open.socket.unsent()?,
+            call::Request::AtMark => usize::from(open.socket.is_at_mark()?),
         };
         // SAFETY: an `int`, as the header asks.
         unsafe { argument.write_unaligned(call::count(answer)) };
         Ok(0)
     })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn minitcp_sockatmark(fd: c_int) -> c_int {
+    on(fd, |open| open.socket.is_at_mark().map(c_int::from))
 }
 
 #[unsafe(no_mangle)]

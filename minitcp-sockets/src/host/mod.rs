@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll, Waker};
 
 use minitcp_proto::{
-    ConnectionId, Instant, ListenerId, Observer, Readiness, SocketId, Stack, UdpId,
+    ConnectionId, Instant, ListenerId, Observer, Readiness, SocketId, Stack, Trouble, UdpId,
 };
 
 use crate::errno;
@@ -74,6 +74,8 @@ pub(crate) struct Entry {
     more: bool,
     /// The reason for the end was reported once, by a call or by `SO_ERROR`.
     error_taken: bool,
+    /// The trouble of the connection that `SO_ERROR` has told.
+    reported: Option<Trouble>,
     /// When the last send found no memory. Polling must not call the socket writable before
     /// something has changed, or the application would spin.
     starved: Option<Progress>,
@@ -92,6 +94,7 @@ impl Entry {
             name: None,
             more: false,
             error_taken: false,
+            reported: None,
             starved: None,
             waiters: Vec::new(),
         }
@@ -285,10 +288,14 @@ impl<O: Observer> Host<O> {
             }
             let read = Readiness::READABLE | Readiness::PEER_CLOSED | Readiness::ACCEPTABLE;
             let write = Readiness::WRITABLE | Readiness::CONNECTED;
-            let both = Readiness::CLOSED | Readiness::ERROR;
+            // Of a connection, an error that does not end it is no reason to wake anybody.
+            let is_udp = matches!(event.socket, SocketId::Udp(_));
+            let both = if is_udp { Readiness::ERROR } else { Readiness::CLOSED };
+            let urgent = Readiness::URGENT | Readiness::READABLE;
             let mut interest = PollFlags::empty();
             interest.set(PollFlags::IN, event.readiness.intersects(read | both));
             interest.set(PollFlags::OUT, event.readiness.intersects(write | both));
+            interest.set(PollFlags::PRI, event.readiness.intersects(urgent | both));
             self.wake(handle, interest);
         }
         all

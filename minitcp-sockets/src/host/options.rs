@@ -41,7 +41,8 @@ impl Options {
             receive_low_water: 1,
             // Linux's default (`net.ipv6.bindv6only`).
             bind: BindOptions { v6_only: domain == Domain::V4, ..BindOptions::default() },
-            tcp: config.tcp_options(),
+            // As on Linux, and as no program of BSD's calls expects it otherwise.
+            tcp: TcpOptions { urgent_in_line: false, ..config.tcp_options() },
             keepalive: Keepalive::default(),
             congestion: config.congestion,
             defer_accept: None,
@@ -152,6 +153,7 @@ impl<O: Observer> Host<O> {
             }
             O::AcceptConn => matches!(role, Role::Listener(_)).into(),
             O::Broadcast => udp.broadcast.into(),
+            O::UrgentInLine => tcp.urgent_in_line.into(),
             O::ReceiveLowWater => int(options.receive_low_water),
             O::NoDelay => tcp.no_delay.into(),
             O::Cork => tcp.cork.into(),
@@ -258,6 +260,7 @@ const fn is_for_streams(option: SocketOption) -> bool {
         | O::Protocol
         | O::AcceptConn
         | O::Broadcast
+        | O::UrgentInLine
         | O::ReceiveLowWater
         | O::HopLimit
         | O::TrafficClass
@@ -328,6 +331,8 @@ impl Options {
             // Of a datagram socket, Linux takes it, and it means nothing.
             O::KeepAlive => self.tcp.keepalive = flag(value)?.then_some(self.keepalive),
             O::Broadcast => self.udp.broadcast = flag(value)?,
+            // Of a datagram socket, as with `KeepAlive`.
+            O::UrgentInLine => self.tcp.urgent_in_line = flag(value)?,
             O::ReceiveLowWater => {
                 let OptionValue::Int(octets) = value else { return Err(libc::EINVAL) };
                 self.receive_low_water = u32::try_from(octets).unwrap_or(MAX_BUFFER).max(1);

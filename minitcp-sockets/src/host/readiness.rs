@@ -73,6 +73,7 @@ fn connection_readiness<O: Observer>(connection: &Connection<'_, '_, O>, view: V
     let roomy = !view.starved && room > 0 && room >= connection.unacknowledged() / 2;
     let failed = reason.is_some_and(|reason| errno::ended(reason).is_some());
     flag_if(read_over || enough, PollFlags::IN)
+        | flag_if(connection.has_urgent(), PollFlags::PRI)
         | flag_if(read_over, PollFlags::RDHUP)
         | flag_if(write_over || roomy, PollFlags::OUT)
         | flag_if(reason.is_some() || (read_over && write_over), PollFlags::HUP)

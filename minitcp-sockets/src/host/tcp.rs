@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::task::Poll;
 
 use minitcp_proto::{
-    BindOptions, ConnectionId, Instant, Observer, RecvError, SendError, State, TcpOptions,
+    BindOptions, ConnectionId, Instant, Observer, RecvError, SendError, State, TcpOptions, Trouble,
+    UrgentError,
 };
 
 use super::{Attempt, Entry, Host, Role, SocketHandle, copy, failed, tail};
@@ -195,6 +196,9 @@ impl<O: Observer> Host<O> {
         let Poll::Ready(id) = self.open_connection(handle, libc::ENOTCONN)? else {
             return Poll::Pending;
         };
+        if flags.contains(MsgFlags::OOB) {
+            return self.recv_urgent(id, out, flags);
+        }
         let low_water = usize::try_from(self.entry(handle)?.options.receive_low_water);
         let waits = !self.entry(handle)?.options.nonblocking && !flags.contains(MsgFlags::DONTWAIT);
         let least = match flags.contains(MsgFlags::WAITALL | MsgFlags::PEEK) {
@@ -210,6 +214,7 @@ impl<O: Observer> Host<O> {
             // Fewer than wanted, and more may come.
             Ok((a, b))
                 if a.len() + b.len() < least
+                    && connection.info().is_none_or(|info| info.urgent_unread == 0)
                     && !read_shut
                     && connection.close_reason().is_none()
                     && connection.state().may_receive() =>
@@ -234,22 +239,77 @@ impl<O: Observer> Host<O> {
         }
     }
 
+    /// `MSG_OOB`: the octet at the mark, as Linux's `tcp_recv_urg` has it: it never waits.
+    fn recv_urgent(&mut self, id: ConnectionId, out: &mut [u8], flags: MsgFlags) -> Attempt<usize> {
+        let Some(mut connection) = self.stack.connection(id) else {
+            return failed(errno::of(libc::EBADF));
+        };
+        match connection.recv_urgent(flags.contains(MsgFlags::PEEK)) {
+            Ok(octet) => Poll::Ready(Ok(copy(&[octet], out))),
+            Err(UrgentError::Finished) => Poll::Ready(Ok(0)),
+            Err(UrgentError::Nothing) => failed(errno::of(libc::EINVAL)),
+            Err(UrgentError::WouldBlock) => failed(errno::would_block()),
+        }
+    }
+
+    /// `SIOCATMARK`: the next octet is the last urgent one.
+    pub(crate) fn is_at_mark(&mut self, handle: SocketHandle) -> io::Result<bool> {
+        match self.entry(handle)?.role {
+            Role::Connecting(id) | Role::Connection(id) => {
+                Ok(self.stack.connection(id).is_some_and(|connection| connection.is_at_mark()))
+            }
+            Role::Stream | Role::Bound(_) | Role::Listener(_) => Ok(false),
+            Role::Datagram | Role::Udp(_) => Err(errno::of(libc::ENOTTY)),
+        }
+    }
+
+    /// What troubles the connection, if it has one.
+    pub(crate) fn trouble(&mut self, handle: SocketHandle) -> io::Result<Option<Trouble>> {
+        Ok(match self.entry(handle)?.role {
+            Role::Connecting(id) | Role::Connection(id) => {
+                self.stack.connection(id).and_then(|connection| connection.trouble())
+            }
+            _ => None,
+        })
+    }
+
+    /// As on Linux, `SO_ERROR` tells what ICMP last said of a connection that lives, once.
+    pub(super) fn take_report(
+        &mut self,
+        handle: SocketHandle,
+        id: ConnectionId,
+    ) -> Option<io::Error> {
+        let connection = self.stack.connection(id)?;
+        let trouble = connection.trouble().filter(|_| connection.close_reason().is_none());
+        let entry = self.entry_mut(handle).ok()?;
+        let is_news = entry.reported != trouble;
+        entry.reported = trouble;
+        match trouble {
+            Some(Trouble::Reported(fault)) if is_news => Some(errno::of(errno::fault(fault))),
+            Some(Trouble::Reported(_) | Trouble::NoAnswer) | None => None,
+        }
+    }
+
     /// Queues what there is room for, after `so_far` octets; never `Ok(0)`, unless `data` is empty.
     pub(super) fn send_stream(
         &mut self,
         handle: SocketHandle,
         data: &[u8],
-        more: bool,
+        flags: MsgFlags,
         so_far: usize,
     ) -> Attempt<usize> {
         let Poll::Ready(id) = self.open_connection(handle, libc::EPIPE)? else {
             return Poll::Pending;
         };
-        self.cork_for_more(handle, id, more)?;
+        self.cork_for_more(handle, id, flags.contains(MsgFlags::MORE))?;
         let Some(mut connection) = self.stack.connection(id) else {
             return failed(errno::of(libc::EBADF));
         };
-        match connection.send(data) {
+        let sent = match flags.contains(MsgFlags::OOB) {
+            true => connection.send_urgent(data),
+            false => connection.send(data),
+        };
+        match sent {
             Ok(0) if !data.is_empty() => {
                 if connection.send_room() > 0 {
                     self.starve(handle);

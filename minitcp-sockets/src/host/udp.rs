@@ -99,7 +99,7 @@ impl<O: Observer> Host<O> {
         handle: SocketHandle,
         data: &[u8],
         to: Option<SocketAddr>,
-        more: bool,
+        flags: MsgFlags,
         so_far: usize,
     ) -> Attempt<usize> {
         if so_far == 0
@@ -108,9 +108,12 @@ impl<O: Observer> Host<O> {
             return failed(errno::of(code));
         }
         match (self.entry(handle)?.role, to) {
+            (Role::Datagram | Role::Udp(_), _) if flags.contains(MsgFlags::OOB) => {
+                failed(errno::of(libc::EOPNOTSUPP))
+            }
             (Role::Datagram | Role::Udp(_), _) => self.send_datagram(handle, data, to),
             // POSIX: of a stream, the address is ignored.
-            _ => self.send_stream(handle, data, more, so_far),
+            _ => self.send_stream(handle, data, flags, so_far),
         }
     }
 
@@ -234,7 +237,9 @@ impl<O: Observer> Host<O> {
         let role = self.entry(handle)?.role;
         Ok(match (self.take_pending(handle), role) {
             (Some(code), _) => Some(errno::of(code)),
-            (None, Role::Connecting(id) | Role::Connection(id)) => self.take_end(handle, id),
+            (None, Role::Connecting(id) | Role::Connection(id)) => {
+                self.take_end(handle, id).or_else(|| self.take_report(handle, id))
+            }
             (None, _) => None,
         })
     }

@@ -80,6 +80,7 @@ const NUMBERS: &[Number] = {
         number(O::Protocol, ANY, libc::SO_PROTOCOL),
         number(O::AcceptConn, ANY, libc::SO_ACCEPTCONN),
         number(O::Broadcast, ANY, libc::SO_BROADCAST),
+        number(O::UrgentInLine, ANY, libc::SO_OOBINLINE),
         number(O::ReceiveLowWater, ANY, libc::SO_RCVLOWAT),
         number(O::NoDelay, TCP, libc::TCP_NODELAY),
         number(O::Cork, TCP, libc::TCP_CORK),

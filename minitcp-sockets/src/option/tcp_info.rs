@@ -20,9 +20,7 @@ pub(super) fn encode(info: &Info, now: Instant) -> Vec<u8> {
     octets[2] = info.timeouts; // tcpi_retransmits
     octets[3] = info.keepalive_probes.max(info.window_probes); // tcpi_probes
     octets[4] = info.timeouts; // tcpi_backoff
-    if info.snd_wscale | info.rcv_wscale > 0 {
-        octets[5] = OPTION_WINDOW_SCALE; // tcpi_options
-    }
+    octets[5] = options(info); // tcpi_options
     octets[6] = bit_fields(info.snd_wscale, info.rcv_wscale);
     for (at, value) in [
         (8, info.rto_micros),                   // tcpi_rto
@@ -54,8 +52,11 @@ const fn phase(info: &Info) -> u8 {
     }
 }
 
-/// Linux's `TCPI_OPT_WSCALE`.
-const OPTION_WINDOW_SCALE: u8 = 4;
+/// What the SYNs agreed on: Linux's `TCPI_OPT_TIMESTAMPS`, `TCPI_OPT_SACK` and `TCPI_OPT_WSCALE`.
+fn options(info: &Info) -> u8 {
+    let scales = info.snd_wscale | info.rcv_wscale > 0;
+    u8::from(info.timestamps) | u8::from(info.sack) << 1 | u8::from(scales) << 2
+}
 
 /// `tcpi_snd_wscale : 4, tcpi_rcv_wscale : 4`, in the order in which C compilers fill them.
 const fn bit_fields(snd_wscale: u8, rcv_wscale: u8) -> u8 {

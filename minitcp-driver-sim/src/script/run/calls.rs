@@ -81,6 +81,7 @@ impl World {
             "getsockopt" => self.getsockopt(arguments),
             "fcntl" => self.fcntl(arguments),
             "ioctl" => self.ioctl(arguments),
+            "sockatmark" => self.sockatmark(arguments),
             "poll" => self.poll(arguments, began),
             "epoll_create" | "epoll_create1" => self.epoll_create(arguments),
             "epoll_ctl" => self.epoll_ctl(arguments),

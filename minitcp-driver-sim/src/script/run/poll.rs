@@ -10,6 +10,7 @@ use super::inbound::World;
 use crate::script::ast::{Expr, PollFd, SystemCall};
 
 pub(super) const IN: i64 = 1;
+const PRIORITY: i64 = 2;
 const OUT: i64 = 4;
 pub(super) const ERR: i64 = 8;
 pub(super) const HUP: i64 = 0x10;
@@ -114,6 +115,7 @@ fn connection_events(connection: &Connection<'_, '_>, read_shut: bool, is_error_
     let has_room = room > 0 && room >= connection.unacknowledged() / 2;
     let is_error = reason.is_some_and(|reason| reason != CloseReason::Finished);
     flag_if(read_over || has_octets, IN | READ_NORMAL)
+        | flag_if(connection.has_urgent(), PRIORITY)
         | flag_if(read_over, PEER_CLOSED)
         | flag_if(write_over || has_room, OUT | WRITE_NORMAL)
         | flag_if(reason.is_some() || (read_over && write_over), HUP)

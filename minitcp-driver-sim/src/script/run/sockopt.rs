@@ -100,9 +100,19 @@ impl World {
         Ok(Outcome::Value(0))
     }
 
+    pub(super) fn sockatmark(&mut self, a: Arguments<'_>) -> Result<Outcome, Failure> {
+        a.count(&[1])?;
+        let Some(fd) = self.fd(a, 0)? else { return Ok(Outcome::Error("EBADF")) };
+        let Kind::Connection { id, .. } = self.fds[fd].kind else {
+            return Ok(Outcome::Error("ENOTTY"));
+        };
+        let connection = self.host.stack().connection(id);
+        Ok(Outcome::Value(connection.is_some_and(|c| c.is_at_mark()).into()))
+    }
+
     pub(super) fn ioctl(&mut self, a: Arguments<'_>) -> Result<Outcome, Failure> {
         a.count(&[3])?;
-        let (in_queue, out_queue, unsent) = (0x541b, 0x5411, 0x894b);
+        let (in_queue, out_queue, unsent, at_mark) = (0x541b, 0x5411, 0x894b, 0x8905);
         let request = a.number(1)?;
         let Some(fd) = self.fd(a, 0)? else { return Ok(Outcome::Error("EBADF")) };
         let Kind::Connection { id, .. } = self.fds[fd].kind else {
@@ -110,12 +120,17 @@ impl World {
         };
         let connection = self.host.stack().connection(id);
         let queued = connection.as_ref().map_or(0, |c| c.unacknowledged());
+        let is_at_mark = connection.as_ref().is_some_and(|c| c.is_at_mark());
         let info = connection.and_then(|c| c.info());
         let value = match request {
             _ if request == in_queue => info.map_or(0, |info| info.unread.into()),
             _ if request == out_queue => i64::try_from(queued).unwrap_or(i64::MAX),
             _ if request == unsent => info.map_or(0, |info| info.unsent.into()),
-            _ => return a.refuse(1, "only SIOCINQ, SIOCOUTQ and SIOCOUTQNSD are supported"),
+            _ if request == at_mark => i64::from(is_at_mark),
+            _ => {
+                let known = "only SIOCATMARK, SIOCINQ, SIOCOUTQ and SIOCOUTQNSD are supported";
+                return a.refuse(1, known);
+            }
         };
         let expected = a.pointed(2)?;
         if value != expected {

@@ -18,6 +18,7 @@ const IPV6_TCLASS: i64 = 67;
 const SO_SNDBUF: i64 = 7;
 const SO_RCVBUF: i64 = 8;
 const SO_KEEPALIVE: i64 = 9;
+const SO_OOBINLINE: i64 = 10;
 const TCP_NODELAY: i64 = 1;
 const TCP_MAXSEG: i64 = 2;
 const TCP_CORK: i64 = 3;
@@ -41,6 +42,8 @@ pub(super) enum Change {
 
 impl SocketOptions {
     pub(super) fn new(tcp: TcpOptions) -> Self {
+        // As Linux has it.
+        let tcp = TcpOptions { urgent_in_line: false, ..tcp };
         Self { tcp, keepalive: tcp.keepalive.unwrap_or_default(), defer_accept: None }
     }
 
@@ -67,6 +70,7 @@ impl SocketOptions {
             (SOL_SOCKET, SO_SNDBUF) => tcp.send_buffer = number,
             (SOL_SOCKET, SO_RCVBUF) => tcp.receive_buffer = number,
             (SOL_SOCKET, SO_KEEPALIVE) => tcp.keepalive = (number != 0).then_some(*keepalive),
+            (SOL_SOCKET, SO_OOBINLINE) => tcp.urgent_in_line = number != 0,
             (SOL_TCP, TCP_NODELAY) => tcp.no_delay = number != 0,
             (SOL_TCP, TCP_CORK) => tcp.cork = number != 0,
             (SOL_TCP, TCP_QUICKACK) => tcp.quick_ack = number != 0,
@@ -117,6 +121,7 @@ impl SocketOptions {
             (SOL_SOCKET, SO_SNDBUF) => tcp.send_buffer.into(),
             (SOL_SOCKET, SO_RCVBUF) => tcp.receive_buffer.into(),
             (SOL_SOCKET, SO_KEEPALIVE) => i64::from(tcp.keepalive.is_some()),
+            (SOL_SOCKET, SO_OOBINLINE) => i64::from(tcp.urgent_in_line),
             (SOL_TCP, TCP_NODELAY) => i64::from(tcp.no_delay),
             (SOL_TCP, TCP_CORK) => i64::from(tcp.cork),
             (SOL_TCP, TCP_QUICKACK) => i64::from(tcp.quick_ack),

@@ -82,7 +82,7 @@ fn what_cannot_be_checked_is_refused() {
         ("+0 setsockopt(4, SOL_TCP, TCP_MD5SIG, [1], 4) = 0\n", "no such option"),
         ("+0 getsockopt(4, SOL_TCP, TCP_SYNCNT, [1], [4]) = 0\n", "no such option"),
         ("+0 epoll_create(1) = 5\n+0 poll([{fd=5, events=1}], 1, 0) = 0\n", "not supported"),
-        ("+0 send(4, ..., 1, MSG_OOB) = 1\n", "flags are not supported"),
+        ("+0 send(4, ..., 1, MSG_EOR) = 1\n", "flags are not supported"),
         ("+0 socket(AF_INET6, SOCK_STREAM, IPPROTO_TCP) = 5\n", "not that of the script's"),
         ("+0 socket(..., SOCK_RAW, IPPROTO_TCP) = 5\n", "only TCP and UDP"),
         ("+0 %{ assert tcpi_reordering == 3 }%\n", "the stack has no tcpi_reordering"),

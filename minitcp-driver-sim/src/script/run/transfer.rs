@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use minitcp_proto::{CloseReason, ConnectionId, RecvError, SendError, UdpError};
+use minitcp_proto::{CloseReason, ConnectionId, RecvError, SendError, UdpError, UrgentError};
 
 use super::arguments::{Arguments, Data};
 use super::calls::{Outcome, close_errno};
@@ -12,6 +12,7 @@ use super::flow::octets_from;
 use super::inbound::{World, datagram};
 use crate::script::ast::Expr;
 
+const OUT_OF_BAND: i64 = 1;
 const PEEK: i64 = 2;
 const DONT_WAIT: i64 = 0x40;
 const WAIT_ALL: i64 = 0x100;
@@ -30,12 +31,14 @@ impl World {
         let never_waits = flags & DONT_WAIT != 0;
         match self.fds[fd].kind.clone() {
             Kind::Connection { id, flow, .. } => {
-                let outcome = self.send_stream((fd, id, flow), &data, progress);
+                let is_urgent = flags & OUT_OF_BAND != 0;
+                let outcome = self.send_stream((fd, id, flow), &data, is_urgent, progress);
                 Ok(match outcome {
                     Outcome::Blocks if never_waits => partial(*progress),
                     outcome => outcome,
                 })
             }
+            Kind::Udp { .. } if flags & OUT_OF_BAND != 0 => Ok(Outcome::Error("EOPNOTSUPP")),
             Kind::Udp { peer, .. } => self.send_datagram(fd, &data, to.or(peer), a),
             Kind::Fresh { .. } => Ok(Outcome::Error("ENOTCONN")),
             Kind::Listener { .. } => Ok(Outcome::Error("ENOTCONN")),
@@ -47,6 +50,7 @@ impl World {
         &mut self,
         (fd, id, flow): (usize, ConnectionId, usize),
         data: &Data,
+        is_urgent: bool,
         progress: &mut usize,
     ) -> Outcome {
         let length = data.len();
@@ -61,7 +65,11 @@ impl World {
             }
             Data::These(octets) => octets.get(*progress..).unwrap_or_default().to_vec(),
         };
-        match connection.send(&octets) {
+        let sent = match is_urgent {
+            true => connection.send_urgent(&octets),
+            false => connection.send(&octets),
+        };
+        match sent {
             Ok(count) => {
                 self.flows[flow].on_written(&octets[..count]);
                 *progress += count;
@@ -132,6 +140,9 @@ impl World {
         let Some(fd) = self.fd(a, 0)? else { return Ok(Outcome::Error("EBADF")) };
         let never_waits = flags & DONT_WAIT != 0;
         let outcome = match self.fds[fd].kind.clone() {
+            Kind::Connection { id, flow, .. } if flags & OUT_OF_BAND != 0 => {
+                return self.recv_urgent((id, flow), flags & PEEK != 0, expected, a);
+            }
             Kind::Connection { id, flow, .. } => {
                 let at = (fd, id, flow);
                 self.recv_stream(at, (length, flags), expected, progress, a)?
@@ -161,6 +172,9 @@ impl World {
         let Some(mut connection) = self.host.stack().connection(id) else {
             return Ok(Outcome::Error("ENOTCONN"));
         };
+        // An urgent octet out of line, which this read steps over.
+        let is_hidden = connection.is_at_mark() && !connection.options().urgent_in_line;
+        let hidden = usize::from(is_hidden);
         let unread = connection.peek().map_or(0, |(a, b)| a.len() + b.len());
         let mut octets = vec![0; (length - *progress).min(unread)];
         let received = match flags & PEEK {
@@ -171,21 +185,24 @@ impl World {
                 octets.len()
             }),
         };
+        let is_at_mark = connection.is_at_mark();
         match received {
             Ok(count) => {
                 let fits = match expected {
                     Some(expected) => says(expected, &octets[..count]),
-                    None => self.flows[flow].next_octets(count) == octets[..count],
+                    None => {
+                        self.flows[flow].next_octets(hidden + count)[hidden..] == octets[..count]
+                    }
                 };
                 if !fits {
                     return Err(Failure::new(a.at, "the program reads what the peer did not send"));
                 }
                 if flags & PEEK == 0 {
-                    self.flows[flow].on_read(count);
+                    self.flows[flow].on_read(if count > 0 { hidden + count } else { 0 });
                     *progress += count;
                 }
                 let total = if flags & PEEK == 0 { *progress } else { count };
-                if flags & WAIT_ALL != 0 && total < length && count > 0 {
+                if flags & WAIT_ALL != 0 && total < length && count > 0 && !is_at_mark {
                     return Ok(Outcome::Blocks);
                 }
                 Ok(partial_or_zero(total))
@@ -198,6 +215,32 @@ impl World {
         }
     }
 
+    /// `MSG_OOB`: the octet at the mark; it never waits.
+    fn recv_urgent(
+        &mut self,
+        (id, flow): (ConnectionId, usize),
+        peek: bool,
+        expected: Option<&Expr>,
+        a: Arguments<'_>,
+    ) -> Result<Outcome, Failure> {
+        let Some(mut connection) = self.host.stack().connection(id) else {
+            return Ok(Outcome::Error("ENOTCONN"));
+        };
+        let unread = connection.info().map_or(0, |info| info.urgent_unread);
+        let octet = match connection.recv_urgent(peek) {
+            Ok(octet) => octet,
+            Err(UrgentError::Nothing) => return Ok(Outcome::Error("EINVAL")),
+            Err(UrgentError::WouldBlock) => return Ok(Outcome::Error("EAGAIN")),
+            Err(UrgentError::Finished) => return Ok(Outcome::Value(0)),
+        };
+        let sent = self.flows[flow].next_octets(usize::try_from(unread).unwrap_or(0));
+        let fits = expected.map_or(sent.last() == Some(&octet), |text| says(text, &[octet]));
+        match fits {
+            true => Ok(Outcome::Value(1)),
+            false => Err(Failure::new(a.at, "the urgent octet is not the one that the peer sent")),
+        }
+    }
+
     fn recv_datagram(
         &mut self,
         fd: usize,
@@ -206,7 +249,7 @@ impl World {
         peer: Option<SocketAddr>,
         a: Arguments<'_>,
     ) -> Result<Outcome, Failure> {
-        if flags & (PEEK | WAIT_ALL) != 0 {
+        if flags & (PEEK | WAIT_ALL | OUT_OF_BAND) != 0 {
             return Err(Failure::refused(a.at, "these flags are not supported on datagrams"));
         }
         let Some(id) = self.udp_id(fd)? else { return Ok(Outcome::Error("EAGAIN")) };
@@ -238,7 +281,7 @@ impl World {
 
 /// What to send, with which flags, and where to.
 fn sent_arguments(a: Arguments<'_>) -> Result<(Data, i64, Option<SocketAddr>), Failure> {
-    let known = [DONT_WAIT, NO_SIGNAL];
+    let known = [DONT_WAIT, NO_SIGNAL, OUT_OF_BAND];
     match a.call.name.as_str() {
         "write" => {
             a.count(&[3])?;
@@ -261,7 +304,7 @@ fn sent_arguments(a: Arguments<'_>) -> Result<(Data, i64, Option<SocketAddr>), F
 
 /// How much to read, with which flags, and the octets that the script expects, if it says.
 fn received_arguments(a: Arguments<'_>) -> Result<(usize, i64, Option<&Expr>), Failure> {
-    let known = [PEEK, DONT_WAIT, WAIT_ALL];
+    let known = [PEEK, DONT_WAIT, WAIT_ALL, OUT_OF_BAND];
     let expected = |index: usize| match &a.get(index)?.value {
         Expr::Ellipsis => Ok(None),
         text @ (Expr::Text(_) | Expr::TextPrefix(_)) => Ok(Some(text)),

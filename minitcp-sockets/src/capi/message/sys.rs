@@ -16,7 +16,7 @@ use crate::flags::MsgFlags;
 unsafe extern "C" fn minitcp_sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
     size(|| {
         let open = table::find(fd)?;
-        let flags = call::msg_flags(flags)?;
+        let flags = call::msg_flags(flags);
         // SAFETY: null, or a structure, as the header asks.
         let message = unsafe { message_at(message) }?;
         if message.msg_controllen > 0 {
@@ -40,7 +40,7 @@ unsafe extern "C" fn minitcp_sendmsg(fd: c_int, message: *const msghdr, flags: c
 unsafe extern "C" fn minitcp_recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
     size(|| {
         let open = table::find(fd)?;
-        let flags = call::msg_flags(flags)?;
+        let flags = call::msg_flags(flags);
         // SAFETY: null, or a structure, as the header asks.
         let mut header = unsafe { message_at(message) }?;
         // SAFETY: so many buffers, as the header asks.
@@ -58,7 +58,8 @@ unsafe extern "C" fn minitcp_recvmsg(fd: c_int, message: *mut msghdr, flags: c_i
         }
         header.msg_controllen = 0;
         let is_cut = received.from.is_some() && received.full_len > received.len;
-        header.msg_flags = if is_cut { libc::MSG_TRUNC } else { 0 };
+        let urgent = if flags.contains(MsgFlags::OOB) { libc::MSG_OOB } else { 0 };
+        header.msg_flags = urgent | if is_cut { libc::MSG_TRUNC } else { 0 };
         // SAFETY: the structure that was read.
         unsafe { message.write_unaligned(header) };
         let is_whole_wanted = flags.contains(MsgFlags::TRUNC);
