@@ -7,4 +7,5 @@ mod support;
 mod tasks;
 mod tcp;
 mod udp;
+mod urgent;
 mod vectored;

@@ -2,8 +2,8 @@
 
 use std::net::{Shutdown, SocketAddr};
 
-use minitcp_proto::Instant;
 use minitcp_proto::wire::tcp::Flags;
+use minitcp_proto::{Instant, Trouble};
 use minitcp_sockets::{Domain, MsgFlags, OptionValue, PollFlags, SocketOption, Type};
 
 use crate::support::{NONE, Pair, Raw, Side, addr, errno, lens, millis, ready, secs, server, set};
@@ -131,6 +131,28 @@ fn routers_do_not_end_a_connection() {
         pair.pass_both(secs(2));
         assert_eq!(so_error(&client), 0, "code {code}");
         assert_eq!(accepted.recv(&mut [0; 8], NONE).unwrap(), 4);
+    }
+}
+
+/// As on Linux, `SO_ERROR` has what routers say of a connection that lives, once, and no call fails
+/// for it; should it end in such trouble, that is why. MUST-47, SHLD-25.
+#[test]
+fn what_routers_say_of_a_connection_is_there_to_be_asked() {
+    for (code, expected) in CODES.into_iter().filter(|(code, _)| *code != 2) {
+        let pair = Pair::new();
+        let (client, _accepted) = pair.connected();
+        set(&client, SocketOption::UserTimeout, 5000);
+        pair.wire.cut.set(true);
+        client.send(b"text", NONE).unwrap();
+        pair.settle();
+        pair.wire.complain(code);
+        pair.settle();
+        assert!(!ready(&client).contains(PollFlags::ERR), "code {code}");
+        assert!(matches!(client.trouble().unwrap(), Some(Trouble::Reported(_))));
+        assert_eq!((so_error(&client), so_error(&client)), (expected, 0), "code {code}");
+        client.send(b"more", NONE).unwrap();
+        pair.pass_both(secs(60));
+        assert_eq!(so_error(&client), expected, "code {code}");
     }
 }
 
