@@ -48,7 +48,7 @@ pub struct TcpOptions {
     /// count as zero. RFC 9293 MUST-48, SHLD-21.
     pub traffic_class: u8,
     /// Urgent octets are read in their place among the others (`SO_OOBINLINE`), as RFC 6093 §6
-    /// advises, and as is the default here; else the last one is left out of what
+    /// advises (R6093-3), and as is the default here; else the last one is left out of what
     /// [`recv`](crate::Connection::recv) reads, and
     /// [`recv_urgent`](crate::Connection::recv_urgent) has it.
     pub urgent_in_line: bool,

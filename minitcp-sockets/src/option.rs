@@ -55,9 +55,9 @@ pub enum SocketOption {
     AcceptConn,
     /// `SO_BROADCAST`, [`Flag`](OptionValue::Flag): datagrams may go to broadcast addresses.
     Broadcast,
-    /// `SO_OOBINLINE`, [`Flag`](OptionValue::Flag): urgent octets stand in the stream with the others;
-    /// else the last one is left out, for `MSG_OOB`. Off, as on Linux; programs that know nothing of
-    /// urgent data lose no octet with it on (RFC 6093 §6).
+    /// `SO_OOBINLINE`, [`Flag`](OptionValue::Flag): urgent octets stand in the stream with the
+    /// others; else the last one is left out, for `MSG_OOB`. Off, as on Linux; programs that know
+    /// nothing of urgent data lose no octet with it on (RFC 6093 §6).
     UrgentInLine,
     /// `SO_RCVLOWAT`, [`Int`](OptionValue::Int) octets: a read waits for so many (0 counts as 1, a
     /// negative value as the greatest), and `poll` does not call the stream readable before.

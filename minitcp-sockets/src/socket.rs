@@ -377,8 +377,8 @@ impl<R: Runtime> Socket<R> {
         self.with(|host, handle| host.take_error(handle))?
     }
 
-    /// `sockatmark`: the next octet of the stream is the last that the peer called urgent, or, where
-    /// `SO_OOBINLINE` is off, stands in its place. A read that began before it stops there.
+    /// `sockatmark`: the next octet of the stream is the last that the peer called urgent, or,
+    /// where `SO_OOBINLINE` is off, stands in its place. A read that began before it stops there.
     ///
     /// # Errors
     /// `ENOTTY` for datagrams.

@@ -137,10 +137,7 @@ impl<O: Observer> Host<O> {
             O::KeepIdle => seconds(keepalive.idle),
             O::KeepInterval => seconds(keepalive.interval),
             O::KeepCount => int(keepalive.count.into()),
-            O::Error => {
-                let error = self.take_error(handle)?;
-                OptionValue::Int(error.and_then(|error| error.raw_os_error()).unwrap_or(0))
-            }
+            O::Error => OptionValue::Int(self.error_number(handle)?),
             O::Type => {
                 OptionValue::Int(if is_stream { libc::SOCK_STREAM } else { libc::SOCK_DGRAM })
             }
@@ -175,6 +172,12 @@ impl<O: Observer> Host<O> {
             O::V6Only if domain == Domain::V4 => return Err(errno::of(libc::ENOPROTOOPT)),
             O::V6Only => bind.v6_only.into(),
         })
+    }
+
+    /// `SO_ERROR`; 0 for none.
+    fn error_number(&mut self, handle: SocketHandle) -> io::Result<i32> {
+        let error = self.take_error(handle)?;
+        Ok(error.and_then(|error| error.raw_os_error()).unwrap_or(0))
     }
 
     /// Streams or datagrams.

@@ -253,7 +253,11 @@ fn options_go_by_the_numbers_of_linux() {
     let now = info.last_received.max(info.last_sent) + Duration::from_millis(70);
     let octets = SocketOption::Info.encode(client.option(SocketOption::Info).unwrap(), now);
     let word = |at: usize| u32::from_ne_bytes(octets[at..at + 4].try_into().unwrap());
-    assert_eq!(octets[..6], [1, 0, 0, 0, 0, 4], "established, all is well, window scaling");
+    assert_eq!(
+        octets[..6],
+        [1, 0, 0, 0, 0, 7],
+        "established, all is well; timestamps, SACK, scaling"
+    );
     assert_eq!(octets[6], info.snd_wscale | info.rcv_wscale << 4);
     assert_eq!((word(16), word(84)), (info.mss.into(), info.local_mss.into()));
     assert!(word(44).min(word(56)) == 70 && word(44).max(word(56)) >= 70, "ages");
