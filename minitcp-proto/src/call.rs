@@ -50,6 +50,8 @@ pub enum Call<'a> {
     SendUrgent { id: ConnectionId, data: &'a [u8], room: usize },
     /// [`Connection::recv`](crate::Connection::recv) of at most `len` octets.
     Recv { id: ConnectionId, len: usize },
+    /// [`Connection::recv_urgent`](crate::Connection::recv_urgent).
+    RecvUrgent { id: ConnectionId, peek: bool },
     /// [`Connection::consume`](crate::Connection::consume).
     Consume { id: ConnectionId, count: usize },
     /// [`Connection::shutdown`](crate::Connection::shutdown).

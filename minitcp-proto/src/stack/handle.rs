@@ -112,6 +112,7 @@ impl<O: Observer> Connection<'_, '_, O> {
     /// [`UrgentError::Nothing`] if there is none, [`UrgentError::WouldBlock`] if it has not come,
     /// [`UrgentError::Finished`] if it never will.
     pub fn recv_urgent(&mut self, peek: bool) -> Result<u8, UrgentError> {
+        self.report(|id, _| Call::RecvUrgent { id, peek });
         let Some(tcb) = self.stack.tcp.connections.at_mut(self.index) else {
             return Err(UrgentError::Nothing);
         };

@@ -92,6 +92,7 @@ calls! {
     Connect "connect" { now, remote, local } options: Config::tcp_options;
     ConnectFrom "connect_from" { now, reservation, remote } options: Config::tcp_options;
     Recv "recv" { id, len };
+    RecvUrgent "recv_urgent" { id, peek };
     Consume "consume" { id, count };
     Shutdown "shutdown" { id };
     Close "close" { id };
@@ -162,6 +163,7 @@ pub(crate) fn make<O: Observer>(
         }
         Call::Send { id, data, .. } => ignore(connection!(id).send(data)),
         Call::SendUrgent { id, data, .. } => ignore(connection!(id).send_urgent(data)),
+        Call::RecvUrgent { id, peek } => ignore(connection!(id).recv_urgent(peek)),
         Call::Recv { id, len } => {
             let mut connection = connection!(id);
             let readable = connection.peek().map_or(0, |(a, b)| a.len() + b.len());
