@@ -117,7 +117,8 @@ fn data_leaves_room_for_them() {
     p.expect(seg().seq(1449).ack(1).len(1448).sack(&[(11, 21)]));
 }
 
-/// What was told is not given back while there is memory, and what fills it moves the edge on.
+/// What was told is not given back while there is memory, and what fills it moves the edge on
+/// (R2018-10).
 #[test]
 fn all_that_was_told_is_kept() {
     let mut p = accepted();
