@@ -66,6 +66,7 @@ main() {
     check "ping: any size, and with options" ping_any
     check "nc -u: a datagram comes back" udp_echo
     check "nc: a line comes back, and is told to the others" chat
+    check "ss: the kernel knows timestamps, SACK and window scaling of a connection" options
     check "curl: 200 and hello" page
     check "chat_client to chat_server across two devices" forwarded
     check "curl: 5 MB down, equal SHA-256" download 5
@@ -188,6 +189,14 @@ chat() {
     grep "good morning" "$work/bob"
     grep "good morning" "$work/alice"
     grep "good night" "$work/alice"
+}
+
+options() {
+    sleep 2 | timeout 20 "$nc" -N 10.0.0.2 8080 >/dev/null &
+    sleep 1
+    ss -Htin state established dst 10.0.0.2:8080 | tee "$work/ss"
+    wait $!
+    grep -E "(^|[[:space:]])ts sack .*wscale:[0-9]+,[0-9]+" "$work/ss"
 }
 
 page() { [ "$(curl -s -m 10 -w ' %{http_code} %{size_download}' $url/)" = "hello 200 5" ]; }

@@ -91,7 +91,15 @@ struct minitcp_config {
     /* How far SO_RCVBUF can grow after the handshake, in octets, at most 1 GiB: the SYN announces
      * the window scale for it; 0: as far as the scale for SO_RCVBUF goes. */
     uint32_t largest_receive_buffer;
+    /* What new connections do without, of MINITCP_NO_TIMESTAMPS, MINITCP_NO_SACK and
+     * MINITCP_NO_WINDOW_SCALING; 0: nothing. EINVAL if other bits are set. */
+    uint32_t without;
 };
+
+/* RFC 7323, RFC 2018, and RFC 7323 again. */
+#define MINITCP_NO_TIMESTAMPS 1
+#define MINITCP_NO_SACK 2
+#define MINITCP_NO_WINDOW_SCALING 4
 
 /* ---- The process-wide stack --------------------------------------------------------------- */
 

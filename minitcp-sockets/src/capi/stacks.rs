@@ -38,7 +38,13 @@ pub(super) struct Settings<'a> {
     pub(super) max_rto_ms: u32,
     pub(super) msl_ms: u32,
     pub(super) largest_receive_buffer: u32,
+    pub(super) without: u32,
 }
+
+/// `MINITCP_NO_TIMESTAMPS`, and the others.
+const NO_TIMESTAMPS: u32 = 1;
+const NO_SACK: u32 = 2;
+const NO_WINDOW_SCALING: u32 = 4;
 
 /// Most stacks without a device. Beyond: `EMFILE`.
 const MAX_STACKS: usize = 1 << 12;
@@ -210,10 +216,25 @@ impl Settings<'_> {
         config.send_buffer = or(self.send_buffer, config.send_buffer);
         config.largest_receive_buffer = self.largest_receive_buffer;
         self.set_times(&mut config)?;
+        self.set_options(&mut config)?;
         if let Some(name) = self.congestion {
             config.congestion = linux::controller(name.as_bytes()).map_err(|_| invalid())?;
         }
         Ok(config)
+    }
+
+    fn set_options(&self, config: &mut Config) -> io::Result<()> {
+        for (bit, option) in [
+            (NO_TIMESTAMPS, &mut config.timestamps),
+            (NO_SACK, &mut config.sack),
+            (NO_WINDOW_SCALING, &mut config.window_scaling),
+        ] {
+            *option = self.without & bit == 0;
+        }
+        match self.without & !(NO_TIMESTAMPS | NO_SACK | NO_WINDOW_SCALING) {
+            0 => Ok(()),
+            _ => Err(errno::of(libc::EINVAL)),
+        }
     }
 
     fn set_times(&self, config: &mut Config) -> io::Result<()> {
@@ -306,6 +327,10 @@ mod tests {
     fn settings_are_checked() {
         let ok = Settings { addresses: "10.0.0.2/24,fd00::2/64", ..Settings::default() };
         assert_eq!(ok.config().unwrap().addresses().count(), 2);
+        for (without, expected) in [(0, [true; 3]), (2, [true, false, true]), (7, [false; 3])] {
+            let config = Settings { without, ..ok }.config().unwrap();
+            assert_eq!([config.timestamps, config.sack, config.window_scaling], expected);
+        }
         for (what, bad) in [
             ("no address", Settings::default()),
             ("a word", Settings { addresses: "lots", ..ok }),
@@ -316,6 +341,7 @@ mod tests {
             ("an RTO beyond the greatest", Settings { initial_rto_ms: 60_001, ..ok }),
             ("a least RTO beyond the greatest", Settings { min_rto_ms: 3, max_rto_ms: 2, ..ok }),
             ("a controller that there is not", Settings { congestion: Some("vegas"), ..ok }),
+            ("an option that there is not", Settings { without: 8, ..ok }),
             ("many connections", Settings { connections: u32::MAX, ..ok }),
             ("much memory", Settings { buffer_bytes: u64::MAX, ..ok }),
             ("many addresses", Settings { addresses: &["10.0.0.2"; 9].join(","), ..ok }),

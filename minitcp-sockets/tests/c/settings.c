@@ -166,6 +166,25 @@ static void buffers(void)
     no_hosts();
 }
 
+/* Each of the options can be done without. */
+static void without_options(void)
+{
+    struct minitcp_config config = settings("10.0.0.1/24");
+    int pair[2];
+    config.without = MINITCP_NO_TIMESTAMPS;
+    hosts(&config);
+    link_connect(&net, pair);
+    CHECK(info_of(pair[0]).tcpi_options == (TCPI_OPT_SACK | TCPI_OPT_WSCALE));
+    CHECK(info_of(pair[0]).tcpi_snd_mss == 1460);
+    no_hosts();
+
+    config.without = MINITCP_NO_SACK | MINITCP_NO_WINDOW_SCALING;
+    hosts(&config);
+    link_connect(&net, pair);
+    CHECK(info_of(pair[0]).tcpi_options == TCPI_OPT_TIMESTAMPS);
+    no_hosts();
+}
+
 /* What the stack knows of a connection is there under Linux's names. */
 static void what_is_known(void)
 {
@@ -175,6 +194,7 @@ static void what_is_known(void)
     int pair[2];
     link_connect(&net, pair);
     CHECK(info_of(pair[0]).tcpi_state == TCP_ESTABLISHED);
+    CHECK(info_of(pair[0]).tcpi_options == (TCPI_OPT_TIMESTAMPS | TCPI_OPT_SACK | TCPI_OPT_WSCALE));
     CHECK(info_of(pair[0]).tcpi_snd_mss == 1448 && info_of(pair[0]).tcpi_advmss == 1460);
     CHECK(info_of(pair[0]).tcpi_rtt == 20000 && info_of(pair[0]).tcpi_rttvar == 10000);
     CHECK(info_of(pair[0]).tcpi_snd_ssthresh == 0x7fffffff && info_of(pair[0]).tcpi_snd_cwnd >= 2);
@@ -201,6 +221,7 @@ int main(void)
     delayed_acks();
     segment_lifetimes();
     buffers();
+    without_options();
     what_is_known();
     return 0;
 }

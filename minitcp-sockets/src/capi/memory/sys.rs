@@ -36,6 +36,7 @@ pub(in crate::capi) struct RawConfig {
     max_rto_ms: u32,
     msl_ms: u32,
     largest_receive_buffer: u32,
+    without: u32,
 }
 
 /// More octets than any call moves at once, as on Linux (`MAX_RW_COUNT`).
@@ -132,6 +133,7 @@ pub(in crate::capi) unsafe fn settings(config: &RawConfig) -> io::Result<Setting
         max_rto_ms: config.max_rto_ms,
         msl_ms: config.msl_ms,
         largest_receive_buffer: config.largest_receive_buffer,
+        without: config.without,
     })
 }
 
@@ -258,6 +260,7 @@ mod tests {
             max_rto_ms: 12,
             msl_ms: 13,
             largest_receive_buffer: 14,
+            without: 15,
         };
         // SAFETY: a configuration with good texts.
         unsafe {
@@ -266,7 +269,7 @@ mod tests {
             assert_eq!((read.addresses, read.kernel_address), ("10.0.0.1/24", None));
             assert_eq!((read.congestion, read.delayed_ack_ms), (Some("reno"), 9));
             assert_eq!((read.initial_rto_ms, read.min_rto_ms, read.max_rto_ms), (10, 11, 12));
-            assert_eq!((read.msl_ms, read.largest_receive_buffer), (13, 14));
+            assert_eq!((read.msl_ms, read.largest_receive_buffer, read.without), (13, 14, 15));
             assert_eq!((read.seed, read.buffer_bytes, read.udp_sockets), (1, 2, 8));
             for size in (0..2 * size_of::<RawConfig>()).filter(|size| *size != config.size) {
                 let other = RawConfig { size, ..ptr::read(&raw const config) };
