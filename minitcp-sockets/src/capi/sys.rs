@@ -478,7 +478,7 @@ mod tests {
     struct Config {
         size: usize,
         texts: [*const c_char; 2],
-        numbers: [u64; 9],
+        numbers: [u64; 10],
     }
 
     /// The first octet of a value at an odd address.
@@ -498,7 +498,7 @@ mod tests {
         let config = |addresses: &CStr| Config {
             size: size_of::<RawConfig>(),
             texts: [addresses.as_ptr(), ptr::null()],
-            numbers: [1, 0, 0, 0, 0, 0, 0, 0, 0], // A seed: Miri opens no file for one.
+            numbers: [1, 0, 0, 0, 0, 0, 0, 0, 0, 0], // A seed: Miri opens no file for one.
         };
         let (first, second) = (config(c"10.0.0.1"), config(c"10.0.0.2"));
         // SAFETY: all pointers are good for what the header asks.
