@@ -194,7 +194,7 @@ chat() {
 options() {
     sleep 2 | timeout 20 "$nc" -N 10.0.0.2 8080 >/dev/null &
     sleep 1
-    ss -Htin state established dst 10.0.0.2:8080 | tee "$work/ss"
+    ss -Htino state established dst 10.0.0.2:8080 | tee "$work/ss"
     wait $!
     grep -E "(^|[[:space:]])ts sack .*wscale:[0-9]+,[0-9]+" "$work/ss"
 }
