@@ -7,6 +7,7 @@ use crate::error::{CloseReason, Trouble};
 use crate::observe::{Observer, Trace};
 use crate::options::TcpOptions;
 use crate::secret::Flow;
+use crate::seq::SeqNum;
 use crate::store::slab::Key;
 use crate::tcp::acceptance::AnswerLimit;
 use crate::tcp::congestion::AnyController;
@@ -179,10 +180,10 @@ impl Tcb {
         tcb.receive.window.rcv_wscale = half_open.agreed.rcv_wscale;
         tcb.receive.on_syn(half_open.irs, half_open.advertised());
         let theirs = half_open.agreed.options();
-        tcb.negotiate(&theirs, half_open.lost_syn(), cx.config.congestion);
+        let acked = half_open.irs.plus(1);
+        tcb.negotiate(&theirs, acked, half_open.lost_syn(), cx.config.congestion);
         tcb.send.snd_nxt = half_open.iss.plus(1);
         tcb.patience.on_sent(half_open.patience.since());
-        tcb.clocks.negotiate(theirs.timestamps, half_open.irs.plus(1));
         if half_open.marks.contains(Marks::ACK_DUE) {
             tcb.receive.ack.require_now();
         }
@@ -195,10 +196,16 @@ impl Tcb {
     }
 
     /// Takes over what both sides said in their SYNs (RFC 9293 §3.7.1, RFC 7323 §2.2 and §3.2,
-    /// RFC 2018 §2): MUST-14, R7323-1.
+    /// RFC 2018 §2): MUST-14, R7323-1. `acked` is what was acknowledged to the peer so far.
     #[inline(always)] // As `new`.
-    pub(crate) fn negotiate(&mut self, theirs: &Options, lost_syn: bool, algorithm: Congestion) {
-        self.clocks.negotiate(theirs.timestamps, self.receive.irs);
+    pub(crate) fn negotiate(
+        &mut self,
+        theirs: &Options,
+        acked: SeqNum,
+        lost_syn: bool,
+        algorithm: Congestion,
+    ) {
+        self.clocks.negotiate(theirs.timestamps, acked);
         self.receive.sack.is_permitted &= theirs.sack_permitted;
         self.send.smss = self.without_options(self.path.send_mss(theirs.mss));
         match theirs.window_scale {

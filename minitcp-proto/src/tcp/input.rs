@@ -123,7 +123,7 @@ fn syn_sent<O: Observer>(
     // RFC 7323 §2.2: only what both have offered counts.
     let window_scale = segment.options.window_scale.filter(|_| cx.config.window_scaling);
     let theirs = Options { window_scale, ..segment.options };
-    tcb.negotiate(&theirs, lost_syn, algorithm);
+    tcb.negotiate(&theirs, tcb.receive.irs, lost_syn, algorithm);
     let window = tcb.send.scaled_window(segment);
     tcb.send.set_window(window, segment);
     if !has_ack {
