@@ -4,12 +4,12 @@
 use core::num::NonZeroU16;
 
 use crate::config::Config;
+use crate::tcp::receive::window::MAX_SHIFT;
 use crate::tcp::timestamps::is_before;
 use crate::wire::options::{Options, Timestamps};
 
-/// RFC 7323 §2.3: a shift above 14 counts as 14 (R7323-3), so that one value of four bits is left.
-const MAX_SHIFT: u8 = 14;
-const NO_SHIFT: u8 = 15;
+/// Of four bits, one value is left (R7323-3).
+const NO_SHIFT: u8 = MAX_SHIFT + 1;
 
 const SHIFT: u8 = 0x0f;
 const SACK: u8 = 0x10;

@@ -17,7 +17,7 @@ use crate::tcp::isn::Initial;
 use crate::tcp::path::Path;
 use crate::tcp::patience::Patience;
 use crate::tcp::receive::receiver::Receiver;
-use crate::tcp::receive::window::{affordable, announced_shift};
+use crate::tcp::receive::window::{MAX_SHIFT, affordable, announced_shift};
 use crate::tcp::send::recovery::Recovery;
 use crate::tcp::send::rtt::RttEstimator;
 use crate::tcp::send::sender::Sender;
@@ -210,7 +210,7 @@ impl Tcb {
         self.send.smss = self.without_options(self.path.send_mss(theirs.mss));
         match theirs.window_scale {
             // RFC 7323 §2.3: a shift above 14 counts as 14 (R7323-3).
-            Some(shift) => self.send.snd_wscale = shift.min(14),
+            Some(shift) => self.send.snd_wscale = shift.min(MAX_SHIFT),
             None => self.receive.window.rcv_wscale = 0,
         }
         self.congestion = AnyController::new(algorithm, u32::from(self.send.smss), lost_syn);
