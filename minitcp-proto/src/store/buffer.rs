@@ -134,13 +134,20 @@ impl Buffer {
     /// be bytes out of order in it.
     #[inline]
     pub fn read(&mut self, pool: &Pool<'_>, out: &mut [u8]) -> usize {
-        let (a, b) = self.slices(pool, 0, count(out.len()));
-        let read = a.len() + b.len();
-        let (out_a, out_b) = out[..read].split_at_mut(a.len());
-        out_a.copy_from_slice(a);
-        out_b.copy_from_slice(b);
+        let read = self.copy(pool, 0, out);
         self.consume(count(read));
         read
+    }
+
+    /// Copies bytes from `offset` on to `out`, and returns how many.
+    #[inline]
+    pub fn copy(&self, pool: &Pool<'_>, offset: u32, out: &mut [u8]) -> usize {
+        let (a, b) = self.slices(pool, offset, count(out.len()));
+        let copied = a.len() + b.len();
+        let (out_a, out_b) = out[..copied].split_at_mut(a.len());
+        out_a.copy_from_slice(a);
+        out_b.copy_from_slice(b);
+        copied
     }
 
     /// Lets go of the first `n` bytes, or of all if there are fewer. Keeps the block.

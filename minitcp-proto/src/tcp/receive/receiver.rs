@@ -269,8 +269,7 @@ impl Receiver {
     pub(crate) fn note_old(&mut self, seq: SeqNum, payload: &[u8]) {
         let end = seq.plus(u32::try_from(payload.len()).unwrap_or(0));
         if seq.before(self.rcv_nxt) {
-            let to = if end.before(self.rcv_nxt) { end } else { self.rcv_nxt };
-            self.sack.on_duplicate(seq, to);
+            self.sack.on_duplicate(seq, end.earliest(self.rcv_nxt));
         }
     }
 
@@ -347,13 +346,9 @@ impl Receiver {
     #[cold]
     fn read_to_mark(&mut self, pool: &mut Pool<'_>, out: &mut [u8]) -> usize {
         let Readable { skipped, len } = self.readable();
-        let count = len.min(u32::try_from(out.len()).unwrap_or(u32::MAX));
-        let (a, b) = self.buffer.slices(pool, skipped, count);
-        let (out_a, rest) = out.split_at_mut(a.len());
-        out_a.copy_from_slice(a);
-        rest.iter_mut().zip(b).for_each(|(to, from)| *to = *from);
-        let read = a.len() + b.len();
-        self.consume(pool, count);
+        let most = out.len().min(usize::try_from(len).unwrap_or(usize::MAX));
+        let read = self.buffer.copy(pool, skipped, out.get_mut(..most).unwrap_or_default());
+        self.consume(pool, u32::try_from(read).unwrap_or(u32::MAX));
         read
     }
 
