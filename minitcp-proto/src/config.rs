@@ -60,7 +60,7 @@ bitflags! {
 }
 
 /// Settings of a stack. Start from [`Config::new`] and change what you need.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub(crate) addresses: heapless::Vec<(IpAddr, u8), MAX_ADDRESSES>,
     /// Of their networks, as each packet's source is compared with them.

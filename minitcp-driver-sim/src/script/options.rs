@@ -3,8 +3,6 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
-use minitcp_proto::SynCookies;
-
 use super::atoms::Spanned;
 use super::error::ParseError;
 use super::lexer::{Token, TokenKind};
@@ -45,9 +43,6 @@ pub enum ScriptOption {
     /// `exact`: times are within 1 ms, and every packet of the stack must be expected. An addition
     /// to the published options: virtual time has no jitter.
     Exact,
-    /// `syn_cookies`: when the stack sends SYN cookies; `never`, `on_overflow` or `always`. An
-    /// addition.
-    SynCookies(SynCookies),
     /// `strict_segments`: an expected packet must not arrive in pieces.
     StrictSegments,
     /// `non_fatal`: what may fail without ending the script.
@@ -180,12 +175,6 @@ impl ScriptOption {
                 Self::TcpTsTickUsecs(plain.parse().ok().filter(|usecs| *usecs <= 1_000_000)?)
             }
             "non_fatal" => parse_non_fatal(plain)?,
-            "syn_cookies" => Self::SynCookies(match plain {
-                "never" => SynCookies::Never,
-                "on_overflow" => SynCookies::OnOverflow,
-                "always" => SynCookies::Always,
-                _ => return None,
-            }),
             "define" => Self::Define(Definition::new(value)?),
             _ => Self::Stack(StackSetting::new(name, plain)?),
         })
@@ -340,9 +329,6 @@ impl fmt::Display for ScriptOption {
             Self::TcpTsEcrScaled => f.write_str("--tcp_ts_ecr_scaled"),
             Self::TcpTsTickUsecs(usecs) => write!(f, "--tcp_ts_tick_usecs={usecs}"),
             Self::Exact => f.write_str("--exact"),
-            Self::SynCookies(SynCookies::Never) => f.write_str("--syn_cookies=never"),
-            Self::SynCookies(SynCookies::OnOverflow) => f.write_str("--syn_cookies=on_overflow"),
-            Self::SynCookies(SynCookies::Always) => f.write_str("--syn_cookies=always"),
             Self::StrictSegments => f.write_str("--strict_segments"),
             Self::NonFatal { packet, syscall } => match (packet, syscall) {
                 (true, true) => f.write_str("--non_fatal=packet,syscall"),
@@ -365,7 +351,7 @@ impl fmt::Display for ScriptOption {
 const WITH_VALUE: &[&str] = &[
     "ip_version", "local_ip", "remote_ip", "gateway_ip", "netmask_ip", "bind_port", "connect_port",
     "mss", "mtu", "speed", "tolerance_usecs", "tolerance_percent", "tcp_ts_tick_usecs",
-    "non_fatal", "define", "syn_cookies",
+    "non_fatal", "define",
 ];
 
 /// Options of the published tool that start programs or speak to a second machine.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use minitcp_proto::Config;
+use minitcp_proto::{Config, SynCookies};
 
 /// One field of the stack's [`Config`], and what it shall be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,7 @@ pub(super) enum Field {
     Rfc1337,
     QuickAck,
     RepeatChallengedSyn,
+    SynCookies,
 }
 
 /// Less than 1 GiB, as the stack's buffers are.
@@ -59,6 +60,14 @@ const FIELDS: &[(&str, Field, RangeInclusive<u32>)] = &[
     ("rfc1337", Field::Rfc1337, SWITCH),
     ("quick_ack", Field::QuickAck, SWITCH),
     ("repeat_challenged_syn", Field::RepeatChallengedSyn, SWITCH),
+    ("syn_cookies", Field::SynCookies, 0..=2),
+];
+
+/// Whether SYNs are answered with cookies, in the order of its values.
+const COOKIES: [(&str, SynCookies); 3] = [
+    ("never", SynCookies::Never),
+    ("on_overflow", SynCookies::OnOverflow),
+    ("always", SynCookies::Always),
 ];
 
 impl StackSetting {
@@ -77,7 +86,14 @@ impl StackSetting {
     /// ```
     pub fn new(name: &str, value: &str) -> Option<Self> {
         let (_, field, range) = FIELDS.iter().find(|(known, ..)| *known == name)?;
-        let value = value.parse().ok().filter(|value| range.contains(value))?;
+        let value = match field {
+            Field::SynCookies => {
+                let place = COOKIES.iter().position(|(word, _)| *word == value);
+                place.and_then(|place| u32::try_from(place).ok())
+            }
+            _ => value.parse().ok(),
+        };
+        let value = value.filter(|value| range.contains(value))?;
         Some(Self { field: *field, value })
     }
 
@@ -97,8 +113,13 @@ impl StackSetting {
     pub(super) fn holds(self, config: &Config) -> bool {
         let mut changed = config.clone();
         self.apply(&mut changed);
-        // A configuration is compared by what it prints, all of its fields.
-        format!("{changed:?}") == format!("{config:?}")
+        changed == *config
+    }
+
+    /// What a value of `SynCookies` stands for.
+    fn cookies(self) -> (&'static str, SynCookies) {
+        let place = usize::try_from(self.value).ok();
+        place.and_then(|place| COOKIES.get(place)).copied().unwrap_or(COOKIES[1])
     }
 
     /// Makes `config` so.
@@ -126,6 +147,7 @@ impl StackSetting {
             Field::Rfc1337 => config.rfc1337 = is_on,
             Field::QuickAck => config.quick_ack = is_on,
             Field::RepeatChallengedSyn => config.repeat_challenged_syn = is_on,
+            Field::SynCookies => config.syn_cookies = self.cookies().1,
         }
     }
 }
@@ -133,7 +155,10 @@ impl StackSetting {
 impl fmt::Display for StackSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = FIELDS.iter().find(|(_, field, _)| *field == self.field).map_or("", |row| row.0);
-        write!(f, "--{name}={}", self.value)
+        match self.field {
+            Field::SynCookies => write!(f, "--{name}={}", self.cookies().0),
+            _ => write!(f, "--{name}={}", self.value),
+        }
     }
 }
 
@@ -143,17 +168,28 @@ mod tests {
 
     #[test]
     fn every_option_prints_as_it_is_read_and_changes_the_configuration() {
-        for (name, _, range) in FIELDS {
-            for value in [range.start(), range.end()] {
-                let setting = StackSetting::new(name, &value.to_string()).unwrap();
-                assert_eq!(setting.to_string(), format!("--{name}={value}"));
-            }
-            let both = [*range.start(), *range.end()].map(|value| {
+        for (name, field, range) in FIELDS {
+            let words = match field {
+                Field::SynCookies => COOKIES.map(|(word, _)| word.to_owned()).to_vec(),
+                _ => [range.start(), range.end()].map(ToString::to_string).to_vec(),
+            };
+            let both = [words.first(), words.last()].map(|word| {
+                let word = word.unwrap();
                 let mut config = Config::new([192, 0, 2, 1], 24);
-                StackSetting::new(name, &value.to_string()).unwrap().apply(&mut config);
-                format!("{config:?}")
+                let setting = StackSetting::new(name, word).unwrap();
+                assert_eq!(setting.to_string(), format!("--{name}={word}"));
+                setting.apply(&mut config);
+                assert!(setting.holds(&config));
+                config
             });
             assert_ne!(both[0], both[1], "{name}");
+        }
+    }
+
+    #[test]
+    fn cookies_have_words_and_no_numbers() {
+        for word in ["1", "maybe", ""] {
+            assert_eq!(StackSetting::new("syn_cookies", word), None, "{word}");
         }
     }
 

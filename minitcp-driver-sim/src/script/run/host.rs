@@ -60,7 +60,6 @@ impl Host {
         let mut config = Config::new(setup.local, prefix_len);
         config.mtu = setup.mtu;
         setup.stack.iter().for_each(|setting| setting.apply(&mut config));
-        config.syn_cookies = setup.syn_cookies;
         Self {
             stack: None,
             config,

@@ -2,8 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use minitcp_proto::SynCookies;
-
 use super::failure::Failure;
 use super::settings::Settings;
 use crate::script::ast::Script;
@@ -28,7 +26,6 @@ pub(super) struct Setup {
     pub(super) tick_nanos: u64,
     pub(super) scaled_echo: bool,
     pub(super) strict_segments: bool,
-    pub(super) syn_cookies: SynCookies,
     /// Every packet of the stack must be expected.
     pub(super) is_exact: bool,
     pub(super) dry_run: bool,
@@ -53,7 +50,6 @@ impl Setup {
             tick_nanos: 0,
             scaled_echo: false,
             strict_segments: false,
-            syn_cookies: SynCookies::OnOverflow,
             is_exact: false,
             dry_run: false,
             stack: Vec::new(),
@@ -114,7 +110,6 @@ impl Setup {
             ScriptOption::TcpTsEcrScaled => self.scaled_echo = true,
             ScriptOption::TcpTsTickUsecs(usecs) => self.tick_nanos = u64::from(*usecs) * 1000,
             ScriptOption::StrictSegments => self.strict_segments = true,
-            ScriptOption::SynCookies(cookies) => self.syn_cookies = *cookies,
             ScriptOption::Exact => {
                 self.is_exact = true;
                 (self.tolerance_nanos, self.tolerance_milli_percent) = (EXACT_NANOS, 0);
