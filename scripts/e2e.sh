@@ -43,6 +43,9 @@ if [ -z "${E2E_INSIDE:-}" ]; then
     E2E_INSIDE=1 exec "${enter[@]}" -- "$0" "$@"
 fi
 
+# What is begun so ends with the shell that began it, whatever ends that one: a program left behind
+# would keep the output of this script open.
+guarded=(setpriv --pdeathsig KILL)
 nc=$(command -v nc.openbsd || command -v nc)
 programs=${CARGO_TARGET_DIR:-target}/release
 work=${E2E_KEEP:-$(mktemp -d)}
@@ -374,7 +377,7 @@ c_run() { "${c_memcheck[@]}" "$work/tun" "$@"; }
 start_c_server() {
     rm -f "$work/c.status"
     {
-        "${c_memcheck[@]}" "$work/tun" serve tun0 10.0.0.2/24 7 >"$work/c.log" 2>&1 &
+        "${guarded[@]}" "${c_memcheck[@]}" "$work/tun" serve tun0 10.0.0.2/24 7 >"$work/c.log" 2>&1 &
         echo $! >"$work/c.pid"
         wait $!
         echo $? >"$work/c.status"
@@ -466,7 +469,7 @@ netcat_discard() {
 netcat_source() { [ "$(echo source 3000000 | timeout 20 "$nc" 10.0.0.2 5005 | wc -c)" = 3000000 ]; }
 
 measured_other_way() {
-    "$programs/minitcp" bench server --kernel --addr 10.0.1.1 >"$work/kernel.log" 2>&1 &
+    "${guarded[@]}" "$programs/minitcp" bench server --kernel --addr 10.0.1.1 >"$work/kernel.log" 2>&1 &
     local server=$! status=0
     wait_until grep -qs listening "$work/kernel.log"
     "$programs/minitcp" bench client --tun tun1 --addr 10.0.1.2 --to 10.0.1.1 --bytes 5M --both \
@@ -506,7 +509,7 @@ judged_v6() {
 }
 
 measured_v6() {
-    "$programs/minitcp" bench server --kernel >"$work/kernel.log" 2>&1 &
+    "${guarded[@]}" "$programs/minitcp" bench server --kernel >"$work/kernel.log" 2>&1 &
     local server=$! status=0
     wait_until grep -qs listening "$work/kernel.log"
     "$programs/minitcp" bench client --tun tun7 --addr fd00:7::2 --kernel-addr fd00:7::1 \
@@ -564,7 +567,7 @@ device_stays() {
 }
 
 device_goes() {
-    "$programs/chat_server" --tun tun9 --addr 10.0.9.2 --kernel-addr 10.0.9.1 >"$work/tun9.log" 2>&1 &
+    "${guarded[@]}" "$programs/chat_server" --tun tun9 --addr 10.0.9.2 --kernel-addr 10.0.9.1 >"$work/tun9.log" 2>&1 &
     local own=$!
     sleep 0.5
     ip link show tun9
@@ -584,10 +587,11 @@ start_server() {
 launch() {
     local program=$1
     shift
+    [ ! -e "$work/server.pid" ] || has_ended || kill -KILL "$(cat "$work/server.pid")" || true
     rm -f "$work/server.status" "$work/server.log"
     {
         local status=0
-        "$programs/$program" "$@" >"$work/server.log" 2>&1 &
+        "${guarded[@]}" "$programs/$program" "$@" >"$work/server.log" 2>&1 &
         echo $! >"$work/server.pid"
         wait $! || status=$?
         echo "$status" >"$work/server.status"
@@ -607,8 +611,7 @@ ends_by() {
 }
 
 clean_up() {
-    [ ! -e "$work/server.pid" ] || has_ended || kill -KILL "$(cat "$work/server.pid")"
-    [ ! -e "$work/c.pid" ] || [ -s "$work/c.status" ] || kill -KILL "$(cat "$work/c.pid")"
+    jobs -p | xargs -r kill 2>/dev/null || true
     [ -n "${E2E_KEEP:-}" ] || rm -rf "$work"
 }
 

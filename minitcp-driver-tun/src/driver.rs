@@ -36,6 +36,10 @@ pub struct TunDriver {
     /// The device may have packets: no read has come back empty since it was last reported
     /// readable. Reports come by edge, so we must not wait while this is set.
     readable: bool,
+    /// An error was reported, and the next read did not find it: how long until it is looked for
+    /// again. The kernel wakes the readers of a device that is removed a moment before it takes it
+    /// from them, and never again.
+    suspicion: Option<Duration>,
     /// The stack may have packets: the budget ended before they did.
     backlog: bool,
     /// Packets read, or sent, before the other direction has its turn.
@@ -125,6 +129,7 @@ impl TunDriver {
             poll,
             events: Events::with_capacity(8),
             readable: true,
+            suspicion: None,
             backlog: false,
             budget: BUDGET,
             input: input_buffer(),
@@ -385,6 +390,17 @@ impl TunDriver {
 
     /// Waits for the device, the waker, a signal, or `deadline`; not at all if that has passed.
     fn wait(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        let Some(pause) = self.suspicion else { return self.wait_until(deadline) };
+        let recheck = self.now() + pause;
+        self.wait_until(Some(deadline.map_or(recheck, |deadline| deadline.min(recheck))))?;
+        if self.now() >= recheck {
+            self.readable = true;
+            self.suspicion = Some(pause * 2).filter(|pause| *pause <= LAST_SUSPICION);
+        }
+        Ok(())
+    }
+
+    fn wait_until(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         loop {
             let timeout = match deadline {
                 Some(deadline) if deadline <= self.now() => Some(Duration::ZERO),
@@ -415,7 +431,10 @@ impl TunDriver {
         for event in &self.events {
             match event.token() {
                 DEVICE => {
-                    // The next read says what the error is.
+                    // The next read says what the error is, or one soon after.
+                    if event.is_error() {
+                        self.suspicion = Some(FIRST_SUSPICION);
+                    }
                     let closed = event.is_error() || event.is_read_closed();
                     self.readable |= event.is_readable() || closed;
                     worthwhile |= self.readable || self.stashed > 0 && event.is_writable();
@@ -456,6 +475,9 @@ fn octets(len: usize) -> u64 {
 const BUDGET: u32 = 256;
 /// As many octets in one go: of super-packets it takes few to be worth an acknowledgment.
 const BUDGET_OCTETS: usize = 512 << 10;
+/// An error that no read finds is looked for after pauses that double: 11 times in 2 s.
+const FIRST_SUSPICION: Duration = Duration::from_millis(1);
+const LAST_SUSPICION: Duration = Duration::from_millis(1024);
 const DEVICE: Token = Token(0);
 const ALARM: Token = Token(1);
 const WAKER: Token = Token(2);

@@ -7,8 +7,8 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use std::{fs, io, thread};
 
@@ -117,6 +117,31 @@ fn a_device_of_our_own_is_configured_and_goes_away() {
         }
         drop(driver);
         assert!(!has_interface("tun0"));
+    });
+}
+
+/// The kernel wakes the driver a moment before reads fail, so one device is not enough.
+#[test]
+fn a_device_that_is_deleted_is_an_error() {
+    in_namespace(|| {
+        for round in 0..100 {
+            let mut driver = TunDriver::open(&config()).unwrap();
+            let mut stack = host();
+            let (ready, is_ready) = mpsc::channel();
+            let turning = thread::spawn(move || {
+                driver.turn(&mut stack, Some(Instant::ZERO)).unwrap(); // What the device begins with.
+                ready.send(()).unwrap();
+                let limit = driver.now() + TIMEOUT;
+                while driver.now() < limit {
+                    driver.turn(&mut stack, Some(limit))?;
+                }
+                Ok::<_, io::Error>(())
+            });
+            is_ready.recv().unwrap();
+            run("ip", &["link", "delete", "tun0"]);
+            let error = turning.join().unwrap().expect_err(&format!("device {round} is gone"));
+            assert_eq!(error.raw_os_error(), Some(libc::EBADFD), "device {round}");
+        }
     });
 }
 
