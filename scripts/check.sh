@@ -24,6 +24,7 @@ step() {
 
 features=minitcp-sockets/tokio,minitcp-sockets/futures-io,minitcp-sockets/capi
 
+step scripts/test.sh --install
 step cargo fmt --all --check
 step cargo fmt --manifest-path fuzz/Cargo.toml --check
 step cargo fmt --manifest-path scripts/conformance/Cargo.toml --check
