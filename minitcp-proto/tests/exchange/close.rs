@@ -2,7 +2,7 @@
 
 use minitcp_proto::{CloseReason, Drop, Readiness, RecvError, SendError, State};
 
-use crate::common::{Peer, seg};
+use crate::common::{Peer, config_with, seg};
 
 /// The whole life that the issue asks for: C, A, B in; A, B, C out; remote FIN; local close.
 #[test]
@@ -210,6 +210,20 @@ fn an_orphan_in_fin_wait_2_is_given_up() {
     p.expect_empty();
 }
 
+/// Nothing is owed, so that the bound of other orphans does not matter.
+#[test]
+fn an_orphan_in_fin_wait_2_stays_as_long_as_the_embedder_says() {
+    let config = config_with(|c| c.fin_wait_2_timeout = 2 * c.orphan_timeout);
+    let mut p = Peer::accepted_with(config, seg().mss(1460));
+    p.close();
+    p.expect(seg().fin().ack(1));
+    p.send(seg().ack(2));
+    p.run(599_999);
+    assert_eq!(p.stack.usage().connections, 1);
+    p.run(1);
+    p.expect_empty();
+}
+
 #[test]
 fn close_after_shutdown_in_fin_wait_2_starts_the_patience() {
     let mut p = active_close();
@@ -293,6 +307,20 @@ fn abort_after_a_close_that_could_not_leave_resets() {
     p.shutdown();
     p.abort();
     p.expect(seg().rst().seq(1).ack(2));
+}
+
+/// R9293-41: as little as a bare FIN that waits.
+#[test]
+fn abort_before_a_bare_fin_could_leave_resets() {
+    let mut p = Peer::accepted();
+    p.send(seg().fin().ack(1).win(0));
+    p.expect(seg().ack(2));
+    p.shutdown();
+    p.expect_nothing();
+    assert_eq!(p.state(), State::LastAck);
+    p.abort();
+    p.expect(seg().rst().seq(1).ack(2));
+    p.expect_empty();
 }
 
 #[test]

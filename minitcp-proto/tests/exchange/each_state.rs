@@ -56,6 +56,19 @@ fn send_in_each_state() {
     }
 }
 
+/// RFC 9293 §3.10.2, R9293-43: also where the FIN still has to wait, as in SYN-RECEIVED.
+#[test]
+fn no_send_after_close_in_each_state() {
+    for (state, mut p, _) in in_each_state() {
+        p.conn().shutdown();
+        let error = match state {
+            State::SynSent | State::Closed => SendError::Closed,
+            _ => SendError::Closing,
+        };
+        assert_eq!(p.conn().send(b"x"), Err(error), "{state}");
+    }
+}
+
 /// RFC 9293 §3.10.4, R9293-45: however often the application closes, there is one FIN at most, and
 /// none where no peer is known to be there.
 #[test]

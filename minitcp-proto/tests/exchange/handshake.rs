@@ -217,6 +217,7 @@ fn data_in_the_syn_is_not_acknowledged_and_comes_again() {
     p.expect(seg().ack(5));
 }
 
+/// MUST-23.
 #[test]
 fn syn_ack_is_repeated_with_back_off_for_three_minutes() {
     let mut p = Peer::listening(config());

@@ -100,9 +100,11 @@ fn no_assembly_slot_means_no_early_data() {
     let (first, first_iss) = (p.id, p.iss);
     p.remote.set_port(5001);
     p.shake(seg().mss(1460));
+    let held = p.stack.usage().buffer_bytes;
     p.send(seg().seq(11).ack(1).text(10));
     p.expect(seg().ack(1));
     assert_eq!(p.dropped(Drop::TooManyHoles), 1);
+    assert_eq!(p.stack.usage().buffer_bytes, held, "for what is not kept");
     p.send(seg().ack(1).text(20));
     p.expect_data(pattern(1, 20));
     p.at(40);

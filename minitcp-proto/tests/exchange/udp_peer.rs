@@ -105,6 +105,8 @@ fn hop_limit_and_traffic_class_of_datagrams() {
     for (options, expected) in [
         (defaults, (64, 0)),
         (UdpOptions { hop_limit: Some(1), traffic_class: 0xbb, ..defaults }, (1, 0xbb)),
+        (UdpOptions { hop_limit: Some(255), ..defaults }, (255, 0)),
+        (UdpOptions { hop_limit: Some(0), ..defaults }, (1, 0)),
     ] {
         p.stack.udp_set_options(id, &options);
         p.stack.udp_send(id, at("10.0.0.1:9"), b"x").unwrap();

@@ -48,6 +48,7 @@ fn the_window_of_a_syn_is_not_scaled_and_a_shift_above_14_counts_as_14() {
     assert_eq!(p.info().snd_wnd, 1000);
     p.send(seg().ack(1).win(1000));
     assert_eq!(p.info().snd_wnd, 1000 << 14);
+    assert_eq!(p.info().snd_wscale, 14);
 }
 
 // --- the receiver ---

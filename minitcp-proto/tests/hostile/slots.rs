@@ -1,11 +1,12 @@
 //! Slots that strangers can take: handshakes of a listener that has gone, datagrams that nobody
 //! reads, ports and remnants of short connections, replies.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use minitcp_proto::{
-    Instant, Limits, ListenOptions, Memory, RxMeta, Seed, Stack, UdpError, UnboundUdp,
+    ConnectError, Instant, Limits, ListenOptions, Memory, RxMeta, Seed, Stack, UdpError, UnboundUdp,
 };
 
 use crate::common::{LOCAL, Pair, Peer, REMOTE, config, config_with, limits, packet, seg};
@@ -149,10 +150,14 @@ fn ports_are_counted_for_each_server() {
     let many = Limits { connections: 200, half_open: 4, time_wait: 200, ..limits() };
     let mut p = Peer::new(config_with(|c| c.ephemeral_ports = 50_000..=50_049), &many);
     for server in 1..=4 {
+        let remote = SocketAddr::from(([10, 0, 0, 10 + server], 443));
+        let mut ports = BTreeSet::new();
         for _ in 0..50 {
-            let remote = SocketAddr::from(([10, 0, 0, 10 + server], 443));
-            assert!(p.stack.connect(p.now, remote, None).is_ok(), "50 ports, 4 servers");
+            let id = p.stack.connect(p.now, remote, None).expect("50 ports, 4 servers");
+            ports.insert(p.stack.connection(id).unwrap().local_addr());
         }
+        assert_eq!(ports.len(), 50, "none twice");
+        assert_eq!(p.stack.connect(p.now, remote, None), Err(ConnectError::NoPort));
     }
     p.pump();
     p.take_raw_all();
