@@ -316,6 +316,15 @@ fn a_dual_udp_socket_speaks_both_versions() {
     }
 }
 
+/// Who listens without another word shares the port with all but the very same address.
+#[test]
+fn both_versions_at_once_are_the_very_same_as_any_ipv4_address() {
+    let mut p = host();
+    bind(&mut p, "[::]:80", DUAL).unwrap();
+    assert_eq!(p.stack.listen(at("0.0.0.0:80"), 1), Err(BindError::InUse));
+    assert!(p.stack.listen(at("10.0.0.2:80"), 1).is_ok());
+}
+
 // --- connecting from a reservation ---
 
 #[test]
