@@ -83,6 +83,18 @@ impl<'m, T> Line<'m, T> {
         self.slots.iter().map(|(_, value)| value)
     }
 
+    /// The value that `key` was given for, unless it has been removed.
+    #[inline]
+    pub fn get(&self, key: Key) -> Option<&T> {
+        self.slots.get(key)
+    }
+
+    /// As [`get`](Self::get), to change the value.
+    #[inline]
+    pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        self.slots.get_mut(key)
+    }
+
     /// The number of values.
     #[inline]
     pub fn len(&self) -> u32 {

@@ -11,6 +11,7 @@ pub mod pressure;
 pub mod queue;
 pub mod ranges;
 pub mod ring;
+pub mod runs;
 pub mod slab;
 pub mod table;
 
@@ -22,6 +23,7 @@ pub use pool::{Block, BlockMeta, Pool};
 pub use queue::{Link, Links, Queue};
 pub use ranges::RangeSet;
 pub use ring::Ring;
+pub use runs::{Full, Leaf, Leaves, Run, Runs};
 pub use slab::{CacheLine, Key, Slab, Slot};
 pub use table::{Bucket, Table};
 
