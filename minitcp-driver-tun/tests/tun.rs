@@ -129,7 +129,8 @@ fn a_device_that_is_deleted_is_an_error() {
             let mut stack = host();
             let (ready, is_ready) = mpsc::channel();
             let turning = thread::spawn(move || {
-                driver.turn(&mut stack, Some(Instant::ZERO)).unwrap(); // What the device begins with.
+                // What the device begins with.
+                driver.turn(&mut stack, Some(Instant::ZERO)).unwrap();
                 ready.send(()).unwrap();
                 let limit = driver.now() + TIMEOUT;
                 while driver.now() < limit {

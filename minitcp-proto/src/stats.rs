@@ -139,6 +139,12 @@ pub struct Stats {
     pub fast_retransmits: u64,
     /// Recoveries that were undone, because nothing had been lost (RFC 5682, RFC 4015).
     pub spurious_recoveries: u64,
+    /// Tail loss probes sent (RFC 8985 §7).
+    pub tail_probes: u64,
+    /// Times a peer had given up what it had said it had, ahead of a hole (RFC 2018 §8).
+    pub reneged: u64,
+    /// SACK blocks for which no memory was left: what they tell of may be sent again.
+    pub forgotten_sacks: u64,
     /// Zero-window probes sent (RFC 9293 §3.8.6.1).
     pub window_probes: u64,
     /// Keep-alive probes sent (RFC 9293 §3.8.4).

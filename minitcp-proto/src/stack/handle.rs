@@ -238,7 +238,7 @@ impl<O: Observer> Connection<'_, '_, O> {
 
     /// A snapshot of the connection's variables.
     pub fn info(&self) -> Option<Info> {
-        self.tcb().map(|tcb| tcb.info(&self.stack.cx.rto))
+        self.tcb().map(|tcb| tcb.info(&self.stack.cx.rto, &self.stack.cx.repairs))
     }
 
     fn tcb(&self) -> Option<&Tcb> {

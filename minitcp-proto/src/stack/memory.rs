@@ -8,9 +8,10 @@ use crate::store::heap::Entry;
 use crate::store::lent::Lent;
 use crate::store::pool::{BlockMeta, MIN_BLOCK};
 use crate::store::queue::Link;
+use crate::store::runs::Leaf;
 use crate::store::slab::{CacheLine, Slot};
 use crate::store::table::Bucket;
-use crate::tcp::{Assembly, HalfOpen, Remnant, Tcb};
+use crate::tcp::{Assembly, HalfOpen, Mark, Remnant, Repair, Tcb};
 
 /// How much of everything a stack can hold. What happens at each bound is written beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,10 @@ pub struct Limits {
     /// Beyond: dropped and counted, or `WouldBlock` on sending.
     pub datagrams: usize,
     /// Connections that may hold data ahead of a hole at the same time. Beyond: the one that got on
-    /// least recently gives its own up, counted, and it comes again.
+    /// least recently gives its own up, counted, and it comes again. And connections of whose
+    /// octets some may be missing at the peer at the same time. Beyond: the one that has heard of a
+    /// hole least recently goes on by duplicate acknowledgments and timeouts alone. What peers tell
+    /// of their holes takes twice as many leaves of 512 octets, of which one is kept for each.
     pub assemblies: usize,
     /// Octets for all send and receive buffers together, lent in blocks of a power of two of at
     /// least 1 KiB. While less than half is free, smaller windows are offered; less than a quarter,
@@ -74,6 +78,9 @@ pub struct Memory<'m> {
     pub(super) datagram_links: Lent<'m, Link>,
     pub(super) assemblies: Lent<'m, Slot<Assembly>>,
     pub(super) assembly_links: Lent<'m, Link>,
+    pub(super) repairs: Lent<'m, Slot<Repair>>,
+    pub(super) repair_links: Lent<'m, Link>,
+    pub(super) leaves: Lent<'m, Slot<Leaf<Mark>>>,
     pub(super) schedule: ScheduleMemory<'m>,
     pub(super) bytes: Lent<'m, u8>,
     pub(super) blocks: Lent<'m, BlockMeta>,
@@ -133,6 +140,9 @@ impl Memory<'static> {
             datagram_links: Lent::allocate(limits.datagrams, Link::ZERO),
             assemblies: slots(limits.assemblies),
             assembly_links: Lent::allocate(limits.assemblies, Link::ZERO),
+            repairs: slots(limits.assemblies),
+            repair_links: Lent::allocate(limits.assemblies, Link::ZERO),
+            leaves: slots(limits.assemblies.saturating_mul(2)),
             schedule: ScheduleMemory {
                 ready: Lent::allocate(ready, Link::ZERO),
                 events: Lent::allocate(events, Link::ZERO),
@@ -163,6 +173,9 @@ pub struct StaticMemory<const SLOTS: usize, const BLOCKS: usize> {
     datagram_links: [Link; SLOTS],
     assemblies: [Slot<Assembly>; SLOTS],
     assembly_links: [Link; SLOTS],
+    repairs: [Slot<Repair>; SLOTS],
+    repair_links: [Link; SLOTS],
+    leaves: [[Slot<Leaf<Mark>>; 2]; SLOTS],
     /// Four kinds of values: 4 in 8 to 16, whatever power of two fits.
     tcp_demux: [[Bucket; 16]; SLOTS],
     udp_demux: [[Bucket; 4]; SLOTS],
@@ -190,6 +203,9 @@ impl<const SLOTS: usize, const BLOCKS: usize> StaticMemory<SLOTS, BLOCKS> {
             datagram_links: [Link::ZERO; SLOTS],
             assemblies: [const { Slot::EMPTY }; SLOTS],
             assembly_links: [Link::ZERO; SLOTS],
+            repairs: [const { Slot::EMPTY }; SLOTS],
+            repair_links: [Link::ZERO; SLOTS],
+            leaves: [const { [const { Slot::EMPTY }; 2] }; SLOTS],
             tcp_demux: [[Bucket::ZERO; 16]; SLOTS],
             udp_demux: [[Bucket::ZERO; 4]; SLOTS],
             ready: [[Link::ZERO; 4]; SLOTS],
@@ -222,6 +238,9 @@ impl<const SLOTS: usize, const BLOCKS: usize> StaticMemory<SLOTS, BLOCKS> {
             datagram_links: Lent::Borrowed(&mut self.datagram_links),
             assemblies: Lent::Borrowed(&mut self.assemblies),
             assembly_links: Lent::Borrowed(&mut self.assembly_links),
+            repairs: Lent::Borrowed(&mut self.repairs),
+            repair_links: Lent::Borrowed(&mut self.repair_links),
+            leaves: Lent::Borrowed(self.leaves.as_flattened_mut()),
             schedule: ScheduleMemory {
                 ready: Lent::Borrowed(self.ready.as_flattened_mut()),
                 events: Lent::Borrowed(self.events.as_flattened_mut()),
@@ -251,7 +270,7 @@ mod tests {
             ("an unfinished handshake", size_of::<Slot<HalfOpen>>(), 96),
             ("a TIME-WAIT remnant", size_of::<Slot<Remnant>>(), 96),
             ("a datagram", size_of::<Slot<Datagram>>(), 96),
-            ("a connection", size_of::<Slot<Tcb, CacheLine>>(), 448),
+            ("a connection", size_of::<Slot<Tcb, CacheLine>>(), 512),
         ] {
             assert!(size <= most, "{what} takes {size} octets");
         }

@@ -45,9 +45,11 @@ use crate::secret::{Secrets, Seed};
 use crate::stats::Stats;
 use crate::store::line::Line;
 use crate::store::pool::Pool;
+use crate::store::runs::Leaves;
 use crate::tcp::context::Context;
 use crate::tcp::isn::Ended;
 use crate::tcp::receive::assembler::Assemblies;
+use crate::tcp::repair::Repairs;
 use crate::tcp::send::rtt::RtoBounds;
 use crate::time::Instant;
 use limits::AnswerLimits;
@@ -109,6 +111,10 @@ impl<'m, O: Observer> Stack<'m, O> {
                 ended: Ended::NOTHING,
                 pool: Pool::new(memory.bytes, memory.blocks),
                 assemblies: Assemblies::new(Line::new(memory.assemblies, memory.assembly_links)),
+                repairs: Repairs::new(
+                    Line::new(memory.repairs, memory.repair_links),
+                    Leaves::new(memory.leaves),
+                ),
                 left_behind: 0,
                 short: 0,
                 observer,
@@ -187,6 +193,7 @@ impl<'m, O: Observer> Stack<'m, O> {
             udp_sockets: self.udp.sockets.len(),
             datagrams: self.mail.len(),
             assemblies: self.cx.assemblies.line.len(),
+            repairs: self.cx.repairs.len(),
             buffer_bytes: self.cx.pool.capacity_bytes() - self.cx.pool.free_bytes(),
             timers: self.schedule.timers(),
         }
@@ -222,6 +229,8 @@ pub struct Usage {
     pub datagrams: u32,
     /// Connections with data ahead of a hole.
     pub assemblies: u32,
+    /// Connections of whose octets some are missing at the peer, or were lately.
+    pub repairs: u32,
     /// Octets of pool blocks that are lent out.
     pub buffer_bytes: usize,
     /// Connections and handshakes with a timer armed.

@@ -60,7 +60,7 @@ fn on_too_big<O: Observer>(tcb: &mut Tcb, mtu: u32, cx: &mut Context<'_, O>) {
         return;
     }
     if tcb.state().is_synchronized() && tcb.send.snd_wnd > 0 {
-        tcb.recovery.send_all_again(&tcb.send);
+        tcb.recovery.send_all_again(&tcb.send, &mut cx.repairs);
         tcb.rtt.on_retransmission();
         timeout::restart_timer(tcb, cx);
     }

@@ -4,7 +4,8 @@ use crate::error::Trouble;
 use crate::seq::SeqNum;
 use crate::tcp::congestion::Controller as _;
 use crate::tcp::connection::Tcb;
-use crate::tcp::send::recovery::Phase;
+use crate::tcp::recovery::Phase;
+use crate::tcp::repair::Repairs;
 use crate::tcp::send::rtt::RtoBounds;
 use crate::tcp::state::State;
 use crate::time::Instant;
@@ -12,7 +13,8 @@ use crate::time::Instant;
 impl Tcb {
     /// What an observer of the connection would ask (compare Linux's `tcp_info`).
     /// R9293-52.
-    pub(crate) fn info(&self, rto: &RtoBounds) -> Info {
+    pub(crate) fn info(&self, rto: &RtoBounds, repairs: &Repairs<'_>) -> Info {
+        let (sacked, lost, resent) = self.recovery.counts(repairs);
         Info {
             state: self.state(),
             snd_una: self.send.snd_una,
@@ -34,6 +36,11 @@ impl Tcb {
             is_recovering: self.recovery.phase != Phase::Open,
             retransmits: self.retransmits,
             in_flight: self.send.flight(),
+            sacked,
+            lost,
+            resent,
+            min_rtt_micros: self.rtt.min_micros(),
+            reordering_seen: self.recovery.reordering_seen(),
             snd_wscale: self.send.snd_wscale,
             rcv_wscale: self.receive.window.rcv_wscale,
             local_mss: self.local_mss(),
@@ -94,6 +101,16 @@ pub struct Info {
     pub retransmits: u32,
     /// Sequence numbers sent and not acknowledged.
     pub in_flight: u32,
+    /// Of these, what has arrived ahead of a hole (RFC 2018).
+    pub sacked: u32,
+    /// What is taken for lost and was not sent again yet.
+    pub lost: u32,
+    /// What was sent again and is not known to have arrived, or to be lost again.
+    pub resent: u32,
+    /// The least round-trip time of the last hundred or so; 0 before the first sample.
+    pub min_rtt_micros: u32,
+    /// Something was overtaken on the path (RFC 8985 §5.2, `RACK.reordering_seen`).
+    pub reordering_seen: bool,
     /// Shift of the windows that the peer sends; 0 if the SYNs did not agree on any.
     pub snd_wscale: u8,
     /// Shift of the windows that we send.

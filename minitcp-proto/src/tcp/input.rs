@@ -2,23 +2,23 @@
 //! later state, in the order of the text.
 
 use crate::error::CloseReason;
-use crate::observe::{Note, Observer};
+use crate::observe::Observer;
 use crate::seq::SeqNum;
 use crate::stats::Drop;
 use crate::tcp::configure::wake_writer;
-use crate::tcp::congestion::AckSample;
 use crate::tcp::connection::{Readiness, Tcb};
 use crate::tcp::context::Context;
+use crate::tcp::heed::{has_blocks, hear};
 use crate::tcp::keepalive;
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::receive::receiver::Accepted;
+use crate::tcp::recovery::respond;
 use crate::tcp::screening::{challenge, check_age, check_sequence};
-use crate::tcp::send::recovery::{Phase, Progress};
 use crate::tcp::send::sender::{Acked, Fin};
 use crate::tcp::send::wait::SendWait;
 use crate::tcp::settings::Switches;
 use crate::tcp::state::{Cause, State};
-use crate::tcp::timeout::{self, restart_timer};
+use crate::tcp::timeout;
 use crate::tcp::timers::Timer;
 use crate::time::Instant;
 use crate::wire::options::{Options, Timestamps};
@@ -140,7 +140,7 @@ fn syn_sent<O: Observer>(
         return Ok(());
     }
     // R9293-17.
-    acknowledge(tcb, segment.ack, cx);
+    acknowledge(tcb, segment, cx);
     tcb.advance(Cause::ReceiveSynAck, cx);
     opened(tcb, lost_syn, cx.now);
     tcb.receive.ack.require_now();
@@ -234,13 +234,14 @@ fn check_ack<O: Observer>(
     let in_order = ack.at_or_after(tcb.send.snd_una);
     let window_changed = in_order && tcb.send.update_window(segment);
     if ack.after(tcb.send.snd_una) {
-        acknowledge(tcb, ack, cx);
-    } else if is_duplicate(tcb, segment, window_changed) {
-        let (recovery, now) = (&mut tcb.recovery, cx.now);
-        if recovery.on_duplicate_ack(&tcb.send, &mut tcb.congestion, now) {
-            cx.stats.fast_retransmits += 1;
-            tcb.rtt.on_retransmission();
-            cx.note(tcb.flow(), Note::FastRetransmit { seq: tcb.send.snd_una });
+        acknowledge(tcb, segment, cx);
+    } else if in_order && tcb.send.flight() > 0 {
+        let has_blocks = has_blocks(tcb, segment);
+        let is_duplicate = !has_blocks && is_duplicate(tcb, segment, window_changed);
+        if has_blocks || is_duplicate {
+            let at = (tcb.send.snd_una, 0, tcb.send.flight());
+            let news = hear(tcb, segment, at, is_duplicate, cx);
+            respond::on_ack(tcb, &news, cx);
         }
     }
     if in_order && tcb.send.snd_wnd == 0 && bears_a_shut_window(tcb) {
@@ -276,8 +277,9 @@ fn bears_a_shut_window(tcb: &Tcb) -> bool {
     !tcb.is_orphan() && tcb.settings.user_timeout().is_none()
 }
 
-/// `ack` covers something new.
-fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>) {
+/// The acknowledgment of `segment` covers something new.
+fn acknowledge<O: Observer>(tcb: &mut Tcb, segment: &Segment<'_>, cx: &mut Context<'_, O>) {
+    let (from, ack) = (tcb.send.snd_una, segment.ack);
     tcb.trouble = None;
     let (flight, free_bytes) = (tcb.send.flight(), cx.pool.free_bytes());
     let Acked { octets, syn, fin } = tcb.send.acknowledge(ack, &mut cx.pool);
@@ -293,29 +295,12 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, ack: SeqNum, cx: &mut Context<'_, O>)
     if tcb.settings.switches.contains(Switches::URGENT) && tcb.send.snd_up.at_or_before(ack) {
         tcb.settings.switches.remove(Switches::URGENT);
     }
-    let smss = u32::from(tcb.send.smss);
     let acked = octets - u32::from(syn);
     if acked > 0 {
         let flight = tcb.send.used_window(flight);
-        let sample = AckSample { acked, flight, smss, after_timeout: false };
-        let was_doubting = tcb.recovery.phase == Phase::Doubting;
-        let (recovery, congestion) = (&mut tcb.recovery, &mut tcb.congestion);
-        let progress = recovery.on_new_ack(&tcb.send, &sample, congestion, cx.now);
-        match progress {
-            Progress::Advanced | Progress::Partial => {}
-            Progress::Spurious => {
-                tcb.rtt.on_spurious_timeout(&cx.rto);
-                cx.stats.spurious_recoveries += 1;
-                cx.note(tcb.flow(), Note::Spurious);
-            }
-            Progress::Recovered => cx.note(tcb.flow(), Note::Recovered),
-        }
-        if tcb.send.flight() > 0 && progress != Progress::Partial {
-            restart_timer(tcb, cx);
-        }
-        if was_doubting && tcb.recovery.phase != Phase::Asking {
-            tcb.rtt.on_doubtful_timeout();
-        }
+        let from = if syn { from.plus(1) } else { from };
+        let news = hear(tcb, segment, (from, acked, flight), false, cx);
+        respond::on_ack(tcb, &news, cx);
     }
     if tcb.send.flight() == 0 {
         // RFC 6298 §5.2.

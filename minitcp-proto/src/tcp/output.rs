@@ -12,7 +12,7 @@ use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::outgoing::{Outgoing, SynOptions};
 use crate::tcp::receive::ack_policy::Owed;
-use crate::tcp::send::recovery::Phase;
+use crate::tcp::recovery::{Phase, tail};
 use crate::tcp::send::segmenting::{Decision, Offer, decide, whole_segments};
 use crate::tcp::send::sender::Fin;
 use crate::tcp::send::wait::SendWait;
@@ -37,6 +37,7 @@ struct Text {
 enum Kind {
     New,
     Lost,
+    Tail,
     Probe,
     PureAck,
     KeepAlive,
@@ -64,7 +65,7 @@ pub(crate) fn is_quiet(tcb: &Tcb) -> bool {
     // Duplicates are owed at once, too.
     tcb.receive.ack.owed() != Owed::Now
         && !tcb.send.has_unsent()
-        && tcb.recovery.lost().is_none()
+        && !tcb.recovery.is_due()
         && !(tcb.syn_due | tcb.wait.due)
         && !tcb.settings.switches.contains(Switches::PROBE_DUE)
 }
@@ -74,6 +75,7 @@ fn next_text<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Text
         return pure_ack(tcb);
     }
     lost_text(tcb, cx)
+        .or_else(|| tail_text(tcb, cx))
         .or_else(|| new_text(tcb, cx))
         .or_else(|| probe_text(tcb, cx))
         .or_else(|| pure_ack(tcb))
@@ -123,12 +125,12 @@ fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
 
 /// Octets taken for lost: one segment, or as many as a burst and the window take.
 fn lost_text<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Option<Text> {
-    let (seq, count) = tcb.recovery.lost()?;
+    let (seq, count) = tcb.recovery.first_lost(&cx.repairs)?;
     if tcb.send.snd_wnd == 0 {
         return None; // Only the persist timer sends into a shut window.
     }
-    let (smss, limit) = (u32::from(tcb.send.smss), text_limit(tcb, cx));
-    let window = tcb.recovery.window(&tcb.congestion, smss);
+    let limit = text_limit(tcb, cx);
+    let window = tcb.recovery.window(&tcb.congestion);
     // RFC 5681 §3.2 step 3: the first retransmission of a recovery does not ask the window.
     let is_head = seq == tcb.send.snd_una;
     let pipe = tcb.recovery.pipe(&tcb.send);
@@ -141,6 +143,25 @@ fn lost_text<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Option<Text> {
     let usable = whole_segments(window.saturating_sub(pipe).min(burst(tcb, limit, cx)), limit);
     let count = count.min(usable.max(limit)).min(in_window);
     (count > 0).then(|| clip(tcb, seq, count, Kind::Lost))
+}
+
+/// A tail loss probe (RFC 8985 §7.3): something new, if there is any and the peer takes it,
+/// whatever the congestion window says; else the last segment once more.
+fn tail_text<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) -> Option<Text> {
+    if !tcb.recovery.is_probe_due() {
+        return None;
+    }
+    if tcb.send.flight() == 0 || tcb.send.snd_wnd == 0 {
+        tcb.recovery.forget_probe();
+        return None;
+    }
+    let limit = text_limit(tcb, cx);
+    let fresh = tcb.send.unsent().min(tcb.send.usable_window()).min(limit);
+    if fresh > 0 {
+        return Some(clip(tcb, tcb.send.snd_nxt, fresh, Kind::Tail));
+    }
+    let (seq, count) = tail::last_segment(tcb);
+    Some(clip(tcb, seq, count, Kind::Tail))
 }
 
 /// Octets of text in one segment: the SMSS, and less while there are blocks to tell beside
@@ -208,9 +229,9 @@ fn new_text<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) -> Option<Text> {
 /// What there is to send, and what bounds it.
 #[inline(always)] // Where it is asked for each segment, most of it is known already.
 fn offer<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Offer {
-    let (smss, limit) = (u32::from(tcb.send.smss), text_limit(tcb, cx));
+    let limit = text_limit(tcb, cx);
     let switches = tcb.settings.switches;
-    let window = tcb.recovery.window(&tcb.congestion, smss);
+    let window = tcb.recovery.window(&tcb.congestion);
     Offer {
         unsent: tcb.send.unsent(),
         usable_window: tcb.send.usable_window(),
@@ -366,13 +387,24 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
         cx.stats.retransmitted_segments += 1;
         cx.stats.retransmitted_bytes += u64::from(text.len);
     }
+    tcb.recovery.on_sent(end.since(text.seq), &mut cx.repairs);
     match text.kind {
         Kind::New => tcb.rtt.on_first_transmission(end, cx.now),
         Kind::Lost => {
             if tcb.recovery.phase != Phase::Doubting {
                 tcb.rtt.on_retransmission();
             }
-            tcb.recovery.on_retransmitted(end.since(text.seq));
+            let at = (cx.now, tcb.clocks.told(cx.now));
+            tcb.recovery.on_resent(&tcb.send, (text.seq, end), &mut cx.repairs, at);
+        }
+        Kind::Tail => {
+            cx.stats.tail_probes += 1;
+            tcb.recovery.on_probed(end.latest(tcb.send.snd_nxt), sent_before);
+            if sent_before {
+                tcb.rtt.on_retransmission();
+            } else {
+                tcb.rtt.on_first_transmission(end, cx.now);
+            }
         }
         // The answer to a probe says when the reader read, not how long the path is.
         Kind::Probe | Kind::PureAck | Kind::KeepAlive => tcb.rtt.on_retransmission(),

@@ -10,10 +10,12 @@ use crate::tcp::context::Context;
 use crate::tcp::input::Reset;
 use crate::tcp::keepalive;
 use crate::tcp::output::send_wait;
+use crate::tcp::recovery::{self, Awaited, respond, tail};
 use crate::tcp::send::wait::{SendWait, Wait};
 use crate::tcp::settings::Switches;
 use crate::tcp::state::State;
 use crate::tcp::timers::Timer;
+use crate::time::Instant;
 
 /// Serves every timer of `tcb` that is due; perhaps the peer is to be sent a reset.
 pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Option<Reset> {
@@ -22,13 +24,49 @@ pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) ->
     let mut reset = None;
     while let Some(timer) = tcb.timers.expire(cx.now) {
         match timer {
-            Timer::Retransmit => reset = on_retransmission_timeout(tcb, is_late, cx),
+            Timer::Retransmit => reset = on_retransmit_timer(tcb, due, is_late, cx),
             Timer::Persist => reset = on_persist_timeout(tcb, is_late, cx),
             Timer::DelayedAck => tcb.receive.ack.require_now(),
             Timer::Liveness => reset = keepalive::on_timeout(tcb, is_late, cx),
         }
     }
     reset
+}
+
+/// One timer stands for three: see [`Awaited`].
+fn on_retransmit_timer<O: Observer>(
+    tcb: &mut Tcb,
+    due: Instant,
+    is_late: bool,
+    cx: &mut Context<'_, O>,
+) -> Option<Reset> {
+    match core::mem::replace(&mut tcb.recovery.awaited, Awaited::Timeout) {
+        Awaited::Timeout => return on_retransmission_timeout(tcb, is_late, cx),
+        Awaited::Reordering => {
+            tcb.timers.arm(Timer::Retransmit, tcb.recovery.rto_due);
+            recovery::on_reordering_timeout(tcb, cx);
+            respond::await_reordering(tcb, cx);
+        }
+        Awaited::Probe => on_probe_timeout(tcb, due, cx),
+    }
+    None
+}
+
+/// RFC 8985 §7.3.
+fn on_probe_timeout<O: Observer>(tcb: &mut Tcb, due: Instant, cx: &Context<'_, O>) {
+    let rto = tcb.rtt.rto_micros(&cx.rto);
+    let deadline = match tail::on_timer(tcb, due, rto, cx.now) {
+        tail::Outcome::Later(probe_due) => {
+            tcb.recovery.awaited = Awaited::Probe;
+            probe_due
+        }
+        tail::Outcome::Timeout(rto_due) => rto_due,
+        tail::Outcome::Probe => {
+            tail::on_probe_timeout(&mut tcb.recovery);
+            cx.now.after_micros(rto.into())
+        }
+    };
+    tcb.timers.arm(Timer::Retransmit, deadline);
 }
 
 fn on_retransmission_timeout<O: Observer>(
@@ -50,7 +88,7 @@ fn on_retransmission_timeout<O: Observer>(
         follow_reason(tcb, cx); // Nobody has fetched it yet.
         return None;
     }
-    tcb.recovery.on_timeout(&tcb.send, &mut tcb.congestion, cx.now);
+    respond::on_timeout(tcb, cx);
     tcb.rtt.on_timeout();
     let rto_micros = tcb.rtt.rto_micros(&cx.rto);
     cx.note(tcb.flow(), Note::RetransmissionTimeout { rto_micros });
@@ -150,7 +188,7 @@ fn change_reason<O: Observer>(tcb: &mut Tcb, reason: SendWait, cx: &mut Context<
     }
     if before.reason == SendWait::ShutWindow && tcb.send.flight() > 0 && tcb.send.snd_wnd > 0 {
         // What was sent into the shut window was dropped there.
-        tcb.recovery.send_all_again(&tcb.send);
+        tcb.recovery.send_all_again(&tcb.send, &mut cx.repairs);
         tcb.rtt.on_retransmission();
         restart_timer(tcb, cx);
     }
@@ -179,10 +217,15 @@ pub(crate) fn on_text_sent<O: Observer>(tcb: &mut Tcb, is_first: bool, cx: &mut 
 
 /// RFC 6298 §5.3. Into a window that is shut, only probes are sent.
 pub(crate) fn restart_timer<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    if tcb.send.snd_wnd > 0 {
-        let rto = u64::from(tcb.rtt.rto_micros(&cx.rto));
-        tcb.timers.arm(Timer::Retransmit, cx.now.after_micros(rto));
+    if tcb.send.snd_wnd == 0 {
+        return;
     }
+    let rto = tcb.rtt.rto_micros(&cx.rto);
+    // RFC 8985 §7.2: the probe comes before the RTO, which counts from the probe then.
+    let probe = tail::probe_timeout(tcb).filter(|pto| *pto < rto);
+    tcb.recovery.awaited = if probe.is_some() { Awaited::Probe } else { Awaited::Timeout };
+    let wait = u64::from(probe.unwrap_or(rto));
+    tcb.timers.arm(Timer::Retransmit, cx.now.after_micros(wait));
 }
 
 /// Our SYN is to leave, or has left: it goes again after this, and should nobody fetch it, patience
@@ -199,6 +242,7 @@ pub(crate) fn arm_end<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     if tcb.wait.reason != SendWait::ShutWindow && !tcb.timers.is_armed(Timer::Retransmit) {
         let end = tcb.patience.end(limit(tcb, &cx.config));
         let soon = cx.now.after_micros(tcb.rtt.base_micros().into());
+        tcb.recovery.awaited = Awaited::Timeout;
         tcb.timers.arm(Timer::Retransmit, if end > cx.now { end } else { soon });
     }
 }
@@ -235,5 +279,8 @@ fn limit(tcb: &Tcb, config: &Config) -> Duration {
 fn arm_within<O: Observer>(tcb: &mut Tcb, timer: Timer, wait_micros: u32, cx: &Context<'_, O>) {
     let limit = limit(tcb, &cx.config);
     let next = tcb.patience.next(limit, wait_micros, tcb.rtt.base_micros(), cx.now);
+    if timer == Timer::Retransmit {
+        tcb.recovery.awaited = Awaited::Timeout;
+    }
     tcb.timers.arm(timer, next);
 }

@@ -62,6 +62,16 @@ impl Clocks {
         Some(Timestamps { value: self.value(now), echo: self.ts_recent })
     }
 
+    /// What our clock says, if it is told.
+    pub(crate) fn told(&self, now: Instant) -> Option<u32> {
+        self.are_told.then(|| self.value(now))
+    }
+
+    /// Milliseconds since our clock said `echo`.
+    pub(crate) fn age_millis(&self, echo: u32, now: Instant) -> u32 {
+        self.value(now).wrapping_sub(echo)
+    }
+
     fn value(&self, now: Instant) -> u32 {
         millis(now).wrapping_add(self.offset)
     }

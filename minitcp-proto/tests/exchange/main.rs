@@ -26,6 +26,7 @@ mod pairs;
 mod pressure;
 mod reassembly;
 mod recovery;
+mod repair;
 mod resets;
 mod resources;
 mod retransmit;

@@ -37,11 +37,6 @@ pub(crate) struct Before {
     pub(crate) ssthresh: u32,
 }
 
-impl Before {
-    /// There is nothing to undo.
-    pub(crate) const NOTHING: Self = Self { cwnd: 0, ssthresh: 0 };
-}
-
 /// A congestion controller: it owns `cwnd` and `ssthresh`, and nothing else.
 pub(crate) trait Controller {
     /// New data was acknowledged outside of fast recovery.

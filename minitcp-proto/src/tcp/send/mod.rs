@@ -1,7 +1,8 @@
 //! The sending half of a connection.
 
-pub(crate) mod recovery;
+pub(crate) mod prr;
 pub(crate) mod rtt;
+pub(crate) mod scoreboard;
 pub(crate) mod segmenting;
 pub(crate) mod sender;
 pub(crate) mod wait;

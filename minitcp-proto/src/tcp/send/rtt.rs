@@ -35,6 +35,9 @@ impl RtoBounds {
     }
 }
 
+/// Samples, of which one is taken in each round trip.
+const LATELY: u8 = 64;
+
 /// No octet is being timed.
 const UNTIMED: Instant = Instant::MAX;
 
@@ -49,6 +52,10 @@ pub(crate) struct RttEstimator {
     rttvar: u32,
     /// RTO before back-off.
     base: u32,
+    /// The least of the samples lately, and of those before them; and how many more are "lately".
+    min: u32,
+    min_before: u32,
+    min_left: u8,
     /// How often the timer has fired since the last sample: the RTO doubles each time. As wide as
     /// it is loaded, so that a load right after a store does not have to wait.
     backoff: u32,
@@ -70,6 +77,9 @@ impl RttEstimator {
             srtt: 0,
             rttvar: 0,
             base: bounds.initial,
+            min: 0,
+            min_before: 0,
+            min_left: 0,
             backoff: 0,
             ambiguous: 0,
             timed_end: SeqNum(0),
@@ -106,6 +116,7 @@ impl RttEstimator {
                 if self.is_doubtful {
                     self.doubtful = rtt;
                 } else {
+                    self.take_min(rtt);
                     self.sample(rtt, bounds);
                 }
             }
@@ -115,6 +126,13 @@ impl RttEstimator {
             // much is kept that a path which has grown slower is learned.
             self.backoff = self.backoff.min(u32::from(self.ambiguous) + 1);
         }
+    }
+
+    /// What was sent again `micros` ago was acknowledged, and the timestamp says that it was not
+    /// what was sent first (RFC 6298 §3, RFC 7323 §4.1).
+    pub(crate) fn on_repeated(&mut self, micros: u32, bounds: &RtoBounds) {
+        self.take_min(micros.max(1));
+        self.sample(micros.max(1), bounds);
     }
 
     /// It cannot be told whether the timer fired too early. With each time that this happens, one
@@ -136,6 +154,22 @@ impl RttEstimator {
         let margin = self.rttvar.saturating_mul(4).max(bounds.min);
         self.base = self.srtt.saturating_add(margin).min(bounds.max);
         (self.backoff, self.ambiguous) = (0, 0);
+    }
+
+    /// RFC 8985 §6.2, step 1: the least of the last round trips, as many as [`LATELY`] to twice
+    /// that: the path may grow longer.
+    fn take_min(&mut self, rtt: u32) {
+        if self.min_left == 0 {
+            (self.min_before, self.min) = (if self.min > 0 { self.min } else { rtt }, rtt);
+            self.min_left = LATELY;
+        }
+        self.min_left -= 1;
+        self.min = self.min.min(rtt);
+    }
+
+    /// The least round-trip time lately, in microseconds; 0 before the first sample.
+    pub(crate) fn min_micros(&self) -> u32 {
+        self.min.min(self.min_before)
     }
 
     /// The timer fired: back off (RFC 6298 §5.5). What is timed will count only if nothing had been
