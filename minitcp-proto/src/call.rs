@@ -6,6 +6,7 @@
 
 use core::net::SocketAddr;
 
+use crate::config::Congestion;
 use crate::ids::{ConnectionId, ListenerId, UdpId};
 use crate::options::{BindOptions, ListenOptions, TcpOptions, UdpOptions};
 use crate::time::Instant;
@@ -62,6 +63,8 @@ pub enum Call<'a> {
     Abort { id: ConnectionId },
     /// [`Connection::set_no_delay`](crate::Connection::set_no_delay).
     SetNoDelay { id: ConnectionId, no_delay: bool },
+    /// [`Connection::set_congestion`](crate::Connection::set_congestion).
+    SetCongestion { id: ConnectionId, congestion: Congestion },
     /// [`Connection::set_options`](crate::Connection::set_options).
     SetOptions { id: ConnectionId, options: &'a TcpOptions },
     /// [`Stack::udp_bind`](crate::Stack::udp_bind).

@@ -25,11 +25,42 @@ pub enum UnboundUdp {
     Drop,
 }
 
-/// The congestion controller of new connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Congestion {
-    /// RFC 5681 with the recovery of RFC 6582.
-    NewReno,
+/// The controllers, each with its name: the one that it has on Linux, if it is there.
+macro_rules! congestion {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
+        /// How much may be in flight, so that nobody sends more than the path can take.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Congestion {
+            $($(#[$doc])* $variant),+
+        }
+
+        impl Congestion {
+            /// Every one.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// As `TCP_CONGESTION` names it.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name),+
+                }
+            }
+        }
+    };
+}
+
+congestion! {
+    /// A segment more in each round trip, and half of the window when something is lost: RFC 5681.
+    NewReno = "reno",
+    /// Back to the window at which something was lost, and after a while carefully beyond, as fast
+    /// on long paths as on short ones: RFC 9438.
+    Cubic = "cubic",
+}
+
+impl Congestion {
+    /// The one that is called `name`.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|controller| controller.name() == name)
+    }
 }
 
 /// Whether a SYN may be answered by a cookie (RFC 4987 §3.6): a sequence number that is all that
@@ -90,7 +121,7 @@ pub struct Config {
     pub send_buffer: u32,
     /// Largest number of payload octets queued on a UDP socket, in each direction.
     pub udp_buffer: u32,
-    /// The controller of new connections.
+    /// The congestion controller of new connections (`TCP_CONGESTION`); CUBIC by default.
     pub congestion: Congestion,
     /// Longest delay of an acknowledgment; under 500 ms (RFC 9293 MUST-40), longer values count
     /// as 500 ms.
@@ -158,7 +189,7 @@ impl Config {
             largest_receive_buffer: 0,
             send_buffer: 256 << 10,
             udp_buffer: 256 << 10,
-            congestion: Congestion::NewReno,
+            congestion: Congestion::Cubic,
             delayed_ack: Duration::from_millis(40),
             quick_ack: false,
             initial_rto: Duration::from_secs(1),
@@ -330,6 +361,15 @@ mod tests {
         assert_eq!(config.source_for(ip("192.0.2.1")), Some(ip("10.0.0.2")));
         assert_eq!(config.source_for(ip("fd00::9")), Some(ip("fd00::2")));
         assert_eq!(Config::new(ip("10.0.0.2"), 24).source_for(ip("::1")), None);
+    }
+
+    #[test]
+    fn controllers_have_names() {
+        for controller in Congestion::ALL {
+            assert_eq!(Congestion::named(controller.name()), Some(*controller));
+        }
+        assert_eq!(Congestion::named("cubic"), Some(Congestion::Cubic));
+        assert_eq!(Congestion::named("vegas"), None);
     }
 
     #[test]

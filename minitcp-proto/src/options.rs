@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, Congestion};
 use crate::error::OptionError;
 
 /// Options of one TCP connection. Each can be set before the SYN leaves and after, but for what
@@ -52,6 +52,9 @@ pub struct TcpOptions {
     /// [`recv`](crate::Connection::recv) reads, and
     /// [`recv_urgent`](crate::Connection::recv_urgent) has it.
     pub urgent_in_line: bool,
+    /// The congestion controller (`TCP_CONGESTION`). One that takes over goes on with the windows
+    /// that there are.
+    pub congestion: Congestion,
 }
 
 /// When to probe a silent peer (RFC 9293 §3.8.4). Whole seconds, parts of one count as one.
@@ -193,6 +196,7 @@ impl Config {
             hop_limit: None,
             traffic_class: 0,
             urgent_in_line: true,
+            congestion: self.congestion,
         }
     }
 

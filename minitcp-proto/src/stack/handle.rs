@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 
 use crate::call::Call;
+use crate::config::Congestion;
 use crate::error::{CloseReason, OptionError, RecvError, SendError, Trouble, UrgentError};
 use crate::observe::Observer;
 use crate::options::TcpOptions;
@@ -172,6 +173,13 @@ impl<O: Observer> Connection<'_, '_, O> {
     pub fn set_no_delay(&mut self, no_delay: bool) {
         self.report(|id, _| Call::SetNoDelay { id, no_delay });
         self.with(|tcb, _| configure::set_no_delay(tcb, no_delay));
+    }
+
+    /// Chooses another congestion controller (`TCP_CONGESTION`), as
+    /// [`TcpOptions::congestion`] would.
+    pub fn set_congestion(&mut self, congestion: Congestion) {
+        self.report(|id, _| Call::SetCongestion { id, congestion });
+        self.with(|tcb, _| configure::set_congestion(tcb, congestion));
     }
 
     /// The options that hold now.

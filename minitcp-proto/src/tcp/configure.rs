@@ -1,5 +1,6 @@
 //! The application changes the options of a connection that lives.
 
+use crate::config::Congestion;
 use crate::observe::Observer;
 use crate::options::TcpOptions;
 use crate::tcp::connection::{Readiness, Tcb};
@@ -26,6 +27,7 @@ pub(crate) fn set_options<O: Observer>(
     set_receive_buffer(tcb, options.receive_buffer, cx);
     tcb.send.cap = options.send_buffer;
     tcb.receive.mark.in_line = options.urgent_in_line;
+    tcb.congestion = tcb.congestion.handed_to(options.congestion);
     if tcb.state() != State::SynSent {
         // Larger segments than the handshake agreed on are out of the question.
         tcb.lower_smss(u16::MAX);
@@ -48,6 +50,12 @@ pub(crate) fn set_no_delay(tcb: &mut Tcb, no_delay: bool) {
     if no_delay {
         draw_cork(tcb);
     }
+}
+
+/// Another controller goes on with the windows that there are.
+pub(crate) fn set_congestion(tcb: &mut Tcb, algorithm: Congestion) {
+    tcb.settings.congestion = algorithm;
+    tcb.congestion = tcb.congestion.handed_to(algorithm);
 }
 
 /// What the cork holds back leaves.

@@ -2,7 +2,6 @@
 
 use bitflags::bitflags;
 
-use crate::config::Congestion;
 use crate::error::{CloseReason, Trouble};
 use crate::observe::{Observer, Trace};
 use crate::options::TcpOptions;
@@ -116,6 +115,7 @@ impl Tcb {
         let Initial { iss, ts_offset } = initial;
         let (config, now) = (&cx.config, cx.now);
         let smss = settings.clamp_mss(path.send_mss(None));
+        let congestion = AnyController::new(settings.congestion, u32::from(smss), false);
         let rcv_wscale = announced_shift(options.receive_buffer, config);
         let affordable = affordable(&cx.pool, u32::from(smss));
         let mut receive =
@@ -129,7 +129,7 @@ impl Tcb {
             timers: Timers::NONE,
             rtt: RttEstimator::new(&cx.rto),
             recovery: Recovery::new(iss),
-            congestion: AnyController::new(config.congestion, u32::from(smss), false),
+            congestion,
             syn_due: false,
             wait: Wait::NONE,
             settings,
@@ -181,7 +181,7 @@ impl Tcb {
         tcb.receive.on_syn(half_open.irs, half_open.advertised());
         let theirs = half_open.agreed.options();
         let acked = half_open.irs.plus(1);
-        tcb.negotiate(&theirs, acked, half_open.lost_syn(), cx.config.congestion);
+        tcb.negotiate(&theirs, acked, half_open.lost_syn());
         tcb.send.snd_nxt = half_open.iss.plus(1);
         tcb.patience.on_sent(half_open.patience.since());
         if half_open.marks.contains(Marks::ACK_DUE) {
@@ -198,13 +198,7 @@ impl Tcb {
     /// Takes over what both sides said in their SYNs (RFC 9293 §3.7.1, RFC 7323 §2.2 and §3.2,
     /// RFC 2018 §2): MUST-14, R7323-1. `acked` is what was acknowledged to the peer so far.
     #[inline(always)] // As `new`.
-    pub(crate) fn negotiate(
-        &mut self,
-        theirs: &Options,
-        acked: SeqNum,
-        lost_syn: bool,
-        algorithm: Congestion,
-    ) {
+    pub(crate) fn negotiate(&mut self, theirs: &Options, acked: SeqNum, lost_syn: bool) {
         self.clocks.negotiate(theirs.timestamps, acked);
         self.receive.sack.is_permitted &= theirs.sack_permitted;
         self.send.smss = self.without_options(self.path.send_mss(theirs.mss));
@@ -213,7 +207,8 @@ impl Tcb {
             Some(shift) => self.send.snd_wscale = shift.min(MAX_SHIFT),
             None => self.receive.window.rcv_wscale = 0,
         }
-        self.congestion = AnyController::new(algorithm, u32::from(self.send.smss), lost_syn);
+        let (algorithm, smss) = (self.settings.congestion, u32::from(self.send.smss));
+        self.congestion = AnyController::new(algorithm, smss, lost_syn);
     }
 
     /// What is left of an MSS for octets: less than the application allows, and without the options
@@ -338,6 +333,6 @@ mod tests {
     /// What a million idle connections cost.
     #[test]
     fn fits_eight_cache_lines() {
-        assert!(size_of::<Slot<Tcb>>() <= 8 * 64, "{}", size_of::<Tcb>());
+        assert!(size_of::<Slot<Tcb>>() <= 8 * 64, "{}", size_of::<Slot<Tcb>>());
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::error::Trouble;
 use crate::seq::SeqNum;
-use crate::tcp::congestion::Controller as _;
 use crate::tcp::connection::Tcb;
 use crate::tcp::recovery::Phase;
 use crate::tcp::repair::Repairs;

@@ -119,11 +119,11 @@ fn syn_sent<O: Observer>(
         return DONE;
     }
     tcb.receive.on_syn(segment.seq, tcb.receive.rcv_wnd());
-    let (lost_syn, algorithm) = (tcb.lost_syn(), cx.config.congestion);
+    let lost_syn = tcb.lost_syn();
     // RFC 7323 §2.2: only what both have offered counts.
     let window_scale = segment.options.window_scale.filter(|_| cx.config.window_scaling);
     let theirs = Options { window_scale, ..segment.options };
-    tcb.negotiate(&theirs, tcb.receive.irs, lost_syn, algorithm);
+    tcb.negotiate(&theirs, tcb.receive.irs, lost_syn);
     let window = tcb.send.scaled_window(segment);
     tcb.send.set_window(window, segment);
     if !has_ack {

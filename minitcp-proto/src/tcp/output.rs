@@ -7,7 +7,6 @@ use crate::config::Offload;
 use crate::observe::{Note, Observer};
 use crate::seq::SeqNum;
 use crate::tcp::configure::wake_writer;
-use crate::tcp::congestion::Controller as _;
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::outgoing::{Outgoing, SynOptions};

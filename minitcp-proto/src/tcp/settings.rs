@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use bitflags::bitflags;
 
+use crate::config::Congestion;
 use crate::options::{Keepalive, Service, TcpOptions};
 
 bitflags! {
@@ -41,6 +42,7 @@ pub(crate) struct Settings {
     keep_idle_secs: u16,
     keep_interval_secs: u16,
     keep_count: u8,
+    pub(crate) congestion: Congestion,
     /// 0 for that of the stack.
     user_timeout_ms: u32,
     low_water: u32,
@@ -66,6 +68,7 @@ impl Settings {
             keep_idle_secs: seconds(keepalive.idle),
             keep_interval_secs: seconds(keepalive.interval),
             keep_count: keepalive.count,
+            congestion: options.congestion,
             user_timeout_ms: options.user_timeout.map_or(0, millis),
             low_water: options.not_sent_low_water.unwrap_or(0),
         }
@@ -96,6 +99,7 @@ impl Settings {
             hop_limit: (self.service.hop_limit > 0).then_some(self.service.hop_limit),
             traffic_class: self.service.traffic_class,
             urgent_in_line: in_line,
+            congestion: self.congestion,
         }
     }
 
@@ -167,6 +171,7 @@ mod tests {
             hop_limit: None,
             traffic_class: 0,
             urgent_in_line: true,
+            congestion: Congestion::Cubic,
         };
         let keepalive = Keepalive {
             idle: Duration::from_secs(32_767),
@@ -179,7 +184,7 @@ mod tests {
             TcpOptions { cork: true, user_timeout: Some(Duration::from_millis(1)), ..plain },
             TcpOptions { quick_ack: true, keepalive: Some(keepalive), ..plain },
             TcpOptions { not_sent_low_water: Some(1), hop_limit: Some(255), ..plain },
-            TcpOptions { traffic_class: 0xfc, ..plain },
+            TcpOptions { traffic_class: 0xfc, congestion: Congestion::NewReno, ..plain },
         ] {
             assert_eq!(Settings::new(&options).options(1000, 2000, true), options);
         }

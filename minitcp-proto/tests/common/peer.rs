@@ -81,7 +81,12 @@ impl Peer {
 
     /// As `accepted`, at a round-trip time of 100 ms: the RTO is 300 ms.
     pub fn far() -> Self {
-        let mut peer = Self::listening(config());
+        Self::far_with(config())
+    }
+
+    /// As [`far`](Self::far), with another configuration.
+    pub fn far_with(config: Config) -> Self {
+        let mut peer = Self::listening(config);
         peer.rtt_ms = 100;
         peer.shake(seg().win(64_000).mss(1460));
         peer

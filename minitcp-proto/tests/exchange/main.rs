@@ -10,6 +10,7 @@ mod acks;
 mod bind;
 mod bursts;
 mod close;
+mod congestion;
 mod contract;
 mod defer_accept;
 mod each_state;

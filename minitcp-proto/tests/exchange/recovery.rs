@@ -1,8 +1,8 @@
 //! Fast retransmit and fast recovery: RFC 5681 §3.2, RFC 6582, RFC 3042.
 
-use minitcp_proto::Note;
+use minitcp_proto::{Congestion, Note};
 
-use crate::common::{Peer, seg};
+use crate::common::{Peer, config_with, seg};
 
 const MSS: i64 = 1460;
 
@@ -13,7 +13,7 @@ fn at(index: i64) -> i64 {
 
 /// A flight of ten segments, of which the first `queued` were ever written.
 fn flight(queued: usize) -> Peer {
-    let mut p = Peer::far();
+    let mut p = Peer::far_with(config_with(|config| config.congestion = Congestion::NewReno));
     p.write_text(1, queued * 1460);
     assert_eq!(p.take_all().len(), 10);
     p

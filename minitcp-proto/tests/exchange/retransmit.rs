@@ -1,8 +1,13 @@
 //! The retransmission timer: RFC 6298, RFC 9293 §3.8.1 and §3.8.3 (R2), RFC 5681 §3.1 and §4.1.
 
-use minitcp_proto::{CloseReason, Note, State};
+use minitcp_proto::{CloseReason, Congestion, Note, State};
 
-use crate::common::{Peer, seg};
+use crate::common::{Peer, config_with, seg};
+
+/// With the numbers of RFC 5681.
+fn far_with_reno() -> Peer {
+    Peer::far_with(config_with(|config| config.congestion = Congestion::NewReno))
+}
 
 /// The handshake took 100 ms: RTO = 100 + max(4 * 50, 200) = 300 ms; then doubling up to 60 s, and
 /// R2: more than 900 s, and asked 24 times.
@@ -92,7 +97,7 @@ fn samples_follow_the_path() {
 /// something was lost.
 #[test]
 fn a_timeout_goes_back_to_the_first_hole() {
-    let mut p = Peer::far();
+    let mut p = far_with_reno();
     p.write_text(1, 20 * 1460);
     assert_eq!(p.take_all().len(), 10);
     p.after(300);
@@ -154,7 +159,7 @@ fn a_path_that_grows_slower_is_learned_at_once() {
 /// RFC 5681 §3.1: ssthresh is held when the same octets time out again.
 #[test]
 fn a_second_timeout_keeps_ssthresh() {
-    let mut p = Peer::far();
+    let mut p = far_with_reno();
     p.write_text(1, 10 * 1460);
     p.take_all();
     p.after(300);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use minitcp_proto::wire::ip;
 use minitcp_proto::wire::tcp::Flags;
 use minitcp_proto::{
-    CloseReason, Config, Event, Keepalive, ListenOptions, OptionError, Readiness, SocketId,
-    TcpOptions,
+    CloseReason, Config, Congestion, Event, Keepalive, ListenOptions, OptionError, Readiness,
+    SocketId, TcpOptions,
 };
 
 use crate::common::{Peer, config, config_with, limits, seg};
@@ -80,6 +80,7 @@ fn what_is_set_is_what_holds() {
         hop_limit: Some(9),
         traffic_class: 0xb8,
         urgent_in_line: false,
+        congestion: Congestion::NewReno,
     };
     let mut p = connected(&defaults());
     assert_eq!(p.conn().options(), defaults());
@@ -89,7 +90,9 @@ fn what_is_set_is_what_holds() {
     assert_eq!(p.conn().set_options(&bad), Err(OptionError::Invalid));
     assert_eq!(p.conn().options(), options, "nothing was changed");
     p.conn().set_no_delay(false);
-    assert_eq!(p.conn().options(), TcpOptions { no_delay: false, ..options });
+    p.conn().set_congestion(Congestion::Cubic);
+    let now = TcpOptions { no_delay: false, congestion: Congestion::Cubic, ..options };
+    assert_eq!(p.conn().options(), now);
 }
 
 #[test]
@@ -102,6 +105,7 @@ fn accepted_connections_inherit() {
         hop_limit: Some(7),
         traffic_class: 0xfc,
         urgent_in_line: false,
+        congestion: Congestion::NewReno,
         ..defaults()
     };
     let mut p = listening(config(), options);

@@ -4,8 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use minitcp_proto::{
-    BindOptions, Config, Congestion, Info, Keepalive, ListenOptions, Observer, TcpOptions,
-    UdpOptions,
+    BindOptions, Config, Info, Keepalive, ListenOptions, Observer, TcpOptions, UdpOptions,
 };
 
 use super::{Host, Role, SocketHandle};
@@ -26,7 +25,6 @@ pub(crate) struct Options {
     pub(super) tcp: TcpOptions,
     /// Remembered while keepalive is off.
     keepalive: Keepalive,
-    congestion: Congestion,
     defer_accept: Option<Duration>,
     pub(super) udp: UdpOptions,
 }
@@ -44,7 +42,6 @@ impl Options {
             // As on Linux, and as no program of BSD's calls expects it otherwise.
             tcp: TcpOptions { urgent_in_line: false, ..config.tcp_options() },
             keepalive: Keepalive::default(),
-            congestion: config.congestion,
             defer_accept: None,
             udp: config.udp_options(),
         }
@@ -164,7 +161,7 @@ impl<O: Observer> Host<O> {
                 OptionValue::Int(i32::try_from(millis).unwrap_or(i32::MAX))
             }
             O::Info => OptionValue::Info(self.info(handle)?),
-            O::Congestion => OptionValue::Congestion(options.congestion),
+            O::Congestion => OptionValue::Congestion(tcp.congestion),
             O::DeferAccept => seconds(options.defer_accept.unwrap_or_default()),
             O::NotSentLowWater => int(tcp.not_sent_low_water.unwrap_or(0)),
             O::HopLimit => int(hop_limit.unwrap_or(self.stack.config().hop_limit).into()),
@@ -289,7 +286,7 @@ impl Options {
                 tcp.user_timeout = (millis > 0).then(|| Duration::from_millis(millis.into()));
             }
             O::Congestion => match value {
-                OptionValue::Congestion(algorithm) => self.congestion = algorithm,
+                OptionValue::Congestion(algorithm) => tcp.congestion = algorithm,
                 _ => return Err(libc::EINVAL),
             },
             O::DeferAccept => {

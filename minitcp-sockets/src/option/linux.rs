@@ -164,12 +164,9 @@ pub(crate) fn controller(octets: &[u8]) -> io::Result<Congestion> {
         return Err(errno::of(libc::EINVAL));
     }
     let name = octets.split(|octet| *octet == 0).next().unwrap_or_default();
-    let known = CONTROLLERS.iter().find(|(known, _)| known.as_bytes() == name);
-    known.map(|(_, controller)| *controller).ok_or_else(|| errno::of(libc::ENOENT))
+    let known = std::str::from_utf8(name).ok().and_then(Congestion::named);
+    known.ok_or_else(|| errno::of(libc::ENOENT))
 }
-
-/// By the names that Linux gives them.
-const CONTROLLERS: &[(&str, Congestion)] = &[("reno", Congestion::NewReno)];
 
 /// What a C program reads of `option`.
 fn encode(option: SocketOption, value: OptionValue, now: Instant) -> Vec<u8> {
@@ -188,8 +185,7 @@ fn encode(option: SocketOption, value: OptionValue, now: Instant) -> Vec<u8> {
             [seconds.to_ne_bytes(), micros.to_ne_bytes()].concat()
         }
         OptionValue::Congestion(controller) => {
-            let known = CONTROLLERS.iter().find(|(_, known)| *known == controller);
-            let mut name = known.map_or("", |(name, _)| name).as_bytes().to_vec();
+            let mut name = controller.name().as_bytes().to_vec();
             name.resize(CONTROLLER_NAME, 0);
             name
         }

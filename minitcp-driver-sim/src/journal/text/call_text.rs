@@ -98,6 +98,7 @@ calls! {
     Close "close" { id };
     Abort "abort" { id };
     SetNoDelay "set_no_delay" { id, no_delay };
+    SetCongestion "set_congestion" { id, congestion };
     SetOptions "set_options" { id } options: Config::tcp_options;
     UdpBind "udp_bind" { local };
     UdpBindWith "udp_bind_with" { local } options: shared_with_nobody;
@@ -174,6 +175,7 @@ pub(crate) fn make<O: Observer>(
         Call::Close { id } => connection!(id).close(),
         Call::Abort { id } => connection!(id).abort(),
         Call::SetNoDelay { id, no_delay } => connection!(id).set_no_delay(no_delay),
+        Call::SetCongestion { id, congestion } => connection!(id).set_congestion(congestion),
         Call::SetOptions { id, options } => ignore(connection!(id).set_options(options)),
         Call::UdpBind { local } => ignore(stack.udp_bind(local)),
         Call::UdpBindWith { local, options } => ignore(stack.udp_bind_with(local, *options)),

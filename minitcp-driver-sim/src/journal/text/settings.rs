@@ -64,8 +64,17 @@ macro_rules! named_words {
 
 named_words! {
     UnboundUdp { PortUnreachable = "port-unreachable", Echo = "echo", Drop = "drop" }
-    Congestion { NewReno = "new-reno" }
     SynCookies { Never = "never", OnOverflow = "on-overflow", Always = "always" }
+}
+
+impl Word for Congestion {
+    fn text(&self) -> String {
+        self.name().to_owned()
+    }
+    fn read(text: &str) -> Option<Self> {
+        // As journals had it when there was no other.
+        if text == "new-reno" { Some(Self::NewReno) } else { Self::named(text) }
+    }
 }
 
 impl Word for First {
@@ -194,7 +203,7 @@ settings! {
     }
     TcpOptions {
         receive_buffer, send_buffer, no_delay, cork, quick_ack, max_segment, user_timeout,
-        keepalive, not_sent_low_water, hop_limit, traffic_class, urgent_in_line
+        keepalive, not_sent_low_water, hop_limit, traffic_class, urgent_in_line, congestion
     }
     ListenOptions { defer_accept; with tcp }
     BindOptions { reuse_address, reuse_port, v6_only }

@@ -1,108 +1,58 @@
 //! Slow start and congestion avoidance of RFC 5681, counted in octets (RFC 3465).
 
-use super::{AckSample, Before, Controller, Signal, initial_window};
+use super::classic::{Classic, WindowPolicy};
+use super::hystart::HyStart;
+use super::{AckSample, Signal};
 use crate::time::Instant;
 
-/// Windows beyond this serve no link that exists; the bound keeps sums inside 32 bits.
-const MAX_CWND: u32 = 1 << 30;
-
 /// MUST-19.
-#[derive(Clone, Debug)]
-pub(crate) struct NewReno {
-    cwnd: u32,
-    ssthresh: u32,
+pub(crate) type NewReno = Classic<HyStart, Reno>;
+
+/// One segment more for each window that is acknowledged, and half of it when something is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reno {
     /// Octets acknowledged in congestion avoidance since `cwnd` last grew (RFC 3465 §2.1).
     bytes_acked: u32,
 }
 
-impl NewReno {
-    /// RFC 5681 §3.1: `ssthresh` starts arbitrarily high.
-    pub(crate) const fn new(initial_window: u32) -> Self {
-        Self { cwnd: initial_window, ssthresh: u32::MAX, bytes_acked: 0 }
-    }
-}
+impl WindowPolicy for Reno {
+    const NEW: Self = Self { bytes_acked: 0 };
 
-impl Controller for NewReno {
-    fn on_ack(&mut self, sample: &AckSample, _now: Instant) {
-        let slow_start = self.cwnd < self.ssthresh;
-        // RFC 7661 §4.1 in spirit: a window that was not used proves nothing, so it must not grow.
-        let used = if slow_start { sample.flight.saturating_mul(2) } else { sample.flight };
-        if used.saturating_add(2 * sample.smss) < self.cwnd {
-            return;
+    fn grown(&mut self, cwnd: u32, sample: &AckSample, _now: Instant) -> u32 {
+        self.bytes_acked = self.bytes_acked.saturating_add(sample.acked);
+        if self.bytes_acked < cwnd {
+            return cwnd;
         }
-        if slow_start {
-            // RFC 3465 §2.3: after a timeout the limit is one segment for each acknowledgment. Else
-            // growth follows what was acknowledged, however few acknowledgments say so.
-            let grown = match sample.after_timeout {
-                true => sample.acked.min(sample.smss),
-                false => sample.acked,
-            };
-            self.cwnd = self.cwnd.saturating_add(grown).min(self.ssthresh).min(MAX_CWND);
-        } else {
-            self.bytes_acked = self.bytes_acked.saturating_add(sample.acked);
-            if self.bytes_acked >= self.cwnd {
-                self.bytes_acked -= self.cwnd;
-                self.cwnd = self.cwnd.saturating_add(sample.smss).min(MAX_CWND);
-            }
-        }
+        self.bytes_acked -= cwnd;
+        cwnd.saturating_add(sample.smss)
     }
 
-    fn on_congestion(&mut self, signal: Signal, flight: u32, smss: u32, _now: Instant) {
+    fn reduced(&mut self, signal: Signal, _cwnd: u32, flight: u32) -> u32 {
         self.bytes_acked = 0;
-        if signal != Signal::RepeatedTimeout {
-            // RFC 5681 §3.1 equation 4; held constant when the same octets time out again.
-            self.ssthresh = (flight / 2).max(2 * smss);
+        match signal {
+            // RFC 5681 §3.1 equation 4.
+            Signal::Loss | Signal::Timeout | Signal::RepeatedTimeout => flight / 2,
+            // RFC 8511 §3 (R8511-1).
+            Signal::Ecn => flight - flight / 5,
         }
-        self.cwnd = match signal {
-            Signal::Loss => self.ssthresh,
-            // RFC 5681 §3.1: the loss window is one full-sized segment.
-            Signal::Timeout | Signal::RepeatedTimeout => smss,
-        };
     }
 
-    fn on_idle(&mut self, smss: u32) {
-        self.cwnd = self.cwnd.min(initial_window(smss));
-    }
+    fn on_unused(&mut self, _now: Instant) {}
 
-    fn undo(&mut self, before: Before, flight: u32, smss: u32) {
-        let safe = flight.saturating_add(initial_window(smss));
-        self.cwnd = before.cwnd.min(safe).max(self.cwnd);
-        self.ssthresh = before.ssthresh.max(before.cwnd).max(self.ssthresh);
-    }
-
-    fn cwnd(&self) -> u32 {
-        self.cwnd
-    }
-
-    fn ssthresh(&self) -> u32 {
-        self.ssthresh
+    fn on_restart(&mut self) {
+        self.bytes_acked = 0;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Controller as _;
+    use super::super::classic::tests::{SMSS, sample};
     use super::*;
-
-    const SMSS: u32 = 1000;
-
-    fn sample(acked: u32, flight: u32) -> AckSample {
-        AckSample { acked, flight, smss: SMSS, after_timeout: false }
-    }
-
-    #[test]
-    fn slow_start_grows_by_what_is_acknowledged() {
-        for (acked, after_timeout, grown) in
-            [(1000, false, 1000), (2000, false, 2000), (9000, false, 9000), (9000, true, 1000)]
-        {
-            let mut reno = NewReno::new(10_000);
-            reno.on_ack(&AckSample { after_timeout, ..sample(acked, 10_000) }, Instant::ZERO);
-            assert_eq!(reno.cwnd(), 10_000 + grown, "acked {acked}");
-        }
-    }
 
     #[test]
     fn congestion_avoidance_grows_one_segment_a_window() {
-        let mut reno = NewReno::new(20_000);
+        let mut reno = NewReno::resume(20_000, u32::MAX);
         reno.on_congestion(Signal::Loss, 20_000, SMSS, Instant::ZERO);
         assert_eq!((reno.cwnd(), reno.ssthresh()), (10_000, 10_000));
         for _ in 0..10 {
@@ -114,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_timeout_leaves_one_segment_and_a_repeated_one_keeps_ssthresh() {
-        let mut reno = NewReno::new(20_000);
+        let mut reno = NewReno::resume(20_000, u32::MAX);
         reno.on_congestion(Signal::Timeout, 20_000, SMSS, Instant::ZERO);
         assert_eq!((reno.cwnd(), reno.ssthresh()), (1000, 10_000));
         reno.on_congestion(Signal::RepeatedTimeout, 1000, SMSS, Instant::ZERO);
@@ -123,19 +73,22 @@ mod tests {
         assert_eq!(reno.ssthresh(), 2000, "never below two segments");
     }
 
+    /// R8511-1: a mark takes a fifth where a loss takes a half; R8311-2.
     #[test]
-    fn an_unused_window_does_not_grow_and_idle_shrinks_it() {
-        let mut reno = NewReno::new(100_000);
-        reno.on_ack(&sample(1000, 1000), Instant::ZERO);
-        assert_eq!(reno.cwnd(), 100_000);
-        reno.on_idle(SMSS);
-        assert_eq!(reno.cwnd(), 10_000);
+    fn a_mark_takes_less_than_a_loss() {
+        for (signal, left) in [(Signal::Ecn, 16_000), (Signal::Loss, 10_000)] {
+            let mut reno = NewReno::resume(20_000, u32::MAX);
+            reno.on_congestion(signal, 20_000, SMSS, Instant::ZERO);
+            assert_eq!((reno.cwnd(), reno.ssthresh()), (left, left));
+        }
     }
 
+    /// Lost again is a second event (RFC 5681 §4.3, R5681-14).
     #[test]
-    fn initial_window_of_rfc_6928() {
-        for (smss, expected) in [(536, 5360), (1460, 14_600), (2190, 14_600), (9000, 18_000)] {
-            assert_eq!(initial_window(smss), expected);
-        }
+    fn a_second_loss_halves_again() {
+        let mut reno = NewReno::resume(20_000, u32::MAX);
+        reno.on_congestion(Signal::Loss, 20_000, SMSS, Instant::ZERO);
+        reno.on_congestion(Signal::Loss, 10_000, SMSS, Instant::ZERO);
+        assert_eq!((reno.cwnd(), reno.ssthresh()), (5000, 5000));
     }
 }

@@ -4,7 +4,7 @@
 use super::{Flags, Phase, Recovery};
 use crate::observe::{Note, Observer};
 use crate::seq::SeqNum;
-use crate::tcp::congestion::{AnyController, Controller as _};
+use crate::tcp::congestion::AnyController;
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::heed::News;
@@ -21,7 +21,7 @@ impl Recovery {
         repairs: &mut Repairs<'_>,
     ) {
         if let Some((repair, _)) = self.record(sender.snd_una, repairs) {
-            let before = congestion.clone();
+            let before = *congestion;
             repair.undo = Some(Undo { before, unanswered: 0, stamp: None });
         }
     }
@@ -68,7 +68,7 @@ pub(super) fn undo<O: Observer>(tcb: &mut Tcb, has_both: bool, cx: &mut Context<
     let (snd_una, snd_nxt) = (tcb.send.snd_una, tcb.send.snd_nxt);
     if let Some((repair, marks)) = cx.repairs.get_mut(recovery.repair) {
         if let Some(Undo { before, .. }) = repair.undo.take() {
-            tcb.congestion.undo(before.before(), tcb.send.flight(), u32::from(tcb.send.smss));
+            tcb.congestion.undo(&before, tcb.send.flight(), u32::from(tcb.send.smss));
         }
         repair.board.regain(marks, (snd_una, snd_nxt));
         (repair.reordering, repair.again_due) = (None, None);

@@ -20,7 +20,7 @@ use bitflags::bitflags;
 
 use crate::seq::SeqNum;
 use crate::store::slab::Key;
-use crate::tcp::congestion::{AnyController, Controller as _};
+use crate::tcp::congestion::AnyController;
 use crate::tcp::repair::{Repair, Repairs};
 use crate::tcp::send::scoreboard::{Delivered, Marks, Sent};
 use crate::tcp::send::sender::Sender;

@@ -4,7 +4,7 @@
 use super::losses::{Found, detect, is_of_the_first, on_delivered};
 use super::{Awaited, DUP_THRESHOLD, Flags, Phase, Recovery, doubt, tail};
 use crate::observe::{Note, Observer};
-use crate::tcp::congestion::{AckSample, Controller as _, Signal};
+use crate::tcp::congestion::{AckSample, Signal};
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::heed::News;
@@ -52,8 +52,21 @@ fn keep_up(tcb: &mut Tcb) {
 fn grow<O>(tcb: &mut Tcb, news: &News, cx: &Context<'_, O>) {
     if news.acked > 0 {
         let after_timeout = matches!(tcb.recovery.phase, Phase::AfterTimeout | Phase::Doubting);
-        let smss = u32::from(tcb.send.smss);
-        let sample = AckSample { acked: news.acked, flight: news.flight, smss, after_timeout };
+        let sample = AckSample {
+            acked: news.acked,
+            delivered: news.delivered.octets,
+            flight: news.flight,
+            smss: u32::from(tcb.send.smss),
+            after_timeout,
+            snd_una: tcb.send.snd_una,
+            snd_nxt: tcb.send.snd_nxt,
+            rtt_micros: news.echo_age_millis.map(|millis| millis.saturating_mul(1000)),
+            srtt_micros: tcb.rtt.srtt_micros().unwrap_or(0),
+            min_rtt_micros: tcb.rtt.min_micros(),
+            is_cwnd_limited: false,
+            // Though it is not: acknowledgments that a device has merged must not slow the start.
+            is_paced: true,
+        };
         tcb.congestion.on_ack(&sample, cx.now);
     }
 }
