@@ -4,6 +4,8 @@
 
 mod classic;
 mod cubic;
+#[cfg(test)]
+mod example;
 mod hystart;
 mod new_reno;
 
@@ -216,6 +218,13 @@ mod tests {
         for (smss, expected) in [(536, 5360), (1460, 14_600), (2190, 14_600), (9000, 18_000)] {
             assert_eq!(initial_window(smss), expected);
         }
+    }
+
+    #[test]
+    fn the_documents_have_the_example() {
+        let example = include_str!("example.rs");
+        assert!(include_str!("../../../../docs/congestion.md").contains(example));
+        assert!(example.lines().count() <= 60);
     }
 
     /// It is part of each connection.
