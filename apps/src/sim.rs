@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use minitcp_driver_sim::{Link, Network, NodeId, Outcome, Recorder, Running, Transfer};
-use minitcp_proto::{Config, Drop, Limits, Stats};
+use minitcp_proto::{Config, Congestion, Drop, Limits, Stats};
 
 use crate::capture::Capture;
 use crate::file::{self, Leftover};
@@ -54,6 +54,9 @@ pub struct Args {
     /// Send and receive buffers, in octets
     #[arg(long, default_value = "1M", value_parser = crate::cli::size)]
     buffer: u32,
+    /// Congestion controller of both hosts
+    #[arg(long, default_value = "cubic", value_parser = units::congestion)]
+    congestion: Congestion,
     /// Largest packet, in octets
     #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u16).range(576..))]
     mtu: u16,
@@ -131,7 +134,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 impl Args {
     fn host(&self, addr: IpAddr, network: &mut Network<Recorder>) -> NodeId {
         let mut config = Config::new(addr, self.addr.prefix);
-        config.mtu = self.mtu;
+        (config.mtu, config.congestion) = (self.mtu, self.congestion);
         (config.receive_buffer, config.send_buffer) = (self.buffer, self.buffer);
         let buffers = usize::try_from(self.buffer).unwrap_or(usize::MAX).next_power_of_two();
         let limits = Limits {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use minitcp_proto::Congestion;
+
 /// A number of octets, however large: `4096`, `64K`, `1M`, `10G`.
 ///
 /// # Errors
@@ -46,6 +48,15 @@ pub fn share(text: &str) -> Result<f64, String> {
     share
         .filter(|share| (0.0..=1.0).contains(share))
         .ok_or_else(|| "not a share from 0 to 1, such as 0.3 or 30%".to_owned())
+}
+
+/// A congestion controller, as `TCP_CONGESTION` names it: `cubic`, `reno`.
+///
+/// # Errors
+/// A sentence with the names that there are.
+pub fn congestion(text: &str) -> Result<Congestion, String> {
+    let names = || Congestion::ALL.iter().map(|known| known.name()).collect::<Vec<_>>();
+    Congestion::named(text).ok_or_else(|| format!("not one of {}", names().join(", ")))
 }
 
 /// The number in front of the longest unit that fits, and the unit's size; 1 without a unit.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use minitcp_proto::{Config, SynCookies};
+use minitcp_proto::{Config, Congestion, SynCookies};
 
 /// One field of the stack's [`Config`], and what it shall be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub(super) enum Field {
     QuickAck,
     RepeatChallengedSyn,
     SynCookies,
+    Congestion,
 }
 
 /// Less than 1 GiB, as the stack's buffers are.
@@ -61,6 +62,7 @@ const FIELDS: &[(&str, Field, RangeInclusive<u32>)] = &[
     ("quick_ack", Field::QuickAck, SWITCH),
     ("repeat_challenged_syn", Field::RepeatChallengedSyn, SWITCH),
     ("syn_cookies", Field::SynCookies, 0..=2),
+    ("congestion", Field::Congestion, 0..=u32::MAX), // As many as there are.
 ];
 
 /// Whether SYNs are answered with cookies, in the order of its values.
@@ -89,6 +91,10 @@ impl StackSetting {
         let value = match field {
             Field::SynCookies => {
                 let place = COOKIES.iter().position(|(word, _)| *word == value);
+                place.and_then(|place| u32::try_from(place).ok())
+            }
+            Field::Congestion => {
+                let place = Congestion::ALL.iter().position(|known| known.name() == value);
                 place.and_then(|place| u32::try_from(place).ok())
             }
             _ => value.parse().ok(),
@@ -122,6 +128,13 @@ impl StackSetting {
         place.and_then(|place| COOKIES.get(place)).copied().unwrap_or(COOKIES[1])
     }
 
+    /// What a value of `Congestion` stands for.
+    fn congestion(self) -> Congestion {
+        let place = usize::try_from(self.value).ok();
+        let known = place.and_then(|place| Congestion::ALL.get(place));
+        known.copied().unwrap_or(Congestion::Cubic)
+    }
+
     /// Makes `config` so.
     pub(super) fn apply(self, config: &mut Config) {
         let is_on = self.value != 0;
@@ -148,6 +161,7 @@ impl StackSetting {
             Field::QuickAck => config.quick_ack = is_on,
             Field::RepeatChallengedSyn => config.repeat_challenged_syn = is_on,
             Field::SynCookies => config.syn_cookies = self.cookies().1,
+            Field::Congestion => config.congestion = self.congestion(),
         }
     }
 }
@@ -157,6 +171,7 @@ impl fmt::Display for StackSetting {
         let name = FIELDS.iter().find(|(_, field, _)| *field == self.field).map_or("", |row| row.0);
         match self.field {
             Field::SynCookies => write!(f, "--{name}={}", self.cookies().0),
+            Field::Congestion => write!(f, "--{name}={}", self.congestion().name()),
             _ => write!(f, "--{name}={}", self.value),
         }
     }
@@ -171,6 +186,9 @@ mod tests {
         for (name, field, range) in FIELDS {
             let words = match field {
                 Field::SynCookies => COOKIES.map(|(word, _)| word.to_owned()).to_vec(),
+                Field::Congestion => {
+                    Congestion::ALL.iter().map(|known| known.name().to_owned()).collect()
+                }
                 _ => [range.start(), range.end()].map(ToString::to_string).to_vec(),
             };
             let both = [words.first(), words.last()].map(|word| {
@@ -190,6 +208,7 @@ mod tests {
     fn cookies_have_words_and_no_numbers() {
         for word in ["1", "maybe", ""] {
             assert_eq!(StackSetting::new("syn_cookies", word), None, "{word}");
+            assert_eq!(StackSetting::new("congestion", word), None, "{word}");
         }
     }
 

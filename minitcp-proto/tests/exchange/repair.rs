@@ -3,11 +3,16 @@
 //! (RFC 2883, RFC 3522, RFC 5682).
 
 use minitcp_proto::wire::tcp::Flags;
-use minitcp_proto::{Limits, Note};
+use minitcp_proto::{Config, Congestion, Limits, Note};
 
-use crate::common::{Peer, config, limits, seg};
+use crate::common::{Peer, config_with, limits, seg};
 
 const MSS: i64 = 1460;
+
+/// The numbers are those of NewReno.
+fn config() -> Config {
+    config_with(|c| c.congestion = Congestion::NewReno)
+}
 
 /// The first octet of segment `index`, from 0.
 fn at(index: i64) -> i64 {
@@ -25,7 +30,7 @@ fn flight(queued: usize) -> Peer {
     flight_of(config(), &limits(), queued)
 }
 
-fn flight_of(config: minitcp_proto::Config, limits: &Limits, queued: usize) -> Peer {
+fn flight_of(config: Config, limits: &Limits, queued: usize) -> Peer {
     let mut p = Peer::new(config, limits);
     p.rtt_ms = 100;
     p.listen(4);

@@ -83,6 +83,15 @@ impl<'s> Arguments<'s> {
         number.map_or_else(|| self.refuse(index, "this argument must be one number"), Ok)
     }
 
+    /// A name, as `TCP_CONGESTION` has it.
+    pub(super) fn name(self, index: usize) -> Result<&'s str, Failure> {
+        let text = match &self.get(index)?.value {
+            Expr::Text(octets) => std::str::from_utf8(octets).ok(),
+            _ => None,
+        };
+        text.map_or_else(|| self.refuse(index, "this argument must be a name"), Ok)
+    }
+
     /// Flags of which only `known` may be set.
     pub(super) fn flags(self, index: usize, known: &[i64]) -> Result<i64, Failure> {
         let flags = self.number(index)?;

@@ -101,6 +101,11 @@ fn sysctl(name: &str, value: &str) -> Option<Vec<StackSetting>> {
         "net.ipv4.tcp_window_scaling" => switch(Field::WindowScaling),
         "net.ipv4.tcp_rfc1337" => switch(Field::Rfc1337),
         "net.ipv4.tcp_fin_timeout" => set(Field::FinWait2Timeout, number()?.checked_mul(1000)?),
+        "net.ipv4.tcp_congestion_control" => Some(vec![StackSetting::new("congestion", last)?]),
+        "net.inet.tcp.cc.algorithm" => {
+            let known = if last == "newreno" { "reno" } else { last };
+            Some(vec![StackSetting::new("congestion", known)?])
+        }
         _ => FIXED.contains(&(name.as_str(), last)).then(Vec::new),
     }
 }
@@ -130,8 +135,7 @@ const FIXED: &[(&str, &str)] = &[
     ("net.inet.tcp.initcwnd_segments", "10"), ("net.inet.tcp.insecure_ack", "0"),
     ("net.inet.tcp.insecure_rst", "0"), ("net.inet.tcp.insecure_syn", "0"),
     ("net.inet.tcp.path_mtu_discovery", "1"), ("net.inet.tcp.rexmit_drop_options", "0"),
-    ("net.inet.tcp.cc.algorithm", "newreno"), ("net.inet.tcp.functions_default", "freebsd"),
-    ("net.ipv4.tcp_congestion_control", "reno"), ("net.ipv4.tcp_dsack", "1"),
+    ("net.inet.tcp.functions_default", "freebsd"), ("net.ipv4.tcp_dsack", "1"),
     ("net.ipv4.tcp_ecn", "0"), ("net.ipv4.tcp_ecn", "2"), ("net.ipv4.tcp_fack", "0"),
     ("net.ipv4.tcp_reordering", "3"), ("net.ipv4.tcp_slow_start_after_idle", "1"),
 ];
@@ -181,6 +185,13 @@ mod tests {
             (
                 "sysctl -q net.ipv4.tcp_wmem=\"4096 $((2*1024)) 4194304\"",
                 "--send_buffer=2048",
+                true,
+            ),
+            ("sysctl -q net.ipv4.tcp_congestion_control=reno", "--congestion=reno", true),
+            ("sysctl -q net.ipv4.tcp_congestion_control=vegas", "", false),
+            (
+                "sysctl net.inet.tcp.cc.algorithm=newreno",
+                "--congestion=reno --repeat_challenged_syn=0",
                 true,
             ),
             ("../set_sysctls.py /proc/sys/net/ipv4/tcp_timestamps=0", "--timestamps=0", true),

@@ -1,5 +1,7 @@
 //! Options of sockets, as far as the stack has them; the others are refused.
 
+use minitcp_proto::Congestion;
+
 use super::arguments::Arguments;
 use super::calls::Outcome;
 use super::failure::Failure;
@@ -15,6 +17,8 @@ const SO_TYPE: i64 = 3;
 const SO_ERROR: i64 = 4;
 const SO_LINGER: i64 = 13;
 const SO_ACCEPTCONN: i64 = 30;
+const SOL_TCP: i64 = 6;
+const TCP_CONGESTION: i64 = 13;
 
 impl World {
     pub(super) fn setsockopt(&mut self, a: Arguments<'_>) -> Result<Outcome, Failure> {
@@ -31,6 +35,13 @@ impl World {
                 };
             }
             _ if !self.is_tcp(fd) => return a.refuse(2, "this option cannot be set here"),
+            (SOL_TCP, TCP_CONGESTION) => {
+                let Some(congestion) = Congestion::named(a.name(3)?) else {
+                    return Ok(Outcome::Error("ENOENT"));
+                };
+                self.fds[fd].options.tcp.congestion = congestion;
+                let _is_valid = self.apply_tcp_options(fd);
+            }
             _ => match self.set_tcp_option(fd, (level, name), a.pointed(3)?) {
                 Change::Done => {}
                 Change::Invalid => return Ok(Outcome::Error("EINVAL")),
@@ -44,6 +55,14 @@ impl World {
         a.count(&[5])?;
         let (level, name) = (a.number(1)?, a.number(2)?);
         let Some(fd) = self.fd(a, 0)? else { return Ok(Outcome::Error("EBADF")) };
+        if (level, name) == (SOL_TCP, TCP_CONGESTION) && self.is_tcp(fd) {
+            let (name, expected) = (self.fds[fd].options.tcp.congestion.name(), a.name(3)?);
+            if name != expected {
+                let message = format!("getsockopt() yields {name}, not {expected}");
+                return Err(Failure::new(a.at, message));
+            }
+            return Ok(Outcome::Value(0));
+        }
         let expected = a.pointed(3)?;
         let state = &self.fds[fd];
         let value = match (level, name) {

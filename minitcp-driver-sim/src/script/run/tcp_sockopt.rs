@@ -151,6 +151,11 @@ impl World {
         if change != Change::Done {
             return change;
         }
+        self.apply_tcp_options(fd)
+    }
+
+    /// Tells the stack what the options of a TCP socket are.
+    pub(super) fn apply_tcp_options(&mut self, fd: usize) -> Change {
         let options = self.fds[fd].options;
         match self.fds[fd].kind {
             Kind::Connection { id, .. } => {

@@ -248,6 +248,17 @@ fn check(rest: &str) {
 }
 
 #[test]
+fn a_congestion_controller_has_a_name() {
+    check(
+        "+0 getsockopt(4, SOL_TCP, TCP_CONGESTION, \"cubic\", [16]) = 0
++0 setsockopt(4, SOL_TCP, TCP_CONGESTION, \"reno\", 4) = 0
++0 getsockopt(4, SOL_TCP, TCP_CONGESTION, \"reno\", [16]) = 0
++0 setsockopt(4, SOL_TCP, TCP_CONGESTION, \"vegas\", 5) = -1 ENOENT (No such file or directory)
+",
+    );
+}
+
+#[test]
 fn options_are_those_of_the_connection() {
     let rest = "+0 setsockopt(4, SOL_TCP, TCP_USER_TIMEOUT, [3000], 4) = 0
 +0 getsockopt(4, SOL_TCP, TCP_USER_TIMEOUT, [3000], [4]) = 0
