@@ -93,6 +93,8 @@ fn congestion_names_the_controller_that_paces_the_start() {
     let listener = pair.listener();
     let reno = OptionValue::Congestion(Congestion::NewReno);
     let client = pair.stream();
+    let cubic = OptionValue::Congestion(Congestion::Cubic);
+    assert_eq!(client.option(SocketOption::Congestion).unwrap(), cubic);
     set(&client, SocketOption::Congestion, reno);
     assert_eq!(client.option(SocketOption::Congestion).unwrap(), reno);
     client.connect(server(80)).unwrap();
