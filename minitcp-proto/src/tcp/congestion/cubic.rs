@@ -35,7 +35,7 @@ pub(crate) struct CubicWindow {
     /// Microseconds of the stage up to the last acknowledgment.
     last_ack: u32,
     /// When the stage of congestion avoidance began, as much later as time does not count.
-    /// [`Instant::MAX`] if it has not.
+    /// [`Instant::MAX`] if it has not, [`STOPPED`] while nothing is in flight.
     epoch: Instant,
 }
 
@@ -52,18 +52,14 @@ impl CubicWindow {
         (self.epoch, self.last_ack) = (now, 0);
     }
 
-    /// R9438-3: time in which nothing could be acknowledged does not count. What is in flight is
-    /// acknowledged within a round trip, so beyond that there was nothing.
-    fn leave_out_silence(&mut self, srtt_micros: u32, now: Instant) {
-        let gap = now.micros_since(self.epoch).saturating_sub(self.last_ack);
-        if srtt_micros > 0 {
-            self.leave_out(gap.saturating_sub(srtt_micros));
+    /// R9438-3: time in which nothing was in flight does not count; of what has passed since, only
+    /// the round trip of what is acknowledged now.
+    fn go_on(&mut self, srtt_micros: u32, now: Instant) {
+        if self.epoch == STOPPED {
+            let nanos = (u64::from(self.last_ack) + u64::from(srtt_micros)) * 1000;
+            self.epoch = Instant::from_nanos(now.as_nanos().saturating_sub(nanos));
         }
         self.last_ack = now.micros_since(self.epoch);
-    }
-
-    fn leave_out(&mut self, micros: u32) {
-        self.epoch = self.epoch.after_micros(micros.into());
     }
 
     /// RFC 9438 §4.3: `W_est` in octets. (R9438-4)
@@ -78,6 +74,28 @@ impl CubicWindow {
         self.w_est = self.w_est.saturating_add(octets);
         self.w_est_part = part;
         self.w_est
+    }
+
+    /// What `cwnd` is when octets are acknowledged `t` microseconds after the stage began.
+    fn on_curve(&mut self, cwnd: u32, sample: &AckSample, t: u64) -> u32 {
+        let acked = sample.acked.min(cwnd);
+        let w_est = self.reno_friendly(cwnd, sample);
+        if self.w_cubic(t, sample.smss) < w_est {
+            // §4.3. Reno does not grow by more than was acknowledged either.
+            return cwnd.saturating_add(acked).min(w_est).max(cwnd);
+        }
+        // §4.2 (R9438-2): never less than there is, and half as much again in a round trip.
+        let after_rtt = t.saturating_add(sample.srtt_micros.into());
+        let most = cwnd.saturating_add(cwnd / 2);
+        let target = self.w_cubic(after_rtt, sample.smss).clamp(cwnd, most);
+        // §4.4, §4.5 (R9438-6): (target - cwnd)/cwnd for each segment.
+        let (share, divisor) =
+            (u64::from(target - cwnd) * u64::from(acked), u64::from(cwnd.max(1)));
+        let fraction = ((share % divisor) << 16) / divisor;
+        let (octets, part) = parts(fraction + u64::from(self.remainder));
+        self.remainder = part;
+        let whole = u32::try_from(share / divisor).unwrap_or(u32::MAX);
+        cwnd.saturating_add(whole).saturating_add(octets)
     }
 
     /// RFC 9438 §4.2: `W_cubic` in octets, `micros` after the stage began; at least 0.
@@ -105,26 +123,12 @@ impl WindowPolicy for CubicWindow {
         if self.epoch == Instant::MAX {
             self.begin(cwnd, sample.smss, now);
         }
-        self.leave_out_silence(sample.srtt_micros, now);
-        let t = u64::from(now.micros_since(self.epoch));
-        let acked = sample.acked.min(cwnd);
-        let w_est = self.reno_friendly(cwnd, sample);
-        if self.w_cubic(t, sample.smss) < w_est {
-            // §4.3. Reno does not grow by more than was acknowledged either.
-            return cwnd.saturating_add(acked).min(w_est).max(cwnd);
+        self.go_on(sample.srtt_micros, now);
+        let grown = self.on_curve(cwnd, sample, self.last_ack.into());
+        if sample.snd_una == sample.snd_nxt && sample.srtt_micros > 0 {
+            self.epoch = STOPPED;
         }
-        // §4.2 (R9438-2): never less than there is, and half as much again in a round trip.
-        let after_rtt = t.saturating_add(sample.srtt_micros.into());
-        let most = cwnd.saturating_add(cwnd / 2);
-        let target = self.w_cubic(after_rtt, sample.smss).clamp(cwnd, most);
-        // §4.4, §4.5 (R9438-6): (target - cwnd)/cwnd for each segment.
-        let (share, divisor) =
-            (u64::from(target - cwnd) * u64::from(acked), u64::from(cwnd.max(1)));
-        let fraction = ((share % divisor) << 16) / divisor;
-        let (octets, part) = parts(fraction + u64::from(self.remainder));
-        self.remainder = part;
-        let whole = u32::try_from(share / divisor).unwrap_or(u32::MAX);
-        cwnd.saturating_add(whole).saturating_add(octets)
+        grown
     }
 
     fn reduced(&mut self, signal: Signal, cwnd: u32, _flight: u32) -> u32 {
@@ -148,8 +152,9 @@ impl WindowPolicy for CubicWindow {
 
     fn on_unused(&mut self, now: Instant) {
         // R9438-3: time in which the application was the limit does not count.
-        if self.epoch != Instant::MAX {
-            self.leave_out(now.micros_since(self.epoch).saturating_sub(self.last_ack));
+        if self.epoch != Instant::MAX && self.epoch != STOPPED {
+            let gap = now.micros_since(self.epoch).saturating_sub(self.last_ack);
+            self.epoch = self.epoch.after_micros(gap.into());
         }
     }
 
@@ -157,6 +162,9 @@ impl WindowPolicy for CubicWindow {
         self.epoch = Instant::MAX;
     }
 }
+
+/// Time stands still at `last_ack`.
+const STOPPED: Instant = Instant::LAST;
 
 /// K and the time since are at most 512 s: no window that exists needs more, and the cube of it in
 /// octets is the most that 64 bits can have.

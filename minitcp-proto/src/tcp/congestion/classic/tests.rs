@@ -2,6 +2,7 @@
 
 use super::super::new_reno::NewReno;
 use super::*;
+use crate::seq::SeqNum;
 
 impl<S: SlowStart, W: WindowPolicy> Classic<S, W> {
     pub(in super::super) fn later(&self) -> Option<W> {
@@ -23,7 +24,8 @@ impl<S: SlowStart, W: WindowPolicy> Classic<S, W> {
 pub(in super::super) const SMSS: u32 = 1000;
 
 pub(in super::super) fn sample(acked: u32, flight: u32) -> AckSample {
-    AckSample { acked, flight, smss: SMSS, ..AckSample::NOTHING }
+    let snd_nxt = SeqNum(flight.saturating_sub(acked));
+    AckSample { acked, flight, smss: SMSS, snd_nxt, ..AckSample::NOTHING }
 }
 
 /// R9406-2, R9406-8, R3465-4.

@@ -37,6 +37,12 @@ impl Flow {
         self.cubic.on_ack(&sample, self.now);
     }
 
+    /// The last octet comes, and nothing is left in flight.
+    fn acknowledge_all(&mut self) {
+        let all = AckSample { srtt_micros: 100_000, ..sample(1, self.cubic.cwnd()) };
+        self.cubic.on_ack(&AckSample { snd_nxt: all.snd_una, ..all }, self.now);
+    }
+
     /// All of the window is acknowledged, in a hundred pieces.
     fn round(&mut self) {
         let cwnd = self.cubic.cwnd();
@@ -185,7 +191,7 @@ fn an_old_stage_grows_by_half_in_a_round_trip() {
     let mut flow = Flow::new(100);
     flow.lose();
     flow.round();
-    flow.rtt_ms = 60_000; // Which is why the time since the last one counts.
+    flow.rtt_ms = 60_000;
     flow.now = flow.now.after_micros(50_000_000);
     let before = flow.cubic.cwnd();
     for _ in 0..100 {
@@ -247,7 +253,10 @@ fn time_without_need_of_the_window_does_not_count() {
         flow.cubic.cwnd() - before
     };
     let none = after(|_| ());
-    let idle = after(|flow| flow.now = flow.now.after_micros(10_000_000));
+    let idle = after(|flow| {
+        flow.acknowledge_all();
+        flow.now = flow.now.after_micros(10_000_000);
+    });
     let little = after(|flow| {
         for _ in 0..1000 {
             flow.now = flow.now.after_micros(10_000);
@@ -258,6 +267,21 @@ fn time_without_need_of_the_window_does_not_count() {
     assert!(none > 4 * SMSS, "{none}");
     assert!((none..=2 * none).contains(&idle), "{idle} {none}: one round trip counts");
     assert!(little.abs_diff(none) <= none / 4, "{little} {none}");
+}
+
+/// What is in flight is acknowledged later where the path has become longer: that is no silence,
+/// though the smoothed round-trip time does not know yet.
+#[test]
+fn a_path_that_has_become_longer_does_not_stop_the_clock() {
+    let mut flow = Flow::new(1000);
+    flow.lose();
+    flow.seconds(1);
+    for _ in 0..10 {
+        flow.now = flow.now.after_micros(400_000); // And 100 ms by `round`.
+        flow.round();
+    }
+    let window = flow.window();
+    assert!(flow.now.micros_since(window.epoch) >= 5_900_000);
 }
 
 /// R9438-15.
