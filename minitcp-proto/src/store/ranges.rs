@@ -4,9 +4,17 @@ use heapless::Vec;
 
 /// At most `N` half-open ranges `start..end`: sorted, not empty, and neither overlapping nor
 /// touching.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// What is asked of it takes a binary search, and what changes it moves what lies behind.
+#[derive(Clone, Debug, Default)]
 pub struct RangeSet<const N: usize> {
-    ranges: Vec<(u32, u32), N>,
+    /// Not offsets but places, modulo 2³²: so nothing changes for those that stay when all are to
+    /// count from elsewhere.
+    places: Vec<(u32, u32), N>,
+    /// The place of offset 0.
+    origin: u32,
+    /// Offsets in all ranges.
+    total: u32,
 }
 
 /// There is no room for one more range.
@@ -16,7 +24,7 @@ pub struct Full;
 impl<const N: usize> RangeSet<N> {
     /// No range.
     pub const fn new() -> Self {
-        Self { ranges: Vec::new() }
+        Self { places: Vec::new(), origin: 0, total: 0 }
     }
 
     /// Adds `start..end`, merged with all that it overlaps or touches; nothing if it is empty.
@@ -28,13 +36,23 @@ impl<const N: usize> RangeSet<N> {
         if start >= end {
             return Ok(());
         }
-        let first = self.ranges.iter().take_while(|range| range.1 < start).count();
-        let merged = self.ranges[first..].iter().take_while(|range| range.0 <= end).count();
-        let Some(last) = merged.checked_sub(1).map(|more| first + more) else {
-            return self.ranges.insert(first, (start, end)).map_err(|_| Full);
+        let origin = self.origin;
+        let place = |start: u32, end: u32| (start.wrapping_add(origin), end.wrapping_add(origin));
+        let first = self.ending_before(start);
+        let behind = self.places.get(first..).unwrap_or_default();
+        let merged = behind.partition_point(|range| range.0.wrapping_sub(origin) <= end);
+        let Some(more) = merged.checked_sub(1) else {
+            self.places.insert(first, place(start, end)).map_err(|_| Full)?;
+            self.total += end - start;
+            return Ok(());
         };
-        self.ranges[first] = (start.min(self.ranges[first].0), end.max(self.ranges[last].1));
-        self.remove(first + 1, last - first);
+        let (start, end) = (start.min(self.at(first).0), end.max(self.at(first + more).1));
+        let held: u32 = behind.iter().take(merged).map(|range| range.1.wrapping_sub(range.0)).sum();
+        self.total = self.total - held + (end - start);
+        if let Some(range) = self.places.get_mut(first) {
+            *range = place(start, end);
+        }
+        self.remove(first + 1, more);
         Ok(())
     }
 
@@ -42,8 +60,8 @@ impl<const N: usize> RangeSet<N> {
     /// returns its length; otherwise returns 0.
     #[inline]
     pub fn take_prefix(&mut self) -> u32 {
-        match self.ranges.first() {
-            Some(&(0, end)) => {
+        match self.at(0) {
+            (0, end) => {
                 self.shift(end);
                 end
             }
@@ -54,44 +72,82 @@ impl<const N: usize> RangeSet<N> {
     /// Lets all offsets count from `n`; what lies below is lost.
     #[inline]
     pub fn shift(&mut self, n: u32) {
-        let below = self.ranges.iter().take_while(|range| range.1 <= n).count();
+        let below = match n.checked_add(1) {
+            Some(beyond) => self.ending_before(beyond),
+            None => self.places.len(),
+        };
+        let lost = self.places.iter().take(below).map(|range| range.1.wrapping_sub(range.0));
+        self.total -= lost.sum::<u32>();
         self.remove(0, below);
-        for (start, end) in &mut self.ranges {
-            *start = start.saturating_sub(n);
-            *end -= n;
+        let cut = n.saturating_sub(self.at(0).0);
+        self.origin = self.origin.wrapping_add(n);
+        if let Some(first) = self.places.first_mut().filter(|_| cut > 0) {
+            first.0 = self.origin;
+            self.total -= cut;
         }
     }
 
-    /// The end of the last range, or 0.
+    /// The first range of which something lies at `offset` or beyond.
     #[inline]
-    pub fn end(&self) -> u32 {
-        self.ranges.last().map_or(0, |range| range.1)
+    pub fn reaching(&self, offset: u32) -> Option<(u32, u32)> {
+        let place = self.ending_before(offset.checked_add(1)?);
+        (place < self.places.len()).then(|| self.at(place))
+    }
+
+    /// The range that `offset` lies in.
+    #[inline]
+    pub fn containing(&self, offset: u32) -> Option<(u32, u32)> {
+        self.reaching(offset).filter(|range| range.0 <= offset)
+    }
+
+    /// Offsets in all ranges.
+    #[inline]
+    pub const fn total(&self) -> u32 {
+        self.total
     }
 
     /// The ranges as `(start, end)`, in order.
     #[inline]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u32, u32)> + ExactSizeIterator {
-        self.ranges.iter().copied()
+        let origin = self.origin;
+        self.places
+            .iter()
+            .map(move |&(start, end)| (start.wrapping_sub(origin), end.wrapping_sub(origin)))
     }
 
     /// There is no range.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
+        self.places.is_empty()
     }
 
     /// The number of ranges.
     #[inline]
     pub fn len(&self) -> usize {
-        self.ranges.len()
+        self.places.len()
+    }
+
+    /// How many ranges end before `offset`.
+    #[inline]
+    fn ending_before(&self, offset: u32) -> usize {
+        self.places.partition_point(|range| range.1.wrapping_sub(self.origin) < offset)
+    }
+
+    /// The range at this position; nothing beyond the last.
+    #[inline]
+    fn at(&self, position: usize) -> (u32, u32) {
+        let range = self.places.get(position);
+        range.map_or((u32::MAX, u32::MAX), |&(start, end)| {
+            (start.wrapping_sub(self.origin), end.wrapping_sub(self.origin))
+        })
     }
 
     /// Removes `count` ranges from position `at` on.
     #[inline]
     fn remove(&mut self, at: usize, count: usize) {
         if count > 0 {
-            self.ranges.copy_within(at + count.., at);
-            self.ranges.truncate(self.ranges.len() - count);
+            self.places.copy_within(at + count.., at);
+            self.places.truncate(self.places.len() - count);
         }
     }
 }
@@ -156,7 +212,7 @@ mod tests {
         assert_eq!(set.take_prefix(), 0);
         set.insert(0, 1).unwrap();
         assert_eq!(set.take_prefix(), 5);
-        assert_eq!((list(&set), set.end(), set.len()), (std::vec![(3, 4)], 4, 1));
+        assert_eq!((list(&set), set.total(), set.len()), (std::vec![(3, 4)], 1, 1));
     }
 
     #[derive(Clone, Debug)]
@@ -217,7 +273,13 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(list(&set), model.ranges());
-                prop_assert_eq!(set.end(), 128 - model.0.leading_zeros());
+                prop_assert_eq!(set.total(), model.0.count_ones());
+                for offset in 0..128 {
+                    let reaching = model.ranges().into_iter().find(|range| offset < range.1);
+                    prop_assert_eq!(set.reaching(offset), reaching);
+                    let containing = reaching.filter(|range| range.0 <= offset);
+                    prop_assert_eq!(set.containing(offset), containing);
+                }
                 prop_assert_eq!(set.is_empty(), model.0 == 0);
             }
         }

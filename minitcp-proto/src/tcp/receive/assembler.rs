@@ -9,8 +9,9 @@ use crate::store::ranges::RangeSet;
 use crate::wire::options::SackBlocks;
 
 /// Separate ranges that can be remembered for one connection. What would need one more is
-/// dropped and counted; the peer sends it again.
-pub(crate) const MAX_RANGES: usize = 32;
+/// dropped and counted; the peer sends it again. The more, the fewer of a burst that lost every
+/// other segment come twice; but each slot has room for all, used or not.
+pub(crate) const MAX_RANGES: usize = 128;
 
 /// What came ahead of the holes of one connection: lent while there are holes, and given up when
 /// others need it.
@@ -29,8 +30,7 @@ impl Assembly {
     /// The octet `seq` has come, which lies `offset` beyond `rcv_nxt`, and was kept: of its range
     /// nothing older needs to be remembered.
     fn remember(&mut self, seq: SeqNum, offset: u32) {
-        let range = self.ranges.iter().find(|(start, end)| (*start..*end).contains(&offset));
-        let Some((start, end)) = range else { return };
+        let Some((start, end)) = self.ranges.containing(offset) else { return };
         let first = seq.minus(offset - start);
         self.newest.retain(|old| !old.in_window(first, end - start));
         self.newest.truncate(SackBlocks::CAPACITY - 1);
@@ -104,7 +104,7 @@ impl Assembler {
     /// Octets beyond `rcv_nxt` that are held.
     pub(crate) fn octets(&self, all: &Assemblies<'_>) -> u32 {
         let assembly = self.0.and_then(|index| all.line.at(index));
-        assembly.map_or(0, |assembly| assembly.ranges.iter().map(|(start, end)| end - start).sum())
+        assembly.map_or(0, |assembly| assembly.ranges.total())
     }
 
     /// Octets by which the block has grown for it.

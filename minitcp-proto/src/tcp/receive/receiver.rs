@@ -257,7 +257,7 @@ impl Receiver {
         }
         let Some(ranges) = self.assembler.ranges(assemblies) else { return false };
         let (from, to) = (seq.since(self.rcv_nxt), end.since(self.rcv_nxt));
-        let held = ranges.iter().find(|(start, end)| *start < to && from < *end);
+        let held = ranges.reaching(from).filter(|(start, _)| *start < to);
         if let Some((start, end)) = held {
             let (first, last) = (from.max(start), to.min(end));
             self.sack.on_duplicate(self.rcv_nxt.plus(first), self.rcv_nxt.plus(last));

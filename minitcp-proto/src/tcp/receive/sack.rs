@@ -55,10 +55,7 @@ impl Receiver {
         }
         let Some(ranges) = self.assembler.ranges(assemblies) else { return blocks };
         let of_twice = blocks.len();
-        let containing = |seq: &SeqNum| {
-            let offset = seq.since(self.rcv_nxt);
-            ranges.iter().find(|(start, end)| (*start..*end).contains(&offset))
-        };
+        let containing = |seq: &SeqNum| ranges.containing(seq.since(self.rcv_nxt));
         let enclosing = twice.as_ref().map(|(from, _)| from);
         let newest = enclosing.into_iter().chain(self.assembler.newest(assemblies));
         for (start, end) in newest.filter_map(containing).chain(ranges.iter()) {
