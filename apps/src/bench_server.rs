@@ -263,7 +263,7 @@ mod tests {
         fn new() -> Self {
             let host = |address: IpAddr, seed| {
                 let mut config = Config::new(address, 24);
-                (config.receive_buffer, config.send_buffer) = (64 << 10, 64 << 10);
+                config.fix_buffers(64 << 10, 64 << 10);
                 Stack::new(config, Memory::allocate(&Limits::default()), Seed::from_u64(seed))
             };
             let address = IpAddr::from([10, 77, 0, 1]);

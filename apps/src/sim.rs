@@ -51,9 +51,9 @@ pub struct Args {
     /// The whole link in one word instead, such as `dsl,loss=0.1` or `delay=5ms,rate=10M,mtu=1280`
     #[arg(long, value_name = "LINK", conflicts_with_all = LINK_PARTS, long_help = LINK_HELP)]
     link: Option<Link>,
-    /// Send and receive buffers, in octets
-    #[arg(long, default_value = "1M", value_parser = crate::cli::size)]
-    buffer: u32,
+    /// Send and receive buffers, in octets; without it, they grow as the path needs
+    #[arg(long, value_parser = crate::cli::size)]
+    buffer: Option<u32>,
     /// Congestion controller of both hosts
     #[arg(long, default_value = "cubic", value_parser = units::congestion)]
     congestion: Congestion,
@@ -135,8 +135,12 @@ impl Args {
     fn host(&self, addr: IpAddr, network: &mut Network<Recorder>) -> NodeId {
         let mut config = Config::new(addr, self.addr.prefix);
         (config.mtu, config.congestion) = (self.mtu, self.congestion);
-        (config.receive_buffer, config.send_buffer) = (self.buffer, self.buffer);
-        let buffers = usize::try_from(self.buffer).unwrap_or(usize::MAX).next_power_of_two();
+        let mut buffer_bytes = Limits::default().buffer_bytes;
+        if let Some(buffer) = self.buffer {
+            config.fix_buffers(buffer, buffer);
+            let buffers = usize::try_from(buffer).unwrap_or(usize::MAX).next_power_of_two();
+            buffer_bytes = buffers.max(4096).saturating_mul(4);
+        }
         let limits = Limits {
             connections: 4,
             half_open: 4,
@@ -145,7 +149,7 @@ impl Args {
             udp_sockets: 0,
             datagrams: 16,
             assemblies: 4,
-            buffer_bytes: buffers.max(4096).saturating_mul(4),
+            buffer_bytes,
         };
         network.recorded_host(config, &limits)
     }

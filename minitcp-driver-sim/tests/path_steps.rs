@@ -41,7 +41,7 @@ impl Run {
         let mut network = Network::new(seed);
         let [client, server] = [1, 2].map(|last| {
             let mut config = Config::new([10, 0, 0, last], 24);
-            (config.receive_buffer, config.send_buffer) = (buffer, buffer);
+            config.fix_buffers(buffer, buffer);
             if loss > 0.0 {
                 // Under loss Reno has the same window at any distance. CUBIC's is larger on a long
                 // path, and ten round trips are no time to find it.

@@ -13,7 +13,7 @@ fn sim(bytes: u64, seed: u64) -> Outcome {
     let mut network = Network::new(seed);
     let [client, server] = [1, 2].map(|last| {
         let mut config = Config::new([10, 0, 0, last], 24);
-        (config.receive_buffer, config.send_buffer) = (1 << 20, 1 << 20);
+        config.fix_buffers(1 << 20, 1 << 20);
         let limits = Limits { connections: 4, buffer_bytes: 4 << 20, ..Limits::default() };
         let stack_seed = network.next_stack_seed();
         network.host_with(Stack::new(config, Memory::allocate(&limits), stack_seed))

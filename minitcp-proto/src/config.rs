@@ -109,16 +109,29 @@ pub struct Config {
     /// [`EPHEMERAL_PORTS`] unless set, and nothing beyond them. Hosts that share one address, as
     /// the queues of one device do, need ranges that do not overlap.
     pub ephemeral_ports: RangeInclusive<u16>,
-    /// Largest receive buffer of a new connection, in octets (`SO_RCVBUF`); memory is taken only
-    /// while octets are held. At least 1, less than 1 GiB; other values count as the nearest.
+    /// Receive buffer of a new connection, in octets (`SO_RCVBUF`): 256 KiB unless set. Memory is
+    /// taken only while octets are held. At least 1, less than 1 GiB; other values count as the
+    /// nearest.
     pub receive_buffer: u32,
-    /// How far a receive buffer may grow after the handshake, in octets, less than 1 GiB: the SYN
-    /// announces the window scale for this much, or for the receive buffer where that is larger
-    /// (RFC 7323 §2.3). 0 unless set. The larger the scale, the coarser the window: an eighth of a
-    /// small buffer may go unoffered.
+    /// How far a receive buffer may grow after the handshake, in octets: 16 MiB unless set, enough
+    /// for 1 Gbit/s over 100 ms. It grows by itself to what its reader takes in two to four round
+    /// trips, and leaves memory to others ([`TcpOptions::tune_receive_buffer`]); or as the
+    /// application asks. Not more than `receive_buffer`: none grows by itself; 1 GiB and more count
+    /// as just less.
+    ///
+    /// The SYN announces the window scale for this much, or for the receive buffer where that is
+    /// larger (RFC 7323 §2.3). The larger the scale, the coarser the window: an eighth of a small
+    /// buffer may go unoffered.
+    ///
+    /// [`TcpOptions::tune_receive_buffer`]: crate::TcpOptions::tune_receive_buffer
     pub largest_receive_buffer: u32,
-    /// Largest send buffer of a new connection, in octets (`SO_SNDBUF`); bounds as above.
+    /// Send buffer of a new connection, in octets (`SO_SNDBUF`): 256 KiB unless set; bounds as
+    /// those of `receive_buffer`.
     pub send_buffer: u32,
+    /// How far a send buffer grows by itself, in octets: to about twice the congestion window, and
+    /// leaves memory to others ([`TcpOptions::tune_send_buffer`](crate::TcpOptions)). 16 MiB unless
+    /// set; bounds as those of `largest_receive_buffer`.
+    pub largest_send_buffer: u32,
     /// Largest number of payload octets queued on a UDP socket, in each direction.
     pub udp_buffer: u32,
     /// The congestion controller of new connections (`TCP_CONGESTION`); CUBIC by default.
@@ -186,8 +199,9 @@ impl Config {
             offload: Offload::empty(),
             ephemeral_ports: EPHEMERAL_PORTS,
             receive_buffer: 256 << 10,
-            largest_receive_buffer: 0,
+            largest_receive_buffer: 16 << 20,
             send_buffer: 256 << 10,
+            largest_send_buffer: 16 << 20,
             udp_buffer: 256 << 10,
             congestion: Congestion::Cubic,
             delayed_ack: Duration::from_millis(40),
@@ -209,6 +223,12 @@ impl Config {
         };
         config.add_address(address, prefix_len);
         config
+    }
+
+    /// Gives new connections buffers of these sizes, in octets, which never grow by themselves.
+    pub const fn fix_buffers(&mut self, receive: u32, send: u32) {
+        (self.receive_buffer, self.send_buffer) = (receive, send);
+        (self.largest_receive_buffer, self.largest_send_buffer) = (0, 0);
     }
 
     /// Adds another address of this host; `false` when [`MAX_ADDRESSES`] are there already.

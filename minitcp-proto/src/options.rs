@@ -19,6 +19,16 @@ pub struct TcpOptions {
     pub receive_buffer: u32,
     /// Most octets queued and not acknowledged (`SO_SNDBUF`): 1 octet to less than 1 GiB.
     pub send_buffer: u32,
+    /// `receive_buffer` grows by itself while the application reads as fast as the peer sends, up
+    /// to [`Config::largest_receive_buffer`]: to a power of two above twice what is read in a round
+    /// trip, and above four times as much while that grows; but no further than half of what is
+    /// free beyond half of the pool. On unless that bound says otherwise; sockets turn it off where
+    /// `SO_RCVBUF` is set, as on Linux.
+    pub tune_receive_buffer: bool,
+    /// `send_buffer` grows by itself when the application has more to send, up to
+    /// [`Config::largest_send_buffer`]: to a power of two above twice the congestion window, within
+    /// the pool as above. On and off in the same way (`SO_SNDBUF`).
+    pub tune_send_buffer: bool,
     /// Turns the Nagle algorithm off (`TCP_NODELAY`, RFC 9293 MUST-17).
     pub no_delay: bool,
     /// Holds segments that are not full back, for 200 ms at most (`TCP_CORK`); stronger than
@@ -186,6 +196,8 @@ impl Config {
         TcpOptions {
             receive_buffer: self.receive_buffer.clamp(1, MAX_BUFFER),
             send_buffer: self.send_buffer.clamp(1, MAX_BUFFER),
+            tune_receive_buffer: self.largest_receive_buffer > self.receive_buffer,
+            tune_send_buffer: self.largest_send_buffer > self.send_buffer,
             no_delay: false,
             cork: false,
             quick_ack: self.quick_ack,
@@ -223,7 +235,7 @@ const fn whole_seconds(span: Duration) -> u64 {
 }
 
 /// Windows must stay well below half of the sequence space (RFC 7323 §2.3: under 1 GiB).
-const MAX_BUFFER: u32 = (1 << 30) - 1;
+pub(crate) const MAX_BUFFER: u32 = (1 << 30) - 1;
 /// Linux's bounds of `TCP_MAXSEG`.
 const MIN_SEGMENT: u16 = 88;
 const MAX_SEGMENT: u16 = 32_767;

@@ -66,7 +66,7 @@ impl World {
     fn new(connections: usize) -> Self {
         let host = |address: [u8; 4], seed| {
             let mut config = Config::new(address, 24);
-            (config.receive_buffer, config.send_buffer) = (WINDOW, WINDOW);
+            config.fix_buffers(WINDOW, WINDOW);
             let limits = Limits {
                 connections,
                 half_open: 2 * AT_ONCE as usize,

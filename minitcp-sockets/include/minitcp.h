@@ -64,11 +64,12 @@ struct minitcp_config {
      * give equal packets. 0 takes one from the operating system, as a stack that strangers can
      * reach needs. */
     uint64_t seed;
-    /* Octets of all buffers together, at most 4 GiB; 16 MiB. */
+    /* Octets of all buffers together, at most 4 GiB; 64 MiB. */
     uint64_t buffer_bytes;
     /* Largest IP packet in octets, 576 to 65535; 1500, or the TUN device's. */
     uint32_t mtu;
-    /* SO_RCVBUF and SO_SNDBUF of new streams in octets, at most 1 GiB; 256 KiB. */
+    /* SO_RCVBUF and SO_SNDBUF of new streams in octets, at most 1 GiB; 256 KiB. They grow by
+     * themselves, as the path needs and memory allows, unless the program sets them. */
     uint32_t receive_buffer;
     uint32_t send_buffer;
     /* Most connections, at most 1048576; 1024. Beyond: ENOBUFS, or handshakes stay unfinished. */
@@ -88,9 +89,11 @@ struct minitcp_config {
     uint32_t max_rto_ms;
     /* Maximum segment lifetime in milliseconds: TIME-WAIT takes two; 30000. */
     uint32_t msl_ms;
-    /* How far SO_RCVBUF can grow after the handshake, in octets, at most 1 GiB: the SYN announces
-     * the window scale for it; 0: as far as the scale for SO_RCVBUF goes. */
+    /* How far the buffers grow by themselves, in octets, at most 1 GiB; 16 MiB. Not at all with
+     * less than they have: 1, for instance. The SYN announces the window scale for the receive
+     * buffer to be so large; SO_RCVBUF can grow as far as that goes. */
     uint32_t largest_receive_buffer;
+    uint32_t largest_send_buffer;
     /* What new connections do without, of MINITCP_NO_TIMESTAMPS, MINITCP_NO_SACK and
      * MINITCP_NO_WINDOW_SCALING; 0: nothing. EINVAL if other bits are set. */
     uint32_t without;

@@ -87,7 +87,7 @@ fn host(
     config.ephemeral_ports = driver.ephemeral_ports();
     let has_bursts = driver.offload().contains(Offload::SEGMENTATION);
     let buffer = options.buffer.unwrap_or(if has_bursts { BURSTS_BUFFER } else { SINGLES_BUFFER });
-    (config.receive_buffer, config.send_buffer) = (buffer, buffer);
+    config.fix_buffers(buffer, buffer);
     let limits = Limits {
         buffer_bytes: usize::try_from(buffer)?.saturating_mul(2 * FULL_BUFFERS).max(64 << 20),
         ..Limits::default()

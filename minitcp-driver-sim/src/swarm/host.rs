@@ -53,6 +53,7 @@ impl Host {
         if !without.contains(Without::OPTIONS) {
             host.draw_config(draw);
             host.draw_cookies(&mut Draw::new(seed, 300 + number));
+            host.draw_growth(&mut Draw::new(seed, 500 + number));
             if !is_calm {
                 host.draw_limits(draw, own);
             }
@@ -61,6 +62,12 @@ impl Host {
             host.draw_offload(&mut Draw::new(seed, 200 + number));
         }
         host
+    }
+
+    /// How far buffers grow by themselves.
+    fn draw_growth(&mut self, draw: &mut Draw) {
+        self.config.largest_receive_buffer = draw.one_of([0, 1 << 20, 16 << 20]);
+        self.config.largest_send_buffer = draw.one_of([0, 1 << 20, 16 << 20]);
     }
 
     fn draw_offload(&mut self, draw: &mut Draw) {
@@ -161,12 +168,14 @@ impl fmt::Display for Host {
         let Self { config, limits, backlog, merge_after } = self;
         write!(
             f,
-            "MTU {}, receive buffer {}, send buffer {}, delayed ACK {:?}, RTO from {:?} \
-             (first {:?}), gives up after {:?} (SYN {:?}), MSL {:?}, \
+            "MTU {}, receive buffer {} to {}, send buffer {} to {}, delayed ACK {:?}, \
+             RTO from {:?} (first {:?}), gives up after {:?} (SYN {:?}), MSL {:?}, \
              window scale {}, timestamps {}, SACK {}, quick ACK {}, backlog {backlog}, {limits:?}",
             config.mtu,
             config.receive_buffer,
+            config.largest_receive_buffer,
             config.send_buffer,
+            config.largest_send_buffer,
             config.delayed_ack,
             config.min_rto,
             config.initial_rto,

@@ -55,7 +55,7 @@ impl Cell {
         let mut network = Network::new(seed);
         let [client, server] = [1, 2].map(|last| {
             let mut config = Config::new([10, 0, 0, last], 24);
-            (config.receive_buffer, config.send_buffer) = (self.buffer, self.buffer);
+            config.fix_buffers(self.buffer, self.buffer);
             let limits = Limits { connections: 2, buffer_bytes: 8 << 20, ..SMALL };
             let seed = network.next_stack_seed();
             network.host_with(Stack::new(config, Memory::allocate(&limits), seed))

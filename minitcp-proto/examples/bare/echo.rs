@@ -15,7 +15,7 @@ const ECHO: SocketAddr = SocketAddr::new(IpAddr::V4(SERVER_IP), 7);
 /// A real program takes the seed from a hardware generator: it makes the sequence numbers.
 fn host(memory: &mut Memory, address: Ipv4Addr, seed: u64) -> Stack<'_> {
     let mut config = Config::new(address, 24);
-    (config.receive_buffer, config.send_buffer) = (4096, 4096);
+    config.fix_buffers(4096, 4096);
     Stack::new(config, memory.lend(), Seed::from_u64(seed))
 }
 

@@ -13,7 +13,7 @@ use crate::stack::mail::Addressed;
 use crate::stack::schedule::Owner;
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::receive::mark::{OutOfLine, Readable};
-use crate::tcp::{Info, State, Tcb, configure, output, user};
+use crate::tcp::{Info, State, Tcb, configure, output, tuning, user};
 
 /// A connection, borrowed from its stack for a few calls.
 #[derive(Debug)]
@@ -218,7 +218,7 @@ impl<O: Observer> Connection<'_, '_, O> {
 
     /// Octets that `send` would take now, memory permitting.
     pub fn send_room(&self) -> usize {
-        let room = self.tcb().map_or(0, |tcb| tcb.send_room());
+        let room = self.tcb().map_or(0, |tcb| tuning::send_room(tcb, &self.stack.cx));
         usize::try_from(room).unwrap_or(usize::MAX)
     }
 

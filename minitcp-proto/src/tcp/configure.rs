@@ -25,6 +25,9 @@ pub(crate) fn set_options<O: Observer>(
     tcb.settings.switches |= old.switches & kept;
     tcb.settings.probes = old.probes;
     set_receive_buffer(tcb, options.receive_buffer, cx);
+    if !old.switches.contains(Switches::TUNE_RECEIVE) {
+        tcb.receive.pace.begin(tcb.receive.next(), cx.now);
+    }
     tcb.send.cap = options.send_buffer;
     tcb.receive.mark.in_line = options.urgent_in_line;
     tcb.congestion = tcb.congestion.handed_to(options.congestion);

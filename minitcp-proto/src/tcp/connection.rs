@@ -240,7 +240,12 @@ impl Tcb {
 
     /// Room for octets of the application.
     pub(crate) fn send_room(&self) -> u32 {
-        let room = self.send.room();
+        self.room_within(self.send.cap)
+    }
+
+    /// The same, if at most `cap` octets may be queued.
+    pub(crate) fn room_within(&self, cap: u32) -> u32 {
+        let room = cap.saturating_sub(self.send.buffer.len());
         if !self.settings.switches.contains(Switches::LOW_WATER) {
             return room;
         }

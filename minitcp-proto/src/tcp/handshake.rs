@@ -103,8 +103,8 @@ impl HalfOpen {
         cx: &Context<'_, O>,
     ) -> Self {
         let mss = local_mss(key.flow.local, cx.config.mtu());
-        let window = first_window(options.receive_buffer, affordable(&cx.pool, mss.into()));
         let shift = announced_shift(options.receive_buffer, &cx.config);
+        let window = first_window(options.receive_buffer, affordable(&cx.pool, mss.into()));
         let agreed = Agreed::new(&syn.options, shift, &cx.config);
         let mut marks = Marks::SYN_DUE;
         let mut initial = None;

@@ -118,7 +118,7 @@ pub struct Info {
     pub local_mss: u16,
     /// Most octets queued (`SO_SNDBUF`).
     pub send_buffer: u32,
-    /// Octets that `send` would take now, memory permitting.
+    /// How many of them are free; the buffer may grow when more are needed.
     pub send_room: u32,
     /// Most octets held unread (`SO_RCVBUF`).
     pub receive_buffer: u32,

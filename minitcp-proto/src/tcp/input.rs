@@ -20,6 +20,7 @@ use crate::tcp::settings::Switches;
 use crate::tcp::state::{Cause, State};
 use crate::tcp::timeout;
 use crate::tcp::timers::Timer;
+use crate::tcp::tuning;
 use crate::time::Instant;
 use crate::wire::options::{Options, Timestamps};
 use crate::wire::tcp::{Flags, Segment};
@@ -373,6 +374,7 @@ pub(crate) fn take_text<O: Observer>(
             tcb.events |= Readiness::READABLE;
             tcb.receive.ack.on_advance();
             tcb.receive.ack.on_data(octets, segment_size, segment.flags.contains(Flags::PSH));
+            tuning::on_text(tcb, segment, cx.now);
             if filled {
                 // RFC 5681 §4.2: a segment that fills a hole is acknowledged at once.
                 tcb.receive.ack.require_now();

@@ -33,6 +33,7 @@ pub(crate) mod time_wait;
 pub(crate) mod timeout;
 pub(crate) mod timers;
 pub(crate) mod timestamps;
+pub(crate) mod tuning;
 pub(crate) mod user;
 
 pub use connection::Readiness;

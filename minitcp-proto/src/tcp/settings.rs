@@ -8,9 +8,9 @@ use crate::config::Congestion;
 use crate::options::{Keepalive, Service, TcpOptions};
 
 bitflags! {
-    /// Options that are on, so that one octet tells that nothing unusual is asked.
+    /// Options that are on, packed.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(crate) struct Switches: u8 {
+    pub(crate) struct Switches: u16 {
         /// Nagle is off.
         const NO_DELAY = 1;
         /// Segments that are not full are held back.
@@ -27,6 +27,10 @@ bitflags! {
         const REUSE_PORT = 64;
         /// Urgent data is on its way: `snd_up` counts.
         const URGENT = 128;
+        /// The receive buffer grows by itself.
+        const TUNE_RECEIVE = 256;
+        /// The send buffer grows by itself.
+        const TUNE_SEND = 512;
     }
 }
 
@@ -57,6 +61,8 @@ impl Settings {
         switches.set(Switches::QUICK_ACK, options.quick_ack);
         switches.set(Switches::KEEPALIVE, options.keepalive.is_some());
         switches.set(Switches::LOW_WATER, options.not_sent_low_water.is_some());
+        switches.set(Switches::TUNE_RECEIVE, options.tune_receive_buffer);
+        switches.set(Switches::TUNE_SEND, options.tune_send_buffer);
         let keepalive = options.keepalive.unwrap_or_default();
         let seconds = |span: Duration| u16::try_from(span.as_secs()).unwrap_or(u16::MAX);
         let millis = |span: Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
@@ -85,6 +91,8 @@ impl Settings {
         TcpOptions {
             receive_buffer,
             send_buffer,
+            tune_receive_buffer: is_on(Switches::TUNE_RECEIVE),
+            tune_send_buffer: is_on(Switches::TUNE_SEND),
             no_delay: is_on(Switches::NO_DELAY),
             cork: is_on(Switches::CORK),
             quick_ack: is_on(Switches::QUICK_ACK),
@@ -161,6 +169,8 @@ mod tests {
         let plain = TcpOptions {
             receive_buffer: 1000,
             send_buffer: 2000,
+            tune_receive_buffer: false,
+            tune_send_buffer: false,
             no_delay: false,
             cork: false,
             quick_ack: false,
@@ -185,6 +195,8 @@ mod tests {
             TcpOptions { quick_ack: true, keepalive: Some(keepalive), ..plain },
             TcpOptions { not_sent_low_water: Some(1), hop_limit: Some(255), ..plain },
             TcpOptions { traffic_class: 0xfc, congestion: Congestion::NewReno, ..plain },
+            TcpOptions { tune_receive_buffer: true, ..plain },
+            TcpOptions { tune_send_buffer: true, ..plain },
         ] {
             assert_eq!(Settings::new(&options).options(1000, 2000, true), options);
         }

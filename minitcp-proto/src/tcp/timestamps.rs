@@ -95,6 +95,15 @@ impl Clocks {
         self.are_told.then_some(self.ts_recent)
     }
 
+    /// How many milliseconds ago we sent what a segment that comes now echoes; at least one, as the
+    /// clock is no finer, and very many if that is to come.
+    #[inline]
+    pub(crate) fn echo_millis(&self, segment: &Segment<'_>, now: Instant) -> Option<u32> {
+        let Timestamps { echo, .. } = segment.options.timestamps.filter(|_| self.are_told)?;
+        let ticks = self.value(now).wrapping_sub(echo);
+        Some(ticks.max(1))
+    }
+
     /// The segment is acceptable (R3; R7323-9, SHLD-4): so that the echo is that of the earliest
     /// segment which the next acknowledgment covers (§4.3). Its own acknowledgment must be so, too:
     /// else whoever guesses a number in the window sets the clock, and all that comes later from

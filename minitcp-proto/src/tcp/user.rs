@@ -13,6 +13,7 @@ use crate::tcp::settings::Switches;
 use crate::tcp::state::{Cause, State};
 use crate::tcp::timeout;
 use crate::tcp::timers::Timer;
+use crate::tcp::tuning;
 use crate::time::Instant;
 
 /// SEND (RFC 9293 §3.10.2): takes as many octets as there is room for.
@@ -22,6 +23,9 @@ pub(crate) fn send<O: Observer>(
     cx: &mut Context<'_, O>,
 ) -> Result<usize, SendError> {
     may_send(tcb)?;
+    if u32::try_from(data.len()).map_or(true, |len| len > tcb.send.room()) {
+        tcb.send.cap = tuning::send_cap(tcb, cx);
+    }
     let room = usize::try_from(tcb.send_room()).unwrap_or(usize::MAX);
     let room = room.min(affordable(tcb, data.len(), &cx.pool));
     let taken = data.get(..room).unwrap_or(data);
@@ -83,6 +87,7 @@ pub(crate) fn recv<O: Observer>(
 ) -> Result<usize, RecvError> {
     may_recv(tcb)?;
     let count = tcb.receive.read(&mut cx.pool, out);
+    tuning::on_read(tcb, cx);
     offer_window(tcb, &cx.pool);
     Ok(count)
 }
@@ -109,6 +114,7 @@ pub(crate) fn recv_urgent(tcb: &mut Tcb, peek: bool, pool: &Pool<'_>) -> Result<
 /// RECEIVE of octets that the application has used in place.
 pub(crate) fn consume<O: Observer>(tcb: &mut Tcb, count: u32, cx: &mut Context<'_, O>) {
     tcb.receive.consume(&mut cx.pool, count);
+    tuning::on_read(tcb, cx);
     offer_window(tcb, &cx.pool);
 }
 

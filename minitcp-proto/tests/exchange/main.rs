@@ -40,6 +40,7 @@ mod time_wait;
 mod timestamps;
 mod trace;
 mod trouble;
+mod tuning;
 mod turns;
 mod udp;
 mod udp_peer;

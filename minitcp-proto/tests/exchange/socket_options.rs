@@ -70,6 +70,8 @@ fn what_is_set_is_what_holds() {
     let options = TcpOptions {
         receive_buffer: 30_000,
         send_buffer: 20_000,
+        tune_receive_buffer: true,
+        tune_send_buffer: true,
         no_delay: true,
         cork: true,
         quick_ack: true,

@@ -38,6 +38,7 @@ pub(super) struct Settings<'a> {
     pub(super) max_rto_ms: u32,
     pub(super) msl_ms: u32,
     pub(super) largest_receive_buffer: u32,
+    pub(super) largest_send_buffer: u32,
     pub(super) without: u32,
 }
 
@@ -208,13 +209,17 @@ impl Settings<'_> {
         }
         let mtu = u16::try_from(or(self.mtu, 1500)).ok().filter(|mtu| *mtu >= 576);
         config.mtu = mtu.ok_or_else(invalid)?;
-        let largest = self.receive_buffer.max(self.largest_receive_buffer).max(self.send_buffer);
-        if largest > MAX_BUFFER {
-            return Err(invalid());
+        for (octets, size) in [
+            (self.receive_buffer, &mut config.receive_buffer),
+            (self.send_buffer, &mut config.send_buffer),
+            (self.largest_receive_buffer, &mut config.largest_receive_buffer),
+            (self.largest_send_buffer, &mut config.largest_send_buffer),
+        ] {
+            if octets > MAX_BUFFER {
+                return Err(invalid());
+            }
+            *size = or(octets, *size);
         }
-        config.receive_buffer = or(self.receive_buffer, config.receive_buffer);
-        config.send_buffer = or(self.send_buffer, config.send_buffer);
-        config.largest_receive_buffer = self.largest_receive_buffer;
         self.set_times(&mut config)?;
         self.set_options(&mut config)?;
         if let Some(name) = self.congestion {

@@ -69,6 +69,7 @@ impl<O: Observer> Host<O> {
     ) -> io::Result<()> {
         let entry = self.entry(handle)?;
         let (role, domain, mut options) = (entry.role, entry.domain, entry.options);
+        self.follow_growth(role, &mut options.tcp);
         let outcome = match (is_for_streams(option), role.kind()) {
             (true, Type::Datagram) => Err(libc::ENOPROTOOPT),
             (true, Type::Stream) => options.set_stream(option, value),
@@ -79,6 +80,19 @@ impl<O: Observer> Host<O> {
         self.apply(role, &options)?;
         self.entry_mut(handle)?.options = options;
         Ok(())
+    }
+
+    /// A buffer that grows by itself is as large as it has grown.
+    fn follow_growth(&mut self, role: Role, tcp: &mut TcpOptions) {
+        let (Role::Connecting(id) | Role::Connection(id)) = role else { return };
+        let Some(connection) = self.stack.connection(id) else { return };
+        let present = connection.options();
+        if tcp.tune_receive_buffer {
+            tcp.receive_buffer = present.receive_buffer;
+        }
+        if tcp.tune_send_buffer {
+            tcp.send_buffer = present.send_buffer;
+        }
     }
 
     /// Tells the stack.
@@ -109,7 +123,8 @@ impl<O: Observer> Host<O> {
     ) -> io::Result<OptionValue> {
         use SocketOption as O;
         let entry = self.entry(handle)?;
-        let (role, domain, options) = (entry.role, entry.domain, entry.options);
+        let (role, domain, mut options) = (entry.role, entry.domain, entry.options);
+        self.follow_growth(role, &mut options.tcp);
         let is_stream = role.kind() == Type::Stream;
         if is_for_streams(option) && !is_stream {
             return Err(errno::of(libc::ENOPROTOOPT));
@@ -322,10 +337,12 @@ impl Options {
             O::ReceiveBuffer => {
                 let octets = number::<u32>(value, 1, i32::MAX)?.min(MAX_BUFFER);
                 (self.tcp.receive_buffer, self.udp.receive_buffer) = (octets, octets);
+                self.tcp.tune_receive_buffer = false;
             }
             O::SendBuffer => {
                 let octets = number::<u32>(value, 1, i32::MAX)?.min(MAX_BUFFER);
                 (self.tcp.send_buffer, self.udp.send_buffer) = (octets, octets);
+                self.tcp.tune_send_buffer = false;
             }
             O::Linger => self.linger = time(value)?,
             // Of a datagram socket, Linux takes it, and it means nothing.

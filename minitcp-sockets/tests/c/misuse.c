@@ -483,6 +483,7 @@ static void configs(void)
     REFUSED(receive_buffer, (1u << 30) + 1);
     REFUSED(send_buffer, UINT32_MAX);
     REFUSED(largest_receive_buffer, (1u << 30) + 1);
+    REFUSED(largest_send_buffer, (1u << 30) + 1);
     REFUSED(without, 8);
     REFUSED(delayed_ack_ms, 500);
     REFUSED(initial_rto_ms, 60001);

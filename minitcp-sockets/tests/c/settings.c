@@ -146,7 +146,7 @@ static void buffers(void)
 {
     struct minitcp_config config = settings("10.0.0.1/24");
     int pair[2];
-    config.receive_buffer = 16384;
+    config.receive_buffer = config.largest_receive_buffer = 16384;
     hosts(&config);
     link_connect(&net, pair);
     CHECK(info_of(pair[0]).tcpi_rcv_wscale == 0 && info_of(pair[1]).tcpi_snd_wnd == 16384);

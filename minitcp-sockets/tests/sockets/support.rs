@@ -207,6 +207,7 @@ impl Pair {
         let host = |address: &str, address_v6: &str, side| {
             let mut config = Config::new(address.parse::<Ipv4Addr>().unwrap(), 24);
             config.add_address(address_v6.parse::<Ipv6Addr>().unwrap(), 64);
+            config.fix_buffers(config.receive_buffer, config.send_buffer);
             change(&mut config);
             let seed = Seed::from_u64(u64::try_from(side).unwrap());
             let stack = Stack::new(config, Memory::allocate(limits), seed);

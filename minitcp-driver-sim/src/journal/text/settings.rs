@@ -192,7 +192,7 @@ macro_rules! settings {
 settings! {
     Config {
         mtu, hop_limit, unbound_udp, offload, receive_buffer, largest_receive_buffer, send_buffer,
-        udp_buffer, congestion,
+        largest_send_buffer, udp_buffer, congestion,
         delayed_ack, quick_ack, initial_rto, min_rto, max_rto, user_timeout, syn_timeout,
         orphan_timeout, fin_wait_2_timeout, msl, rfc1337, repeat_challenged_syn, window_scaling,
         timestamps, sack, syn_cookies, ephemeral_ports
@@ -202,8 +202,9 @@ settings! {
         buffer_bytes
     }
     TcpOptions {
-        receive_buffer, send_buffer, no_delay, cork, quick_ack, max_segment, user_timeout,
-        keepalive, not_sent_low_water, hop_limit, traffic_class, urgent_in_line, congestion
+        receive_buffer, send_buffer, tune_receive_buffer, tune_send_buffer, no_delay, cork,
+        quick_ack, max_segment, user_timeout, keepalive, not_sent_low_water, hop_limit,
+        traffic_class, urgent_in_line, congestion
     }
     ListenOptions { defer_accept; with tcp }
     BindOptions { reuse_address, reuse_port, v6_only }

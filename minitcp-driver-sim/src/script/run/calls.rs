@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use minitcp_proto::{BindError, CloseReason, ConnectError, ConnectionId, State};
+use minitcp_proto::{BindError, CloseReason, ConnectError, ConnectionId, State, TcpOptions};
 
 use super::arguments::Arguments;
 use super::failure::Failure;
@@ -104,7 +104,13 @@ impl World {
     }
 
     pub(super) fn new_fd(&self, call: &SystemCall, kind: Kind) -> Fd {
-        let options = SocketOptions::new(self.host.config().tcp_options());
+        // Windows that a script can foretell, whatever their scale.
+        let options = TcpOptions {
+            tune_receive_buffer: false,
+            tune_send_buffer: false,
+            ..self.host.config().tcp_options()
+        };
+        let options = SocketOptions::new(options);
         Fd::new(self.new_number(call), kind, options)
     }
 

@@ -59,6 +59,8 @@ impl Host {
         let prefix_len = if setup.v6 { 64 } else { 16 };
         let mut config = Config::new(setup.local, prefix_len);
         config.mtu = setup.mtu;
+        // Windows that a script can foretell.
+        config.fix_buffers(config.receive_buffer, config.send_buffer);
         setup.stack.iter().for_each(|setting| setting.apply(&mut config));
         Self {
             stack: None,

@@ -67,8 +67,12 @@ impl SocketOptions {
         let (tcp, keepalive) = (&mut self.tcp, &mut self.keepalive);
         let seconds = Duration::from_secs(number.into());
         match (level, name) {
-            (SOL_SOCKET, SO_SNDBUF) => tcp.send_buffer = number,
-            (SOL_SOCKET, SO_RCVBUF) => tcp.receive_buffer = number,
+            (SOL_SOCKET, SO_SNDBUF) => {
+                (tcp.send_buffer, tcp.tune_send_buffer) = (number, false);
+            }
+            (SOL_SOCKET, SO_RCVBUF) => {
+                (tcp.receive_buffer, tcp.tune_receive_buffer) = (number, false);
+            }
             (SOL_SOCKET, SO_KEEPALIVE) => tcp.keepalive = (number != 0).then_some(*keepalive),
             (SOL_SOCKET, SO_OOBINLINE) => tcp.urgent_in_line = number != 0,
             (SOL_TCP, TCP_NODELAY) => tcp.no_delay = number != 0,

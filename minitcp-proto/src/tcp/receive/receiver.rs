@@ -13,8 +13,10 @@ use crate::store::pool::{Pool, block_size};
 use crate::tcp::receive::ack_policy::AckPolicy;
 use crate::tcp::receive::assembler::{Assembler, Assemblies, Need};
 use crate::tcp::receive::mark::{Mark, OutOfLine, Readable};
+use crate::tcp::receive::pace::Pace;
 use crate::tcp::receive::sack::Sack;
 use crate::tcp::receive::window::{Advertised, affordable, reserve_for_rounding};
+use crate::time::Instant;
 
 /// What became of the text of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,8 @@ pub(crate) struct Receiver {
     pub(crate) ack: AckPolicy,
     pub(crate) sack: Sack,
     pub(crate) mark: Mark,
+    /// How fast the application reads.
+    pub(crate) pace: Pace,
 }
 
 impl Receiver {
@@ -81,6 +85,7 @@ impl Receiver {
             ack: AckPolicy::new(),
             sack: Sack::new(sack),
             mark: Mark::new(),
+            pace: Pace::UNKNOWN,
         }
     }
 
@@ -89,7 +94,10 @@ impl Receiver {
         self.irs = irs;
         self.rcv_nxt = irs.plus(1);
         self.window.rcv_adv = self.rcv_nxt.plus(advertised);
-        self.promised = self.cap.max(advertised);
+        // All of the buffer may be offered already, and more by windows that are rounded up.
+        let rounding = reserve_for_rounding(self.cap, self.window.rcv_wscale);
+        self.promised = self.cap.max(advertised.saturating_add(rounding));
+        self.pace.begin(self.rcv_nxt, Instant::ZERO);
     }
 
     /// The application wants at most `cap` octets held from now on. What was offered holds: the
@@ -97,6 +105,12 @@ impl Receiver {
     pub(crate) fn set_cap(&mut self, cap: u32) {
         self.cap = cap;
         self.promised = cap.max(self.buffer.len().saturating_add(self.rcv_wnd()));
+    }
+
+    /// The buffer may hold `cap` octets, which is more than before.
+    pub(crate) fn grow(&mut self, cap: u32) {
+        self.cap = cap;
+        self.promised = self.promised.max(cap);
     }
 
     /// RCV.WND: octets that the peer may still send.

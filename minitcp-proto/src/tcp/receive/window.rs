@@ -16,21 +16,24 @@ const fn shift_for(cap: u32) -> u8 {
     if beyond < MAX_SHIFT { beyond } else { MAX_SHIFT }
 }
 
-/// The scale that a SYN announces for a receive buffer: for as much as it may grow to. None at all
-/// if the configuration forbids it.
+/// The scale that a SYN announces for a receive buffer: for as much as it may grow to, but so that
+/// a step is no more than a 32nd of what it is. None at all if the configuration forbids it.
 pub(crate) fn announced_shift(receive_buffer: u32, config: &Config) -> u8 {
     if !config.window_scaling {
         return 0;
     }
-    shift_for(receive_buffer.max(config.largest_receive_buffer))
+    let coarsest = (receive_buffer / 32).checked_ilog2().unwrap_or(0);
+    let shift = shift_for(receive_buffer.max(config.largest_receive_buffer));
+    shift.min(u8::try_from(coarsest).unwrap_or(MAX_SHIFT))
 }
 
 /// Octets of the buffer that are never offered, because rounding up (see
 /// [`update`](Advertised::update)) may offer them: up to `(1 << shift) - 1` with each
-/// acknowledgment, and one is sent for at least each KiB while a full buffer is on its way.
+/// acknowledgment, and one is sent for at least each KiB while a full buffer is on its way, or for
+/// each eighth of a small one.
 pub(crate) fn reserve_for_rounding(cap: u32, shift: u8) -> u32 {
     let step = (1_u32 << shift.min(MAX_SHIFT)) - 1;
-    step.saturating_mul(cap / 1024).min(cap / 8)
+    step.saturating_mul((cap / 1024).max(8)).min(cap / 8)
 }
 
 /// Most octets that one connection is offered beyond what it holds memory for: everything while
@@ -123,6 +126,25 @@ mod tests {
         {
             assert_eq!(shift_for(cap), shift, "{cap}");
         }
+    }
+
+    #[test]
+    fn the_scale_is_for_the_largest_buffer_and_not_too_coarse_for_the_first() {
+        let mut config = Config::new(core::net::Ipv4Addr::LOCALHOST, 32);
+        for (largest, first, shift) in [
+            (0, 1, 0),
+            (0, 1 << 18, 3),
+            (16 << 20, 1 << 18, 9),
+            (16 << 20, 16 << 10, 9),
+            (16 << 20, 16_383, 8),
+            (16 << 20, 63, 0),
+            (u32::MAX, u32::MAX, 14),
+        ] {
+            config.largest_receive_buffer = largest;
+            assert_eq!(announced_shift(first, &config), shift, "{first} to {largest}");
+        }
+        config.window_scaling = false;
+        assert_eq!(announced_shift(1 << 18, &config), 0);
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub(in crate::capi) struct RawConfig {
     max_rto_ms: u32,
     msl_ms: u32,
     largest_receive_buffer: u32,
+    largest_send_buffer: u32,
     without: u32,
 }
 
@@ -133,6 +134,7 @@ pub(in crate::capi) unsafe fn settings(config: &RawConfig) -> io::Result<Setting
         max_rto_ms: config.max_rto_ms,
         msl_ms: config.msl_ms,
         largest_receive_buffer: config.largest_receive_buffer,
+        largest_send_buffer: config.largest_send_buffer,
         without: config.without,
     })
 }
@@ -260,7 +262,8 @@ mod tests {
             max_rto_ms: 12,
             msl_ms: 13,
             largest_receive_buffer: 14,
-            without: 15,
+            largest_send_buffer: 15,
+            without: 16,
         };
         // SAFETY: a configuration with good texts.
         unsafe {
@@ -269,7 +272,8 @@ mod tests {
             assert_eq!((read.addresses, read.kernel_address), ("10.0.0.1/24", None));
             assert_eq!((read.congestion, read.delayed_ack_ms), (Some("reno"), 9));
             assert_eq!((read.initial_rto_ms, read.min_rto_ms, read.max_rto_ms), (10, 11, 12));
-            assert_eq!((read.msl_ms, read.largest_receive_buffer, read.without), (13, 14, 15));
+            assert_eq!((read.msl_ms, read.largest_receive_buffer), (13, 14));
+            assert_eq!((read.largest_send_buffer, read.without), (15, 16));
             assert_eq!((read.seed, read.buffer_bytes, read.udp_sockets), (1, 2, 8));
             for size in (0..2 * size_of::<RawConfig>()).filter(|size| *size != config.size) {
                 let other = RawConfig { size, ..ptr::read(&raw const config) };

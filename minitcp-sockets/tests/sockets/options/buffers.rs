@@ -48,6 +48,37 @@ fn rcvbuf_is_the_window_that_the_wire_shows() {
     }
 }
 
+/// As on Linux: each for itself, and other options change nothing about it.
+#[test]
+fn buffers_grow_until_they_are_set() {
+    let pair = Pair::configured(|config| {
+        (config.largest_receive_buffer, config.largest_send_buffer) = (1 << 20, 1 << 20);
+    });
+    let (client, accepted) = pair.connected();
+    let sizes = || {
+        let of = |socket: &Raw, option| socket.option(option).unwrap();
+        [of(&client, SocketOption::SendBuffer), of(&accepted, SocketOption::ReceiveBuffer)]
+    };
+    let transfer = || {
+        for _ in 0..20 {
+            fill(&pair, &client);
+            read_all(&accepted);
+            pair.pass_both(millis(2));
+        }
+    };
+    assert_eq!(sizes(), [(256 << 10).into(); 2]);
+    transfer();
+    let grown = sizes();
+    assert_eq!(grown, [(1 << 20).into(); 2]);
+    set(&client, SocketOption::NoDelay, true);
+    set(&accepted, SocketOption::NoDelay, true);
+    assert_eq!(sizes(), grown);
+    set(&client, SocketOption::SendBuffer, 300_000);
+    set(&accepted, SocketOption::ReceiveBuffer, 300_000);
+    transfer();
+    assert_eq!(sizes(), [300_000.into(); 2]);
+}
+
 #[test]
 fn rcvbuf_grows_as_far_as_the_scale_goes() {
     let pair = Pair::new();
