@@ -13,7 +13,7 @@ use crate::stack::schedule::{EventOwner, Owner, Schedule};
 use crate::stack::tcp_tables::{Endpoint, TcpTables};
 use crate::stats::Drop;
 use crate::store::pressure::Want;
-use crate::store::slab::Key;
+use crate::store::slab::{Key, MaybeKey};
 use crate::tcp::context::Context;
 use crate::tcp::handshake::{Marks, Outcome};
 use crate::tcp::input::Reset;
@@ -123,7 +123,7 @@ impl<O: Observer> Stack<'_, O> {
         };
         let mut tcb =
             Tcb::from_handshake(half_open, &opener.options.tcp, &opener.settings, &self.cx);
-        tcb.listener = Some(listener);
+        tcb.listener = MaybeKey::from(listener);
         tcb.settings.switches.set(Switches::REUSE_PORT, opener.binding.options.reuse_port);
         let Ok(slot) = self.tcp.connections.insert(tcb) else {
             return self.cx.drop(Drop::NoSlot);

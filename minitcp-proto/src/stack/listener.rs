@@ -13,6 +13,7 @@ use crate::stack::event::{ConnectionId, ListenerId};
 use crate::stack::schedule::EventOwner;
 use crate::stack::tcp_tables::Endpoint;
 use crate::store::queue::Queue;
+use crate::store::slab::MaybeKey;
 use crate::tcp::settings::Settings;
 use crate::tcp::{Cause, State};
 
@@ -139,7 +140,7 @@ impl<O: Observer> Stack<'_, O> {
         }
         self.report(&Call::Accept { id: listener });
         let tcb = self.tcp.connections.at_mut(index)?;
-        tcb.listener = None;
+        tcb.listener = MaybeKey::NONE;
         if !tcb.events.is_empty() {
             self.schedule.notify(EventOwner::Connection(index));
         }
@@ -186,7 +187,7 @@ impl<O: Observer> Stack<'_, O> {
         closed.accept_queue = Queue::EMPTY;
         while let Some(index) = queue.pop_front(&mut self.tcp.waiting) {
             if let Some(tcb) = self.tcp.connections.at_mut(index) {
-                tcb.listener = None;
+                tcb.listener = MaybeKey::NONE;
             }
             self.abort_at(index);
         }

@@ -42,6 +42,27 @@ pub struct Key {
     pub generation: u32,
 }
 
+/// A key, or none, in the room of a key.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct MaybeKey(Key);
+
+impl MaybeKey {
+    /// No key.
+    pub const NONE: Self = Self(Key { index: NONE, generation: 0 });
+
+    /// The key, if there is one.
+    #[inline]
+    pub const fn get(self) -> Option<Key> {
+        if self.0.index == NONE { None } else { Some(self.0) }
+    }
+}
+
+impl From<Key> for MaybeKey {
+    fn from(key: Key) -> Self {
+        Self(key)
+    }
+}
+
 /// Values in slots. Inserting, removing and finding take constant time.
 ///
 /// Free slots are reused last in, first out, so that few slots stay warm in the cache. Slots at or

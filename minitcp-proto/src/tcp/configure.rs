@@ -57,7 +57,7 @@ pub(crate) fn set_no_delay(tcb: &mut Tcb, no_delay: bool) {
 
 /// Another controller goes on with the windows that there are.
 pub(crate) fn set_congestion(tcb: &mut Tcb, algorithm: Congestion) {
-    tcb.settings.congestion = algorithm;
+    tcb.settings.set_congestion(algorithm);
     tcb.congestion = tcb.congestion.handed_to(algorithm);
 }
 

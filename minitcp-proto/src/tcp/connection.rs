@@ -7,7 +7,7 @@ use crate::observe::{Observer, Trace};
 use crate::options::TcpOptions;
 use crate::secret::Flow;
 use crate::seq::SeqNum;
-use crate::store::slab::Key;
+use crate::store::slab::MaybeKey;
 use crate::tcp::acceptance::AnswerLimit;
 use crate::tcp::congestion::AnyController;
 use crate::tcp::context::Context;
@@ -74,7 +74,7 @@ pub(crate) struct Tcb {
     /// When the application closed its handle; nobody will read. `Instant::MAX` while it has it.
     pub(crate) orphan_since: Instant,
     /// The listener in whose queue this connection waits to be accepted.
-    pub(crate) listener: Option<Key>,
+    pub(crate) listener: MaybeKey,
     /// Packets still find this connection. Not so once it has ended: then it only keeps unread
     /// octets and the reason for the application.
     pub(crate) attached: bool,
@@ -115,7 +115,7 @@ impl Tcb {
         let Initial { iss, ts_offset } = initial;
         let (config, now) = (&cx.config, cx.now);
         let smss = settings.clamp_mss(path.send_mss(None));
-        let congestion = AnyController::new(settings.congestion, u32::from(smss), false);
+        let congestion = AnyController::new(settings.congestion(), u32::from(smss), false);
         let rcv_wscale = announced_shift(options.receive_buffer, config);
         let affordable = affordable(&cx.pool, u32::from(smss));
         let mut receive =
@@ -134,7 +134,7 @@ impl Tcb {
             wait: Wait::NONE,
             settings,
             orphan_since: Instant::MAX,
-            listener: None,
+            listener: MaybeKey::NONE,
             attached: true,
             active_open: false,
             write_blocked: false,
@@ -207,7 +207,7 @@ impl Tcb {
             Some(shift) => self.send.snd_wscale = shift.min(MAX_SHIFT),
             None => self.receive.window.rcv_wscale = 0,
         }
-        let (algorithm, smss) = (self.settings.congestion, u32::from(self.send.smss));
+        let (algorithm, smss) = (self.settings.congestion(), u32::from(self.send.smss));
         self.congestion = AnyController::new(algorithm, smss, lost_syn);
     }
 
@@ -260,7 +260,7 @@ impl Tcb {
 
     /// The application knows this connection and has not let go of it.
     pub(crate) fn is_owned_by_application(&self) -> bool {
-        self.listener.is_none() && !self.is_orphan()
+        self.listener.get().is_none() && !self.is_orphan()
     }
 
     /// The application has let go of it.

@@ -31,8 +31,13 @@ bitflags! {
         const TUNE_RECEIVE = 256;
         /// The send buffer grows by itself.
         const TUNE_SEND = 512;
+        /// Which controller, by its place in `Congestion::ALL`.
+        const CONGESTION = 0xf000;
     }
 }
+
+/// Where the bits of [`Switches::CONGESTION`] begin.
+const CONGESTION_SHIFT: u32 = Switches::CONGESTION.bits().trailing_zeros();
 
 /// All options but those of the buffers, which stand beside the buffers.
 #[derive(Clone, Debug)]
@@ -46,10 +51,17 @@ pub(crate) struct Settings {
     keep_idle_secs: u16,
     keep_interval_secs: u16,
     keep_count: u8,
-    pub(crate) congestion: Congestion,
     /// 0 for that of the stack.
     user_timeout_ms: u32,
     low_water: u32,
+}
+
+impl Switches {
+    fn of(algorithm: Congestion) -> Self {
+        let place = Congestion::ALL.iter().position(|other| *other == algorithm);
+        let place = place.and_then(|place| u16::try_from(place).ok()).unwrap_or(0);
+        Self::from_bits_truncate(place << CONGESTION_SHIFT) & Self::CONGESTION
+    }
 }
 
 impl Settings {
@@ -63,6 +75,7 @@ impl Settings {
         switches.set(Switches::LOW_WATER, options.not_sent_low_water.is_some());
         switches.set(Switches::TUNE_RECEIVE, options.tune_receive_buffer);
         switches.set(Switches::TUNE_SEND, options.tune_send_buffer);
+        switches |= Switches::of(options.congestion);
         let keepalive = options.keepalive.unwrap_or_default();
         let seconds = |span: Duration| u16::try_from(span.as_secs()).unwrap_or(u16::MAX);
         let millis = |span: Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
@@ -74,7 +87,6 @@ impl Settings {
             keep_idle_secs: seconds(keepalive.idle),
             keep_interval_secs: seconds(keepalive.interval),
             keep_count: keepalive.count,
-            congestion: options.congestion,
             user_timeout_ms: options.user_timeout.map_or(0, millis),
             low_water: options.not_sent_low_water.unwrap_or(0),
         }
@@ -107,8 +119,18 @@ impl Settings {
             hop_limit: (self.service.hop_limit > 0).then_some(self.service.hop_limit),
             traffic_class: self.service.traffic_class,
             urgent_in_line: in_line,
-            congestion: self.congestion,
+            congestion: self.congestion(),
         }
+    }
+
+    /// The congestion controller.
+    pub(crate) fn congestion(&self) -> Congestion {
+        let place = (self.switches & Switches::CONGESTION).bits() >> CONGESTION_SHIFT;
+        Congestion::ALL.get(usize::from(place)).copied().unwrap_or(Congestion::Cubic)
+    }
+
+    pub(crate) fn set_congestion(&mut self, algorithm: Congestion) {
+        self.switches = self.switches - Switches::CONGESTION | Switches::of(algorithm);
     }
 
     /// `mss` cut to what the application allows.

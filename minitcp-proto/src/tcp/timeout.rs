@@ -43,7 +43,8 @@ fn on_retransmit_timer<O: Observer>(
     match core::mem::replace(&mut tcb.recovery.awaited, Awaited::Timeout) {
         Awaited::Timeout => return on_retransmission_timeout(tcb, is_late, cx),
         Awaited::Reordering => {
-            tcb.timers.arm(Timer::Retransmit, tcb.recovery.rto_due);
+            let rto_due = due.after_micros(tcb.recovery.rto_after.into());
+            tcb.timers.arm(Timer::Retransmit, rto_due);
             recovery::on_reordering_timeout(tcb, cx);
             respond::await_reordering(tcb, cx);
         }

@@ -29,7 +29,7 @@ impl Recovery {
     /// All that the peer says came twice, of what was sent again (RFC 2883 §5): `true` if that was
     /// all of it.
     fn all_came_twice(&self, (from, to): (SeqNum, SeqNum), repairs: &mut Repairs<'_>) -> bool {
-        let Some((repair, _)) = repairs.get_mut(self.repair) else { return false };
+        let Some((repair, _)) = repairs.get_mut(self.repair.get()) else { return false };
         let Some(undo) = &mut repair.undo else { return false };
         let is_mine = undo.unanswered > 0;
         undo.unanswered = undo.unanswered.saturating_sub(to.since(from));
@@ -39,7 +39,7 @@ impl Recovery {
     /// RFC 3522 §3.2, step 4: the acknowledgment of what was sent again answers what was sent
     /// first. Where more was sent again, it says nothing of that, unless a timeout did it.
     fn echo_is_of_the_first(&self, news: &News, repairs: &Repairs<'_>) -> bool {
-        let Some(repair) = repairs.get(self.repair) else { return false };
+        let Some(repair) = repairs.get(self.repair.get()) else { return false };
         let (Some(undo), Some(echo)) = (&repair.undo, news.echo) else { return false };
         let is_told = self.phase != Phase::FastRecovery || repair.board.resent() == 0;
         let is_of_resent = news.advanced && news.delivered.again.is_some();
@@ -66,7 +66,7 @@ pub(super) fn undo<O: Observer>(tcb: &mut Tcb, has_both: bool, cx: &mut Context<
     let recovery = &mut tcb.recovery;
     let after_timeout = !matches!(recovery.phase, Phase::Open | Phase::FastRecovery);
     let (snd_una, snd_nxt) = (tcb.send.snd_una, tcb.send.snd_nxt);
-    if let Some((repair, marks)) = cx.repairs.get_mut(recovery.repair) {
+    if let Some((repair, marks)) = cx.repairs.get_mut(recovery.repair.get()) {
         if let Some(Undo { before, .. }) = repair.undo.take() {
             tcb.congestion.undo(&before, tcb.send.flight(), u32::from(tcb.send.smss));
         }

@@ -104,7 +104,7 @@ pub(super) fn is_of_the_first(rtt: &RttEstimator, news: &News, now: Instant) -> 
 pub(super) fn detect<O>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Found {
     let (recovery, repairs, now) = (&mut tcb.recovery, &mut cx.repairs, cx.now);
     let reo_wnd = recovery.reo_wnd(u32::from(tcb.send.smss), &tcb.rtt);
-    let Some((repair, _)) = repairs.get_mut(recovery.repair) else { return Found::default() };
+    let Some((repair, _)) = repairs.get_mut(recovery.repair.get()) else { return Found::default() };
     let Some(rack) = repair.rack else { return Found::default() };
     let lost_before = recovery.lost;
     if let Some(edge) = edge_of_loss(recovery, repairs, rack, &tcb.send, (reo_wnd, now)) {
@@ -124,7 +124,7 @@ fn edge_of_loss(
     (reo_wnd, now): (u32, Instant),
 ) -> Option<crate::seq::SeqNum> {
     let from = recovery.lost_end.latest(sender.snd_una);
-    let (repair, marks) = repairs.get_mut(recovery.repair)?;
+    let (repair, marks) = repairs.get_mut(recovery.repair.get())?;
     let edge = rack.nxt.earliest(sender.snd_nxt);
     let has_hole = |edge| repair.board.first_lost(marks, from, edge).is_some();
     if reo_wnd == 0 {
@@ -157,7 +157,7 @@ fn lose_again(
     sender: &Sender,
     (rtt, reo_wnd, now): (&RttEstimator, u32, Instant),
 ) -> Option<Sent> {
-    let (repair, marks) = repairs.get_mut(recovery.repair)?;
+    let (repair, marks) = repairs.get_mut(recovery.repair.get())?;
     repair.again_due = None;
     if repair.board.resent() == 0 {
         return None;

@@ -19,7 +19,7 @@ pub(crate) mod tail;
 use bitflags::bitflags;
 
 use crate::seq::SeqNum;
-use crate::store::slab::Key;
+use crate::store::slab::MaybeKey;
 use crate::tcp::congestion::AnyController;
 use crate::tcp::repair::{Repair, Repairs};
 use crate::tcp::send::scoreboard::{Delivered, Marks, Sent};
@@ -87,11 +87,10 @@ pub(crate) struct Recovery {
     /// `RACK.reo_wnd_mult` and `RACK.reo_wnd_persist`.
     reo_wnd_mult: u8,
     reo_wnd_persist: u8,
-    /// Octets in flight when the first hole showed, before limited transmit added to them.
-    flight_before: u32,
     /// Octets that duplicate ACKs say have left the network, where nothing tells which.
     dup_acked: u32,
-    /// What may be in the network, in phases that do not ask the controller; else 0.
+    /// What may be in the network, in phases that do not ask the controller; else 0. In `Open`:
+    /// octets in flight when the first hole showed, before limited transmit added to them.
     limit: u32,
     /// `snd_nxt` when the last recovery began (RFC 6582: one beyond its `recover`).
     recover: SeqNum,
@@ -103,10 +102,11 @@ pub(crate) struct Recovery {
     /// `TLP.end_seq` and `RACK.dsack_round`.
     probe_end: SeqNum,
     dsack_round: SeqNum,
-    /// When the RTO is over, while the timer stands for what may be out of order.
-    pub(crate) rto_due: Instant,
+    /// Microseconds from when the timer is due to the RTO, while it stands for what may be out of
+    /// order.
+    pub(crate) rto_after: u32,
     /// What is remembered while something is amiss.
-    repair: Option<Key>,
+    repair: MaybeKey,
 }
 
 impl Recovery {
@@ -118,7 +118,6 @@ impl Recovery {
             flags: Flags::empty(),
             reo_wnd_mult: 1,
             reo_wnd_persist: 0,
-            flight_before: 0,
             dup_acked: 0,
             limit: 0,
             recover: iss,
@@ -128,8 +127,8 @@ impl Recovery {
             lost: 0,
             probe_end: iss,
             dsack_round: iss,
-            rto_due: Instant::MAX,
-            repair: None,
+            rto_after: 0,
+            repair: MaybeKey::NONE,
         }
     }
 
@@ -137,7 +136,7 @@ impl Recovery {
     #[inline]
     pub(crate) const fn is_calm(&self) -> bool {
         matches!(self.phase, Phase::Open)
-            && self.repair.is_none()
+            && self.repair.get().is_none()
             && self.dup_acked == 0
             && self.lost == 0
             && self.flags.intersection(Flags::PROBING.union(Flags::DSACK_ROUND)).is_empty()
@@ -155,7 +154,7 @@ impl Recovery {
             return None;
         }
         let first = self.lost_next;
-        match repairs.get(self.repair) {
+        match repairs.get(self.repair.get()) {
             Some(repair) => repair.board.first_lost(&repairs.marks, first, self.lost_end),
             None => first.before(self.lost_end).then(|| (first, self.lost_end.since(first))),
         }
@@ -164,7 +163,7 @@ impl Recovery {
     /// Octets that are known to have arrived ahead of a hole, octets that are lost, and octets
     /// that were sent again.
     pub(crate) fn counts(&self, repairs: &Repairs<'_>) -> (u32, u32, u32) {
-        let resent = repairs.get(self.repair).map_or(0, |repair| repair.board.resent());
+        let resent = repairs.get(self.repair.get()).map_or(0, |repair| repair.board.resent());
         (self.sacked, self.lost, resent)
     }
 
@@ -194,19 +193,19 @@ impl Recovery {
         snd_una: SeqNum,
         repairs: &'a mut Repairs<'m>,
     ) -> Option<(&'a mut Repair, &'a mut Marks<'m>)> {
-        if repairs.get(self.repair).is_none() {
-            self.repair = repairs.lend(snd_una);
+        if repairs.get(self.repair.get()).is_none() {
+            self.repair = repairs.lend(snd_una).map_or(MaybeKey::NONE, MaybeKey::from);
         }
-        if let Some(key) = self.repair {
+        if let Some(key) = self.repair.get() {
             repairs.touch(key);
         }
-        repairs.get_mut(self.repair)
+        repairs.get_mut(self.repair.get())
     }
 
     /// After the scoreboard has changed, or `lost_next`, or `lost_end`.
     fn sync(&mut self, snd_una: SeqNum, repairs: &Repairs<'_>, snd_nxt: SeqNum) {
-        let Some(repair) = repairs.get(self.repair) else {
-            self.repair = None;
+        let Some(repair) = repairs.get(self.repair.get()) else {
+            self.repair = MaybeKey::NONE;
             self.sacked = 0;
             let (next, end) = (self.lost_next, self.lost_end);
             self.lost = if next.before(end) { end.since(next) } else { 0 };
@@ -231,7 +230,7 @@ impl Recovery {
         self.lost_next = self.lost_next.latest(to);
         let sent = Sent::again(sender.snd_nxt, now);
         let mut is_kept = true;
-        if let Some((repair, marks)) = repairs.get_mut(self.repair) {
+        if let Some((repair, marks)) = repairs.get_mut(self.repair.get()) {
             let below = (from, to.earliest(self.lost_end));
             is_kept = repair.board.resend(marks, below, sent).is_ok();
             if let Some(undo) = &mut repair.undo {
@@ -249,7 +248,7 @@ impl Recovery {
     /// Octets were sent, whatever they were (`prr_out`).
     pub(crate) fn on_sent(&self, octets: u32, repairs: &mut Repairs<'_>) {
         if self.phase == Phase::FastRecovery
-            && let Some((repair, _)) = repairs.get_mut(self.repair)
+            && let Some((repair, _)) = repairs.get_mut(self.repair.get())
         {
             repair.prr.on_sent(octets);
         }
@@ -261,7 +260,7 @@ impl Recovery {
         if !from.before(end) {
             return;
         }
-        if let Some((repair, marks)) = repairs.get_mut(self.repair) {
+        if let Some((repair, marks)) = repairs.get_mut(self.repair.get()) {
             repair.board.lose_up_to(marks, from, end);
         }
         self.lost_end = end;
@@ -287,14 +286,14 @@ impl Recovery {
         self.limit = 0;
         self.dup_acked = 0;
         self.flags -= Flags::PROBING | Flags::PROBE_DUE;
-        if let Some((repair, _)) = repairs.get_mut(self.repair) {
+        if let Some((repair, _)) = repairs.get_mut(self.repair.get()) {
             (repair.reordering, repair.again_due) = (None, None);
         }
         self.lose_all(sender, repairs);
     }
 
     fn forget_undo(&self, repairs: &mut Repairs<'_>) {
-        if let Some((repair, _)) = repairs.get_mut(self.repair) {
+        if let Some((repair, _)) = repairs.get_mut(self.repair.get()) {
             repair.undo = None;
         }
     }
@@ -306,7 +305,7 @@ impl Recovery {
         repairs: &mut Repairs<'_>,
         delivered: &mut Delivered,
     ) {
-        match repairs.get_mut(self.repair) {
+        match repairs.get_mut(self.repair.get()) {
             Some((repair, marks)) => {
                 repair.board.acknowledge(marks, (from, una), self.lost_end, delivered);
             }
@@ -342,7 +341,7 @@ impl Recovery {
 
     /// All that is in flight and has not arrived is lost.
     fn lose_all(&mut self, sender: &Sender, repairs: &mut Repairs<'_>) {
-        if let Some((repair, marks)) = repairs.get_mut(self.repair) {
+        if let Some((repair, marks)) = repairs.get_mut(self.repair.get()) {
             repair.board.forget_resent(marks, (sender.snd_una, sender.snd_nxt));
         }
         self.lost_next = sender.snd_una;
@@ -362,7 +361,7 @@ impl Recovery {
 
     /// Gives the record back.
     pub(crate) fn release(&mut self, repairs: &mut Repairs<'_>) {
-        if let Some(key) = self.repair.take() {
+        if let Some(key) = core::mem::replace(&mut self.repair, MaybeKey::NONE).get() {
             repairs.give_back(key);
         }
         self.sacked = 0;
@@ -370,7 +369,7 @@ impl Recovery {
 
     /// Gives the record back if nothing is amiss any more.
     fn release_if_calm(&mut self, sender: &Sender, repairs: &mut Repairs<'_>) {
-        let Some(repair) = repairs.get(self.repair) else { return };
+        let Some(repair) = repairs.get(self.repair.get()) else { return };
         let is_over = self.phase == Phase::Open
             && repair.board.is_empty()
             && repair.due().is_none()

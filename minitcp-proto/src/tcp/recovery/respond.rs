@@ -125,7 +125,7 @@ fn measure<O>(tcb: &mut Tcb, news: &News, cx: &Context<'_, O>) {
 }
 
 fn listen<O>(tcb: &mut Tcb, news: &News, cx: &mut Context<'_, O>) -> Found {
-    if let Some((repair, _)) = cx.repairs.get_mut(tcb.recovery.repair) {
+    if let Some((repair, _)) = cx.repairs.get_mut(tcb.recovery.repair.get()) {
         on_delivered(&mut tcb.recovery, repair, &tcb.rtt, news, cx.now);
     }
     detect(tcb, cx)
@@ -138,7 +138,7 @@ fn count_duplicates(tcb: &mut Tcb, news: &News) -> u32 {
     let recovery = &mut tcb.recovery;
     let known = recovery.dup_acked;
     if recovery.phase == Phase::Open && known == 0 && recovery.sacked <= news.delivered.octets {
-        recovery.flight_before = tcb.send.flight();
+        recovery.limit = tcb.send.flight();
     }
     if news.advanced {
         // But for the segment that was missing, these have been counted.
@@ -246,7 +246,7 @@ pub(super) fn on_loss<O: Observer>(
         }
     } else if let Some(sent) = found.again {
         // RFC 5681 §4.3: what was sent again is lost again.
-        let reduced = cx.repairs.get(recovery.repair).map(|repair| repair.reduced);
+        let reduced = cx.repairs.get(recovery.repair.get()).map(|repair| repair.reduced);
         if recovery.phase == Phase::FastRecovery && reduced.is_some_and(|then| !sent.before(then)) {
             recovery.forget_undo(&mut cx.repairs);
             enter(tcb, delivered, cx);
@@ -264,7 +264,7 @@ fn enter<O: Observer>(tcb: &mut Tcb, delivered: u32, cx: &mut Context<'_, O>) {
     let gone = gone.saturating_sub(delivered);
     let recover_fs = tcb.send.flight().saturating_sub(gone);
     let flight = match tcb.recovery.phase {
-        Phase::Open => tcb.recovery.flight_before,
+        Phase::Open => tcb.recovery.limit,
         _ => tcb.congestion.cwnd(), // Once more.
     };
     on_congestion(tcb, Signal::Loss, flight, cx);
@@ -294,7 +294,7 @@ pub(super) fn reduce<O>(tcb: &mut Tcb, delivered: u32, is_safe: bool, cx: &mut C
         return;
     }
     let (smss, pipe) = (u32::from(tcb.send.smss), tcb.recovery.pipe(&tcb.send));
-    tcb.recovery.limit = match cx.repairs.get_mut(tcb.recovery.repair) {
+    tcb.recovery.limit = match cx.repairs.get_mut(tcb.recovery.repair.get()) {
         Some((repair, _)) if repair.prr.is_running() => {
             repair.prr.on_ack(&Delivery { delivered, pipe, is_safe, smss });
             repair.prr.cwnd()
@@ -311,7 +311,7 @@ fn finish<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     (recovery.limit, recovery.dup_acked) = (0, 0);
     recovery.flags -= Flags::PARTIAL | Flags::BY_DUPLICATES;
     recovery.narrow_reordering();
-    if let Some((repair, _)) = cx.repairs.get_mut(recovery.repair) {
+    if let Some((repair, _)) = cx.repairs.get_mut(recovery.repair.get()) {
         repair.linger = tcb.send.snd_nxt;
     }
     cx.note(tcb.flow(), Note::Recovered);
@@ -328,7 +328,7 @@ pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     if recovery.phase == Phase::Open {
         recovery.prepare_undo(&tcb.send, &tcb.congestion, &mut cx.repairs);
     }
-    if let Some((repair, marks)) = cx.repairs.get_mut(recovery.repair) {
+    if let Some((repair, marks)) = cx.repairs.get_mut(recovery.repair.get()) {
         if repair.board.contradicts(marks, tcb.send.snd_una) {
             // RFC 2018 §8 (R2018-9): it has given up what it said it had; we have it still.
             repair.board.clear(marks);
@@ -347,7 +347,7 @@ pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     (recovery.limit, recovery.dup_acked) = (0, 0);
     if may_doubt {
         recovery.phase = Phase::Doubting;
-        if let Some((repair, marks)) = cx.repairs.get_mut(recovery.repair) {
+        if let Some((repair, marks)) = cx.repairs.get_mut(recovery.repair.get()) {
             repair.board.regain(marks, (tcb.send.snd_una, tcb.send.snd_nxt));
         }
         recovery.lost_end = tcb.send.snd_una;
@@ -361,21 +361,24 @@ pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
 /// The timer that is next looks for what may be lost without an acknowledgment, if that comes
 /// before the RTO.
 pub(crate) fn await_reordering<O>(tcb: &mut Tcb, cx: &Context<'_, O>) {
-    let due = cx.repairs.get(tcb.recovery.repair).and_then(|repair| repair.due());
+    let due = cx.repairs.get(tcb.recovery.repair.get()).and_then(|repair| repair.due());
     let deadline = tcb.timers.deadline(Timer::Retransmit);
-    match (due, tcb.recovery.awaited) {
-        (Some(due), Awaited::Reordering) => tcb.timers.arm(Timer::Retransmit, due),
-        (Some(due), Awaited::Timeout | Awaited::Probe) if due < deadline => {
-            if tcb.timers.is_armed(Timer::Retransmit) {
-                tcb.recovery.rto_due = deadline;
-                tcb.recovery.awaited = Awaited::Reordering;
-                tcb.timers.arm(Timer::Retransmit, due);
-            }
+    let recovery = &mut tcb.recovery;
+    let rto_due = match recovery.awaited {
+        Awaited::Reordering => deadline.after_micros(recovery.rto_after.into()),
+        Awaited::Timeout | Awaited::Probe => deadline,
+    };
+    let is_armed = tcb.timers.is_armed(Timer::Retransmit);
+    match due {
+        Some(due) if is_armed && due < rto_due => {
+            recovery.awaited = Awaited::Reordering;
+            recovery.rto_after = rto_due.micros_since(due);
+            tcb.timers.arm(Timer::Retransmit, due);
         }
-        (None, Awaited::Reordering) => {
-            tcb.recovery.awaited = Awaited::Timeout;
-            tcb.timers.arm(Timer::Retransmit, tcb.recovery.rto_due);
+        _ if recovery.awaited == Awaited::Reordering && is_armed => {
+            recovery.awaited = Awaited::Timeout;
+            tcb.timers.arm(Timer::Retransmit, rto_due);
         }
-        (_, _) => {}
+        _ => {}
     }
 }
