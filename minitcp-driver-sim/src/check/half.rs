@@ -229,7 +229,10 @@ impl Half {
             return;
         }
         if segment.flags.contains(Flags::SYN) {
-            if segment.seq == irs && self.arrived.as_ref().is_none_or(|known| known.irs != irs) {
+            // A SYN,ACK begins nothing where a connection has begun already.
+            let begins = !(self.is_synchronized && segment.flags.contains(Flags::ACK));
+            let is_new = self.arrived.as_ref().is_none_or(|known| known.irs != irs);
+            if segment.seq == irs && begins && is_new {
                 self.arrived = Some(Arrived::new(irs));
             }
             if let Some(arrived) = self.arrived.as_mut().filter(|arrived| arrived.irs == irs) {

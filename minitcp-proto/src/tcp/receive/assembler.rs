@@ -11,7 +11,7 @@ use crate::wire::options::SackBlocks;
 /// Separate ranges that can be remembered for one connection. What would need one more is
 /// dropped and counted; the peer sends it again. The more, the fewer of a burst that lost every
 /// other segment come twice; but each slot has room for all, used or not.
-pub(crate) const MAX_RANGES: usize = 128;
+pub(crate) const MAX_RANGES: usize = 256;
 
 /// What came ahead of the holes of one connection: lent while there are holes, and given up when
 /// others need it.
@@ -60,6 +60,12 @@ impl<'m> Assemblies<'m> {
     /// More than an eighth of the pool: what is more than that goes when senders need it.
     pub(crate) const fn hold_much(&self, pool: &Pool<'_>) -> bool {
         self.grown > pool.capacity_bytes() / 8
+    }
+
+    /// With what is needed it would be more than a sixteenth of the pool: from there on, what is
+    /// kept must be worth its memory.
+    pub(crate) const fn hold_some(&self, pool: &Pool<'_>, need: Need) -> bool {
+        self.grown.saturating_add(need.growth) > pool.capacity_bytes() / 16
     }
 
     /// A block may grow by `growth` to `size` octets, after others have given up `grown` of these,

@@ -209,7 +209,8 @@ impl Receiver {
         let extent = self.buffer.len() + start + octets;
         let before = self.buffer.capacity();
         if start > 0 && extent > before {
-            if self.is_sparse(extent, assemblies) {
+            let is_dear = assemblies.hold_some(pool, self.need(extent, assemblies));
+            if is_dear && self.is_sparse(extent, assemblies) {
                 return Accepted::Refused(Drop::FarAhead);
             }
             if !assemblies.may_grow(pool, self.need(extent, assemblies), 0, 0) {
