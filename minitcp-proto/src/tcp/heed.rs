@@ -33,17 +33,9 @@ pub(crate) struct News {
     pub(crate) echo_age_millis: Option<u32>,
 }
 
-impl News {
-    /// It needs more than a look at the window.
-    #[inline]
-    pub(crate) const fn is_unusual(&self) -> bool {
-        self.has_blocks || self.is_duplicate
-    }
-}
-
 /// What `segment` says, of which `snd_una` has taken note; it was `from` before. The caller knows
 /// whether it `is_duplicate`.
-#[inline]
+#[cold]
 pub(crate) fn hear<O>(
     tcb: &mut Tcb,
     segment: &Segment<'_>,
@@ -68,11 +60,7 @@ pub(crate) fn hear<O>(
         echo,
         echo_age_millis: echo.map(|echo| tcb.clocks.age_millis(echo, cx.now)),
     };
-    if news.has_blocks || !tcb.recovery.is_calm() {
-        take_down(tcb, segment, from, &mut news, cx);
-    } else {
-        news.delivered.octets = una.since(from);
-    }
+    take_down(tcb, segment, from, &mut news, cx);
     news
 }
 
@@ -83,7 +71,6 @@ pub(crate) fn has_blocks(tcb: &Tcb, segment: &Segment<'_>) -> bool {
 }
 
 /// Marks in the scoreboard what has arrived.
-#[cold]
 fn take_down<O>(
     tcb: &mut Tcb,
     segment: &Segment<'_>,

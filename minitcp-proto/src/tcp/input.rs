@@ -299,9 +299,15 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, segment: &Segment<'_>, cx: &mut Conte
     let acked = octets - u32::from(syn);
     if acked > 0 {
         let flight = tcb.send.used_window(flight);
-        let from = if syn { from.plus(1) } else { from };
-        let news = hear(tcb, segment, (from, acked, flight), false, cx);
-        respond::on_ack(tcb, &news, cx);
+        if tcb.recovery.is_calm() && !has_blocks(tcb, segment) {
+            let theirs = segment.options.timestamps.filter(|_| tcb.clocks.are_told);
+            let echo = theirs.map(|timestamps| timestamps.echo);
+            respond::on_calm_ack(tcb, (acked, flight), echo, cx);
+        } else {
+            let from = if syn { from.plus(1) } else { from };
+            let news = hear(tcb, segment, (from, acked, flight), false, cx);
+            respond::on_ack(tcb, &news, cx);
+        }
     }
     if tcb.send.flight() == 0 {
         // RFC 6298 §5.2.

@@ -130,7 +130,7 @@ impl Settings {
     }
 
     pub(crate) fn set_congestion(&mut self, algorithm: Congestion) {
-        self.switches = self.switches - Switches::CONGESTION | Switches::of(algorithm);
+        self.switches = (self.switches - Switches::CONGESTION) | Switches::of(algorithm);
     }
 
     /// `mss` cut to what the application allows.

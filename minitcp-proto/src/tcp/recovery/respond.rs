@@ -13,7 +13,25 @@ use crate::tcp::send::scoreboard::Sent;
 use crate::tcp::timeout::restart_timer;
 use crate::tcp::timers::Timer;
 
-/// An acknowledgment has come that says something.
+/// `acked` octets were acknowledged of `flight`, while nothing is amiss: as nearly always. Our
+/// clock came back as `echo`.
+#[inline]
+pub(crate) fn on_calm_ack<O: Observer>(
+    tcb: &mut Tcb,
+    (acked, flight): (u32, u32),
+    echo: Option<u32>,
+    cx: &Context<'_, O>,
+) {
+    tcb.recovery.timeouts = 0;
+    if tcb.send.flight() > 0 {
+        restart_timer(tcb, cx);
+    }
+    keep_up(tcb);
+    let echo_age_millis = echo.map(|echo| tcb.clocks.age_millis(echo, cx.now));
+    grow(tcb, &Growth { acked, delivered: acked, flight, echo_age_millis }, cx);
+}
+
+/// An acknowledgment has come that says something, or while something is, or was, amiss.
 pub(crate) fn on_ack<O: Observer>(tcb: &mut Tcb, news: &News, cx: &mut Context<'_, O>) {
     if news.advanced {
         tcb.recovery.timeouts = 0;
@@ -22,12 +40,7 @@ pub(crate) fn on_ack<O: Observer>(tcb: &mut Tcb, news: &News, cx: &mut Context<'
             restart_timer(tcb, cx);
         }
     }
-    if tcb.recovery.is_calm() && !news.is_unusual() {
-        keep_up(tcb);
-        grow(tcb, news, cx);
-    } else {
-        on_unusual(tcb, news, cx);
-    }
+    on_unusual(tcb, news, cx);
 }
 
 impl Recovery {
@@ -48,19 +61,36 @@ fn keep_up(tcb: &mut Tcb) {
     (recovery.lost_next, recovery.lost_end) = (una, una);
 }
 
+/// What the window grows by.
+#[derive(Clone, Copy, Debug)]
+struct Growth {
+    acked: u32,
+    delivered: u32,
+    flight: u32,
+    echo_age_millis: Option<u32>,
+}
+
+impl From<&News> for Growth {
+    fn from(news: &News) -> Self {
+        let News { acked, flight, echo_age_millis, .. } = *news;
+        Self { acked, delivered: news.delivered.octets, flight, echo_age_millis }
+    }
+}
+
 /// The window grows by what was acknowledged.
-fn grow<O>(tcb: &mut Tcb, news: &News, cx: &Context<'_, O>) {
-    if news.acked > 0 {
+#[inline]
+fn grow<O>(tcb: &mut Tcb, growth: &Growth, cx: &Context<'_, O>) {
+    if growth.acked > 0 {
         let after_timeout = matches!(tcb.recovery.phase, Phase::AfterTimeout | Phase::Doubting);
         let sample = AckSample {
-            acked: news.acked,
-            delivered: news.delivered.octets,
-            flight: news.flight,
+            acked: growth.acked,
+            delivered: growth.delivered,
+            flight: growth.flight,
             smss: u32::from(tcb.send.smss),
             after_timeout,
             snd_una: tcb.send.snd_una,
             snd_nxt: tcb.send.snd_nxt,
-            rtt_micros: news.echo_age_millis.map(|millis| millis.saturating_mul(1000)),
+            rtt_micros: growth.echo_age_millis.map(|millis| millis.saturating_mul(1000)),
             srtt_micros: tcb.rtt.srtt_micros().unwrap_or(0),
             min_rtt_micros: tcb.rtt.min_micros(),
             is_cwnd_limited: false,
@@ -164,7 +194,7 @@ fn advance<O: Observer>(tcb: &mut Tcb, news: &News, delivered: u32, cx: &mut Con
             if una.after(tcb.recovery.recover) {
                 tcb.recovery.recover = una.minus(1);
             }
-            grow(tcb, news, cx);
+            grow(tcb, &news.into(), cx);
         }
         Phase::FastRecovery if is_done => finish(tcb, cx),
         Phase::FastRecovery
@@ -178,7 +208,7 @@ fn advance<O: Observer>(tcb: &mut Tcb, news: &News, delivered: u32, cx: &mut Con
         }
         Phase::FastRecovery => {}
         Phase::AfterTimeout => {
-            grow(tcb, news, cx);
+            grow(tcb, &news.into(), cx);
             if is_done {
                 finish(tcb, cx);
             }
@@ -191,7 +221,7 @@ fn advance<O: Observer>(tcb: &mut Tcb, news: &News, delivered: u32, cx: &mut Con
         }
         Phase::Doubting if is_done => {
             // All at once: it cannot be told what was lost.
-            grow(tcb, news, cx);
+            grow(tcb, &news.into(), cx);
             finish(tcb, cx);
         }
         Phase::Doubting => ask(tcb, news, cx),
@@ -213,7 +243,7 @@ fn advance<O: Observer>(tcb: &mut Tcb, news: &News, delivered: u32, cx: &mut Con
 fn ask<O: Observer>(tcb: &mut Tcb, news: &News, cx: &mut Context<'_, O>) {
     let smss = u32::from(tcb.send.smss);
     if tcb.send.unsent().min(tcb.send.usable_window()) < smss {
-        grow(tcb, news, cx);
+        grow(tcb, &news.into(), cx);
         tcb.recovery.go_back(&tcb.send, &mut cx.repairs);
         return;
     }
