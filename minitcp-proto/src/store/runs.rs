@@ -65,7 +65,8 @@ impl Runs {
     /// was, in order.
     ///
     /// # Errors
-    /// [`Full`] if that could take more runs than there is room for.
+    /// [`Full`] if that could take more runs than there is room for; to unmark whole runs takes
+    /// none.
     pub fn paint<M: Copy + Eq>(
         &mut self,
         all: &mut Leaves<'_, M>,
@@ -76,7 +77,10 @@ impl Runs {
         if !from.before(to) {
             return Ok(());
         }
-        self.make_room(all, from)?;
+        let is_split = |run: Run<M>| run.start.before(from) && run.end.after(to);
+        if mark.is_some() || self.get(all, self.find(all, from)).is_some_and(is_split) {
+            self.make_room(all, from)?;
+        }
         let mut at = self.find(all, from);
         let mut told = from;
         while let Some(run) = self.get(all, at).filter(|run| run.start.before(to)) {

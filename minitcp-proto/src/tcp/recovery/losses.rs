@@ -17,8 +17,8 @@ use crate::time::Instant;
 
 /// RFC 8985 §6.2, step 4: so many recoveries end before the window of reordering shrinks again.
 const PERSIST: u8 = 16;
-/// Of what was sent again, so many parts are looked at for each acknowledgment, the first ones.
-/// What lies beyond has its turn when these are there.
+/// So many marks are looked at for each acknowledgment, the first ones, for what was sent again and
+/// is lost again. What lies beyond has its turn when these are there.
 const LOOKED_AT: usize = 64;
 
 /// What [`detect`] found.
@@ -164,10 +164,9 @@ fn lose_again(
     }
     let patience = rtt.srtt_micros().unwrap_or(0).saturating_add(reo_wnd);
     let mut soonest: Option<u32> = None;
-    let mut looked_at = 0;
-    let lost = repair.board.lose_again(marks, (sender.snd_una, recovery.lost_end), |sent| {
-        looked_at += 1;
-        if looked_at > LOOKED_AT || !sent.before(rack) {
+    let range = (sender.snd_una, recovery.lost_end);
+    let lost = repair.board.lose_again(marks, range, LOOKED_AT, |sent| {
+        if !sent.before(rack) {
             return false;
         }
         let rest = patience.saturating_sub(sent.age_micros(now));

@@ -4,6 +4,9 @@
 //! What has no mark was sent once, and then its number tells when: octets are sent for the first
 //! time in order. So no time is kept of it.
 
+#[cfg(test)]
+mod tests;
+
 use crate::seq::SeqNum;
 use crate::store::runs::{Full, Leaves, Run, Runs};
 use crate::time::Instant;
@@ -259,24 +262,25 @@ impl Scoreboard {
         }
     }
 
-    /// Takes what was sent again and `is_lost` for lost again; returns the first of these octets
-    /// and the last transmission of them.
+    /// Takes what was sent again and `is_lost` for lost again, of the first `most` marks in a
+    /// range; returns the first of these octets and the last transmission of them.
     pub(crate) fn lose_again(
         &mut self,
         all: &mut Marks<'_>,
         (from, to): (SeqNum, SeqNum),
+        most: usize,
         mut is_lost: impl FnMut(Sent) -> bool,
     ) -> Option<(SeqNum, Sent)> {
         let mut found: Option<(SeqNum, Sent)> = None;
-        let mut at = from;
+        let (mut at, mut left) = (from, most);
         loop {
             let next = self.runs.iter_from(all, at).take_while(|run| run.start.before(to));
-            let lost = { next }.find_map(|run| match run.mark {
+            let lost = next.take(left).inspect(|_| left -= 1).find_map(|run| match run.mark {
                 Mark::Resent(sent) if is_lost(sent) => Some((run, sent)),
                 Mark::Resent(_) | Mark::Sacked => None,
             });
             let Some((run, sent)) = lost else { return found };
-            // Nothing is in the way of unmarking a whole run.
+            // To unmark a whole run takes no room.
             let _ = self.runs.paint(all, (run.start, run.end), None, |_, _, _| {});
             self.resent -= run.end.since(run.start);
             found =
@@ -288,7 +292,7 @@ impl Scoreboard {
     /// Nothing was sent again, as far as is remembered.
     pub(crate) fn forget_resent(&mut self, all: &mut Marks<'_>, range: (SeqNum, SeqNum)) {
         if self.resent > 0 {
-            self.lose_again(all, range, |_| true);
+            self.lose_again(all, range, usize::MAX, |_| true);
         }
     }
 
