@@ -156,7 +156,9 @@ fn tail_text<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) -> Option<Text> {
     }
     let limit = text_limit(tcb, cx);
     let fresh = tcb.send.unsent().min(tcb.send.usable_window()).min(limit);
-    if fresh > 0 {
+    // What the application holds back until it is full stays there.
+    let is_corked = tcb.settings.switches.contains(Switches::CORK) && fresh < limit;
+    if fresh > 0 && !is_corked {
         return Some(clip(tcb, tcb.send.snd_nxt, fresh, Kind::Tail));
     }
     let (seq, count) = tail::last_segment(tcb);

@@ -163,7 +163,7 @@ fn lose_again(
         return None;
     }
     let patience = rtt.srtt_micros().unwrap_or(0).saturating_add(reo_wnd);
-    let mut soonest: Option<u32> = None;
+    let mut soonest = u32::MAX;
     let range = (sender.snd_una, recovery.lost_end);
     let lost = repair.board.lose_again(marks, range, LOOKED_AT, |sent| {
         if !sent.before(rack) {
@@ -171,11 +171,11 @@ fn lose_again(
         }
         let rest = patience.saturating_sub(sent.age_micros(now));
         if rest > 0 {
-            soonest = Some(soonest.map_or(rest, |soonest| soonest.min(rest)));
+            soonest = soonest.min(rest);
         }
         rest == 0
     });
-    repair.again_due = soonest.map(|micros| now.after_micros(micros.into()));
+    repair.again_due = (soonest < u32::MAX).then(|| now.after_micros(soonest.into()));
     let (first, sent) = lost?;
     recovery.lost_next = recovery.lost_next.earliest(first);
     Some(sent)

@@ -8,8 +8,12 @@ use crate::tcp::context::Context;
 use crate::tcp::heed::News;
 use crate::time::Instant;
 
-/// `WCDelAckT`: how long a peer may keep an acknowledgment of one segment, in microseconds.
+/// `WCDelAckT`: how long a peer may keep an acknowledgment, in microseconds.
 const WORST_DELAYED_ACK: u32 = 200_000;
+
+/// No PTO is shorter, in microseconds. Deviation: RFC 8985 has no bound; but on a path of
+/// microseconds it is the peer's scheduler that takes longest, as Linux has it, too.
+const LEAST: u32 = 10_000;
 
 /// The PTO in microseconds, if the tail may be probed (RFC 8985 §7.2, `TLP_calc_PTO`); without what
 /// one segment alone adds, as more may follow.
@@ -24,7 +28,7 @@ pub(crate) fn probe_timeout(tcb: &Tcb) -> Option<u32> {
     if !nothing_amiss || !tcb.receive.sack.is_permitted {
         return None;
     }
-    Some(tcb.rtt.srtt_micros()?.saturating_mul(2))
+    Some(tcb.rtt.srtt_micros()?.saturating_mul(2).max(LEAST))
 }
 
 /// What comes of a timer that stood for the PTO and was `due` now.
@@ -44,8 +48,9 @@ pub(crate) fn on_timer(tcb: &Tcb, due: Instant, rto: u32, now: Instant) -> Outco
     if pto == 0 || tcb.send.flight() == 0 {
         return Outcome::Timeout(rto_due);
     }
-    let is_one = tcb.send.flight() <= u32::from(tcb.send.smss);
-    let pto = if is_one { pto.saturating_add(WORST_DELAYED_ACK) } else { pto };
+    // Two full segments are acknowledged at once, less may wait (RFC 9293 SHLD-19).
+    let may_wait = tcb.send.flight() < 2 * u32::from(tcb.send.smss);
+    let pto = if may_wait { pto.saturating_add(WORST_DELAYED_ACK) } else { pto };
     match tcb.last_sent.after_micros(pto.into()) {
         probe_due if probe_due <= now => Outcome::Probe,
         probe_due if probe_due < rto_due => Outcome::Later(probe_due),
