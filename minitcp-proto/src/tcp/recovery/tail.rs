@@ -48,7 +48,7 @@ pub(crate) fn on_timer(tcb: &Tcb, due: Instant, rto: u32, now: Instant) -> Outco
     if pto == 0 || tcb.send.flight() == 0 {
         return Outcome::Timeout(rto_due);
     }
-    // Two full segments are acknowledged at once, less may wait (RFC 9293 SHLD-19).
+    // Two full segments are acknowledged at once, less may wait.
     let may_wait = tcb.send.flight() < 2 * u32::from(tcb.send.smss);
     let pto = if may_wait { pto.saturating_add(WORST_DELAYED_ACK) } else { pto };
     match tcb.last_sent.after_micros(pto.into()) {
