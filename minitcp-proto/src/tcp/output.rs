@@ -161,7 +161,7 @@ fn tail_text<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) -> Option<Text> {
     if fresh > 0 && !is_corked {
         return Some(clip(tcb, tcb.send.snd_nxt, fresh, Kind::Tail));
     }
-    let (seq, count) = tail::last_segment(tcb);
+    let (seq, count) = tail::last_segment(tcb, limit);
     Some(clip(tcb, seq, count, Kind::Tail))
 }
 

@@ -63,9 +63,10 @@ pub(crate) fn on_probe_timeout(recovery: &mut Recovery) {
     recovery.flags |= Flags::PROBE_DUE;
 }
 
-/// What a probe repeats, where there is nothing new to send: the last segment.
-pub(crate) fn last_segment(tcb: &Tcb) -> (SeqNum, u32) {
-    let count = tcb.send.flight().min(tcb.send.smss.into());
+/// What a probe repeats, where there is nothing new to send: the last segment, of at most `limit`
+/// octets.
+pub(crate) fn last_segment(tcb: &Tcb, limit: u32) -> (SeqNum, u32) {
+    let count = tcb.send.flight().min(limit);
     (tcb.send.snd_nxt.minus(count), count)
 }
 
