@@ -148,8 +148,8 @@ impl Args {
             listeners: 1,
             udp_sockets: 0,
             datagrams: 16,
-            assemblies: 4,
             buffer_bytes,
+            ..Limits::default()
         };
         network.recorded_host(config, &limits)
     }

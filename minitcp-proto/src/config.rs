@@ -182,6 +182,10 @@ pub struct Config {
     /// Offer and accept selective acknowledgments (RFC 2018): what came ahead of a hole is told to
     /// peers that understand it; on by default.
     pub sack: bool,
+    /// Spread what leaves over the round trip, as far as the congestion controller says; on by
+    /// default. Windows up to the initial one (RFC 6928) and round trips below a millisecond are
+    /// never spread. Needs a driver that keeps [`poll_timeout`](crate::Stack::poll_timeout).
+    pub pacing: bool,
     /// How SYNs are answered that come faster than handshakes end; on overflow by default.
     pub syn_cookies: SynCookies,
 }
@@ -219,6 +223,7 @@ impl Config {
             window_scaling: true,
             timestamps: true,
             sack: true,
+            pacing: true,
             syn_cookies: SynCookies::OnOverflow,
         };
         config.add_address(address, prefix_len);

@@ -94,15 +94,16 @@ struct minitcp_config {
      * buffer to be so large; SO_RCVBUF can grow as far as that goes. */
     uint32_t largest_receive_buffer;
     uint32_t largest_send_buffer;
-    /* What new connections do without, of MINITCP_NO_TIMESTAMPS, MINITCP_NO_SACK and
-     * MINITCP_NO_WINDOW_SCALING; 0: nothing. EINVAL if other bits are set. */
+    /* What new connections do without, of MINITCP_NO_TIMESTAMPS, MINITCP_NO_SACK,
+     * MINITCP_NO_WINDOW_SCALING and MINITCP_NO_PACING; 0: nothing. EINVAL if other bits are set. */
     uint32_t without;
 };
 
-/* RFC 7323, RFC 2018, and RFC 7323 again. */
+/* RFC 7323, RFC 2018, RFC 7323 again, and spreading what leaves over the round trip. */
 #define MINITCP_NO_TIMESTAMPS 1
 #define MINITCP_NO_SACK 2
 #define MINITCP_NO_WINDOW_SCALING 4
+#define MINITCP_NO_PACING 8
 
 /* ---- The process-wide stack --------------------------------------------------------------- */
 

@@ -111,6 +111,7 @@ impl Host {
         config.msl = draw.one_of([1, 5, 30, 30]) * Duration::from_secs(1);
         (config.timestamps, config.sack) = (draw.percent(75), draw.percent(75));
         config.window_scaling = draw.percent(90);
+        config.pacing = draw.percent(75);
         config.quick_ack = draw.percent(10);
         config.repeat_challenged_syn = draw.percent(75);
     }
@@ -170,7 +171,8 @@ impl fmt::Display for Host {
             f,
             "MTU {}, receive buffer {} to {}, send buffer {} to {}, delayed ACK {:?}, \
              RTO from {:?} (first {:?}), gives up after {:?} (SYN {:?}), MSL {:?}, \
-             window scale {}, timestamps {}, SACK {}, quick ACK {}, backlog {backlog}, {limits:?}",
+             window scale {}, timestamps {}, SACK {}, pacing {}, quick ACK {}, \
+             backlog {backlog}, {limits:?}",
             config.mtu,
             config.receive_buffer,
             config.largest_receive_buffer,
@@ -185,6 +187,7 @@ impl fmt::Display for Host {
             config.window_scaling,
             config.timestamps,
             config.sack,
+            config.pacing,
             config.quick_ack,
         )?;
         if !config.offload.is_empty() {

@@ -18,6 +18,7 @@ use crate::tcp::patience::Patience;
 use crate::tcp::receive::receiver::Receiver;
 use crate::tcp::receive::window::{MAX_SHIFT, affordable, announced_shift};
 use crate::tcp::recovery::Recovery;
+use crate::tcp::send::pace::Pace;
 use crate::tcp::send::rtt::RttEstimator;
 use crate::tcp::send::sender::Sender;
 use crate::tcp::send::wait::Wait;
@@ -91,6 +92,8 @@ pub(crate) struct Tcb {
     pub(crate) retransmits: u32,
     /// When data, a SYN or a FIN last left.
     pub(crate) last_sent: Instant,
+    /// When data may leave next, after that.
+    pub(crate) pace: Pace,
     /// When an acceptable segment last came.
     pub(crate) last_received: Instant,
     /// How rarely what is out of place is answered.
@@ -143,6 +146,7 @@ impl Tcb {
             trouble: None,
             retransmits: 0,
             last_sent: now,
+            pace: Pace::default(),
             last_received: now,
             answers: AnswerLimit::default(),
             patience: Patience::new(now),

@@ -7,11 +7,13 @@ use crate::config::Offload;
 use crate::observe::{Note, Observer};
 use crate::seq::SeqNum;
 use crate::tcp::configure::wake_writer;
+use crate::tcp::congestion::initial_window;
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::outgoing::{Outgoing, SynOptions};
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::recovery::{Phase, tail};
+use crate::tcp::send::pace::Rate;
 use crate::tcp::send::segmenting::{Decision, Offer, decide, whole_segments};
 use crate::tcp::send::sender::Fin;
 use crate::tcp::send::wait::SendWait;
@@ -133,7 +135,7 @@ fn lost_text<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Option<Text> {
     // RFC 5681 §3.2 step 3: the first retransmission of a recovery does not ask the window.
     let is_head = seq == tcb.send.snd_una;
     let pipe = tcb.recovery.pipe(&tcb.send);
-    if !is_head && pipe >= window {
+    if !is_head && (pipe >= window || is_held(tcb, cx)) {
         return None;
     }
     // What lies beyond the peer's window waits until that moves on again: it may have shrunk since
@@ -184,11 +186,17 @@ fn sack_count<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> usize {
 }
 
 /// Most octets in one transmission: of whole segments of `limit` octets, where the device cuts. Not
-/// so urgent ones: the pointer is another in each segment.
-const fn burst<O: Observer>(tcb: &Tcb, limit: u32, cx: &Context<'_, O>) -> u32 {
+/// so urgent ones: the pointer is another in each segment. And no more than leaves in a
+/// millisecond.
+fn burst<O: Observer>(tcb: &Tcb, limit: u32, cx: &Context<'_, O>) -> u32 {
     let bursts = cx.config.offload.contains(Offload::SEGMENTATION)
         && !tcb.settings.switches.contains(Switches::URGENT);
-    if bursts && limit < MAX_BURST { whole_segments(MAX_BURST, limit) } else { limit }
+    if !bursts || limit >= MAX_BURST {
+        return limit;
+    }
+    // Two segments at least, as that is what is acknowledged together.
+    let quantum = rate(tcb, cx).quantum().max(limit.saturating_mul(2));
+    whole_segments(MAX_BURST.min(quantum), limit)
 }
 
 /// Splits `count` sequence numbers from `seq` on into octets of data and a FIN.
@@ -219,6 +227,7 @@ fn new_text<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) -> Option<Text> {
         return (usable_window > 0).then_some(Text { seq, len: 0, fin: true, kind: Kind::New });
     }
     match decide(&offer(tcb, cx)) {
+        Decision::Send(_) if is_held(tcb, cx) => None,
         Decision::Send(len) => {
             let fin = len == unsent && tcb.send.fin == Fin::Queued && usable_window > len;
             Some(Text { seq, len, fin, kind: Kind::New })
@@ -250,6 +259,24 @@ fn offer<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Offer {
     }
 }
 
+/// Enough has left for now.
+#[inline]
+fn is_held<O>(tcb: &Tcb, cx: &Context<'_, O>) -> bool {
+    tcb.pace.holds(tcb.last_sent, cx.now)
+}
+
+/// How fast data may leave.
+pub(crate) fn rate<O>(tcb: &Tcb, cx: &Context<'_, O>) -> Rate {
+    match tcb.rtt.srtt_micros() {
+        Some(srtt) if cx.config.pacing => {
+            // The smoothed one is slow to see that a path has become shorter.
+            let rtt = srtt.min(tcb.rtt.min_micros());
+            Rate::new(tcb.congestion.pacing_rate(tcb.send.smss.into(), rtt), rtt)
+        }
+        _ => Rate::UNBOUND,
+    }
+}
+
 /// Why what is there does not leave, unless an acknowledgment will let it.
 pub(crate) fn send_wait<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> SendWait {
     if !tcb.state().is_synchronized() {
@@ -260,10 +287,15 @@ pub(crate) fn send_wait<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> SendWait
         let waits = tcb.send.flight() > 0 || tcb.send.has_unsent();
         return if waits { SendWait::ShutWindow } else { SendWait::Nothing };
     }
+    let is_held = is_held(tcb, cx);
+    if is_held && tcb.recovery.is_due() {
+        return SendWait::Pace;
+    }
     if tcb.send.unsent() == 0 {
         return SendWait::Nothing;
     }
     match decide(&Offer { overridden: false, ..offer(tcb, cx) }) {
+        Decision::Send(_) if is_held => SendWait::Pace,
         Decision::Send(_) | Decision::Wait => SendWait::Nothing,
         Decision::WaitForTimer => SendWait::Override,
         Decision::Hold => SendWait::Cork,
@@ -411,6 +443,9 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
         Kind::Probe | Kind::PureAck | Kind::KeepAlive => tcb.rtt.on_retransmission(),
     }
     tcb.send.snd_nxt = tcb.send.snd_nxt.latest(end);
+    let first = is_first.then(|| initial_window(tcb.send.smss.into()));
+    let rate = rate(tcb, cx);
+    tcb.pace.on_sent((text.len, first), rate, (tcb.last_sent, cx.now));
     tcb.last_sent = cx.now;
     if tcb.settings.switches.contains(Switches::LOW_WATER) {
         wake_writer(tcb); // Fewer octets are unsent now.

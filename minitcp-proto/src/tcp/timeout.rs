@@ -9,7 +9,7 @@ use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::input::Reset;
 use crate::tcp::keepalive;
-use crate::tcp::output::send_wait;
+use crate::tcp::output::{rate, send_wait};
 use crate::tcp::recovery::{self, Awaited, respond, tail};
 use crate::tcp::send::wait::{SendWait, Wait};
 use crate::tcp::settings::Switches;
@@ -103,6 +103,10 @@ fn on_persist_timeout<O: Observer>(
     is_late: bool,
     cx: &mut Context<'_, O>,
 ) -> Option<Reset> {
+    if tcb.wait.reason == SendWait::Pace {
+        tcb.wait = Wait::NONE; // What is due leaves, and what is left waits anew.
+        return None;
+    }
     let probes = tcb.wait.reason == SendWait::ShutWindow;
     if probes && is_given_up(tcb, is_late, cx) {
         return give_up(tcb, cx);
@@ -151,7 +155,8 @@ pub(crate) fn follow<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     // come of what is in flight.
     let is_open = tcb.send.snd_wnd > 0 && tcb.wait.reason == SendWait::Nothing;
     let is_corked = tcb.settings.switches.contains(Switches::CORK);
-    if !is_open || is_corked || (tcb.send.flight() == 0 && tcb.send.has_unsent()) {
+    let is_held = tcb.pace.holds(tcb.last_sent, cx.now);
+    if !is_open || is_corked || is_held || (tcb.send.flight() == 0 && tcb.send.has_unsent()) {
         follow_reason(tcb, cx);
     }
 }
@@ -183,6 +188,11 @@ fn change_reason<O: Observer>(tcb: &mut Tcb, reason: SendWait, cx: &mut Context<
         SendWait::Override => {
             let wait = tcb.rtt.rto_micros(&cx.rto).clamp(100_000, 1_000_000);
             tcb.timers.arm(Timer::Persist, cx.now.after_micros(wait.into()));
+        }
+        SendWait::Pace => {
+            let due = tcb.pace.due(tcb.last_sent);
+            let hold = rate(tcb, cx).hold_micros();
+            tcb.timers.arm(Timer::Persist, due.after_micros(hold));
         }
         // As Linux has it.
         SendWait::Cork => tcb.timers.arm(Timer::Persist, cx.now.after_micros(200_000)),

@@ -24,10 +24,11 @@ pub const LOCAL: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 pub const REMOTE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 
 /// The stack's settings unless a test changes them: no window scaling in sight, so that window
-/// fields are octets, and no buffer that grows.
+/// fields are octets, no buffer that grows, and what the window takes leaves at once.
 pub fn config() -> Config {
     let mut config = Config::new(LOCAL, 24);
     config.fix_buffers(65_535, config.send_buffer);
+    config.pacing = false;
     config
 }
 

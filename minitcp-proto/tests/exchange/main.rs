@@ -23,6 +23,7 @@ mod info;
 mod ip;
 mod keepalive;
 mod options;
+mod pacing;
 mod pairs;
 mod pressure;
 mod reassembly;

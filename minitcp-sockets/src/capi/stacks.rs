@@ -46,6 +46,7 @@ pub(super) struct Settings<'a> {
 const NO_TIMESTAMPS: u32 = 1;
 const NO_SACK: u32 = 2;
 const NO_WINDOW_SCALING: u32 = 4;
+const NO_PACING: u32 = 8;
 
 /// Most stacks without a device. Beyond: `EMFILE`.
 const MAX_STACKS: usize = 1 << 12;
@@ -233,10 +234,11 @@ impl Settings<'_> {
             (NO_TIMESTAMPS, &mut config.timestamps),
             (NO_SACK, &mut config.sack),
             (NO_WINDOW_SCALING, &mut config.window_scaling),
+            (NO_PACING, &mut config.pacing),
         ] {
             *option = self.without & bit == 0;
         }
-        match self.without & !(NO_TIMESTAMPS | NO_SACK | NO_WINDOW_SCALING) {
+        match self.without & !(NO_TIMESTAMPS | NO_SACK | NO_WINDOW_SCALING | NO_PACING) {
             0 => Ok(()),
             _ => Err(errno::of(libc::EINVAL)),
         }
@@ -332,9 +334,12 @@ mod tests {
     fn settings_are_checked() {
         let ok = Settings { addresses: "10.0.0.2/24,fd00::2/64", ..Settings::default() };
         assert_eq!(ok.config().unwrap().addresses().count(), 2);
-        for (without, expected) in [(0, [true; 3]), (2, [true, false, true]), (7, [false; 3])] {
+        for (without, expected) in
+            [(0, [true; 4]), (2, [true, false, true, true]), (15, [false; 4])]
+        {
             let config = Settings { without, ..ok }.config().unwrap();
-            assert_eq!([config.timestamps, config.sack, config.window_scaling], expected);
+            let Config { timestamps, sack, window_scaling, pacing, .. } = config;
+            assert_eq!([timestamps, sack, window_scaling, pacing], expected);
         }
         for (what, bad) in [
             ("no address", Settings::default()),
@@ -346,7 +351,7 @@ mod tests {
             ("an RTO beyond the greatest", Settings { initial_rto_ms: 60_001, ..ok }),
             ("a least RTO beyond the greatest", Settings { min_rto_ms: 3, max_rto_ms: 2, ..ok }),
             ("a controller that there is not", Settings { congestion: Some("vegas"), ..ok }),
-            ("an option that there is not", Settings { without: 8, ..ok }),
+            ("an option that there is not", Settings { without: 16, ..ok }),
             ("many connections", Settings { connections: u32::MAX, ..ok }),
             ("much memory", Settings { buffer_bytes: u64::MAX, ..ok }),
             ("many addresses", Settings { addresses: &["10.0.0.2"; 9].join(","), ..ok }),

@@ -484,7 +484,7 @@ static void configs(void)
     REFUSED(send_buffer, UINT32_MAX);
     REFUSED(largest_receive_buffer, (1u << 30) + 1);
     REFUSED(largest_send_buffer, (1u << 30) + 1);
-    REFUSED(without, 8);
+    REFUSED(without, 16);
     REFUSED(delayed_ack_ms, 500);
     REFUSED(initial_rto_ms, 60001);
     REFUSED(min_rto_ms, 60001);

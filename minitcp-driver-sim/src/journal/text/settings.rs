@@ -195,7 +195,7 @@ settings! {
         largest_send_buffer, udp_buffer, congestion,
         delayed_ack, quick_ack, initial_rto, min_rto, max_rto, user_timeout, syn_timeout,
         orphan_timeout, fin_wait_2_timeout, msl, rfc1337, repeat_challenged_syn, window_scaling,
-        timestamps, sack, syn_cookies, ephemeral_ports
+        timestamps, sack, pacing, syn_cookies, ephemeral_ports
     }
     Limits {
         connections, half_open, time_wait, listeners, udp_sockets, datagrams, assemblies,

@@ -58,6 +58,7 @@ impl Host {
     pub(super) fn new(setup: &Setup, settings: &Settings) -> Self {
         let prefix_len = if setup.v6 { 64 } else { 16 };
         let mut config = Config::new(setup.local, prefix_len);
+        config.pacing = false; // A script says what leaves at once.
         config.mtu = setup.mtu;
         // Windows that a script can foretell.
         config.fix_buffers(config.receive_buffer, config.send_buffer);

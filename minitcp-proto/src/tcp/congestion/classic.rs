@@ -135,7 +135,11 @@ impl<S: SlowStart, W: WindowPolicy> Controller for Classic<S, W> {
 
     /// Faster than the window goes round, so that the window is what bounds: it may double in a
     /// round trip of slow start, and grows slowly otherwise.
-    fn pacing_rate(&self, srtt_micros: u32) -> u64 {
+    /// What may leave as one burst (RFC 6928 §2) may as well later.
+    fn pacing_rate(&self, smss: u32, srtt_micros: u32) -> u64 {
+        if self.cwnd <= initial_window(smss) {
+            return 0;
+        }
         let percent = if self.cwnd < self.ssthresh { 200 } else { 120 };
         let micros = u64::from(self.cwnd) * percent * 10_000;
         micros.checked_div(srtt_micros.into()).unwrap_or(0)

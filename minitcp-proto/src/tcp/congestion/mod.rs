@@ -100,7 +100,7 @@ pub(crate) trait Controller: Copy {
     /// The slow-start threshold, in octets.
     fn ssthresh(&self) -> u32;
     /// Octets a second that the sender should not exceed; 0 for no bound.
-    fn pacing_rate(&self, srtt_micros: u32) -> u64;
+    fn pacing_rate(&self, smss: u32, srtt_micros: u32) -> u64;
 }
 
 /// The controllers, dispatched without a pointer so that connections stay plain data.
@@ -169,10 +169,9 @@ macro_rules! controllers {
                 }
             }
 
-            #[expect(dead_code, reason = "nobody paces yet")]
-            pub(crate) fn pacing_rate(&self, srtt_micros: u32) -> u64 {
+            pub(crate) fn pacing_rate(&self, smss: u32, srtt_micros: u32) -> u64 {
                 match self {
-                    $(Self::$name(controller) => controller.pacing_rate(srtt_micros)),+
+                    $(Self::$name(controller) => controller.pacing_rate(smss, srtt_micros)),+
                 }
             }
         }
@@ -202,7 +201,7 @@ impl AnyController {
 }
 
 /// RFC 6928 §2.
-fn initial_window(smss: u32) -> u32 {
+pub(crate) fn initial_window(smss: u32) -> u32 {
     (10 * smss).min((2 * smss).max(14_600))
 }
 

@@ -77,6 +77,12 @@ impl From<&News> for Growth {
     }
 }
 
+/// Octets waited that would have filled the window, had they not been spread over the round trip.
+fn would_fill(tcb: &Tcb, acked: u32) -> bool {
+    let queued = tcb.send.buffer.len().saturating_add(acked);
+    queued.min(tcb.send.snd_wnd) >= tcb.congestion.cwnd()
+}
+
 /// The window grows by what was acknowledged.
 #[inline]
 fn grow<O>(tcb: &mut Tcb, growth: &Growth, cx: &Context<'_, O>) {
@@ -93,9 +99,8 @@ fn grow<O>(tcb: &mut Tcb, growth: &Growth, cx: &Context<'_, O>) {
             rtt_micros: growth.echo_age_millis.map(|millis| millis.saturating_mul(1000)),
             srtt_micros: tcb.rtt.srtt_micros().unwrap_or(0),
             min_rtt_micros: tcb.rtt.min_micros(),
-            is_cwnd_limited: false,
-            // Though it is not: acknowledgments that a device has merged must not slow the start.
-            is_paced: true,
+            is_cwnd_limited: would_fill(tcb, growth.acked),
+            is_paced: cx.config.pacing,
         };
         tcb.congestion.on_ack(&sample, cx.now);
     }

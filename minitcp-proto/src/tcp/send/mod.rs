@@ -1,5 +1,6 @@
 //! The sending half of a connection.
 
+pub(crate) mod pace;
 pub(crate) mod prr;
 pub(crate) mod rtt;
 pub(crate) mod scoreboard;

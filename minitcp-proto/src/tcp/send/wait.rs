@@ -12,6 +12,8 @@ pub(crate) enum SendWait {
     Override,
     /// The application asked to fill the segment (`TCP_CORK`): not for long.
     Cork,
+    /// It was enough for now: octets leave spread over the round trip.
+    Pace,
 }
 
 /// A [`SendWait`], and how far its timer is.
