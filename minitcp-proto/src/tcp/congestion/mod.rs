@@ -8,6 +8,7 @@ mod cubic;
 mod example;
 mod hystart;
 mod new_reno;
+pub(crate) mod rate_sample;
 
 use crate::config::Congestion;
 use crate::seq::SeqNum;
