@@ -2,6 +2,8 @@
 //!
 //! `docs/congestion.md` says how to write another.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "no connection has a model yet"))]
+pub(crate) mod bbr;
 mod classic;
 mod cubic;
 #[cfg(test)]
