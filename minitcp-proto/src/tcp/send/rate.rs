@@ -91,12 +91,13 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    pub(crate) const fn new() -> Self {
+    /// From `now` on. What is in flight already has no record, and gives no sample.
+    pub(crate) const fn new(now: Instant) -> Self {
         Self {
             delivered: 0,
             lost: 0,
-            delivered_time: Instant::ZERO,
-            first_send_time: Instant::ZERO,
+            delivered_time: now,
+            first_send_time: now,
             app_limited: 0,
             last_start: SeqNum(0),
             last_send_time: Instant::ZERO,

@@ -165,7 +165,7 @@ impl Flow {
         Self {
             path,
             model: Model::new(&start, now),
-            rate: Rate::new(),
+            rate: Rate::new(now),
             now,
             application: None,
             history: Vec::new(),

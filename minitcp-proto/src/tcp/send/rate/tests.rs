@@ -1,6 +1,7 @@
 //! Rate samples of small scripts, and against a record for each packet.
 
 use super::*;
+use proptest::prelude::*;
 use std::vec::Vec;
 
 const SMSS: u32 = 1000;
@@ -33,7 +34,7 @@ fn arrival(segments: u32, last: u32) -> Arrival {
 
 #[test]
 fn the_rate_is_what_arrives_in_a_round_trip() {
-    let mut rate = Rate::new();
+    let mut rate = Rate::new(ms(0));
     transmit(&mut rate, 0, 10, 0, ms(0));
     let sample = rate.on_ack(&arrival(1, 1), ms(100));
     assert_eq!((sample.delivered, sample.interval_nanos), (1000, 100_000_000));
@@ -51,10 +52,20 @@ fn the_rate_is_what_arrives_in_a_round_trip() {
     assert_eq!(sample.rtt_micros, Some(110_000));
 }
 
+/// Who is measured from the midst of a transfer on.
+#[test]
+fn what_was_in_flight_before_gives_no_sample() {
+    let mut rate = Rate::new(ms(0));
+    transmit(&mut rate, 10, 12, 10_000, ms(5));
+    assert!(!rate.on_ack(&arrival(10, 10), ms(50)).has_data);
+    let sample = rate.on_ack(&arrival(1, 11), ms(55));
+    assert_eq!((sample.delivered, sample.interval_nanos), (11_000, 55_000_000));
+}
+
 /// Acknowledgments that come together are not believed beyond how fast the packets were sent.
 #[test]
 fn a_compressed_ack_is_bounded_by_the_send_rate() {
-    let mut rate = Rate::new();
+    let mut rate = Rate::new(ms(0));
     for segment in 0..10 {
         transmit(&mut rate, segment, segment + 1, segment * SMSS, ms(u64::from(segment) * 10));
     }
@@ -72,7 +83,7 @@ fn a_compressed_ack_is_bounded_by_the_send_rate() {
 #[test]
 fn an_interval_below_the_least_rtt_gives_no_rate() {
     for (min_rtt_micros, delivery_rate) in [(10_000, 100_000), (10_001, 0), (0, 100_000)] {
-        let mut rate = Rate::new();
+        let mut rate = Rate::new(ms(0));
         transmit(&mut rate, 0, 1, 0, ms(0));
         let sample = rate.on_ack(&Arrival { min_rtt_micros, ..arrival(1, 1) }, ms(10));
         assert_eq!((sample.has_data, sample.delivery_rate), (true, delivery_rate));
@@ -81,7 +92,7 @@ fn an_interval_below_the_least_rtt_gives_no_rate() {
 
 #[test]
 fn what_was_sent_again_counts_but_gives_no_sample() {
-    let mut rate = Rate::new();
+    let mut rate = Rate::new(ms(0));
     transmit(&mut rate, 0, 4, 0, ms(0));
     let sample = rate.on_ack(&Arrival { once: None, ..arrival(1, 1) }, ms(50));
     assert_eq!((sample.has_data, sample.rtt_micros, sample.delivery_rate), (false, None, 0));
@@ -93,7 +104,7 @@ fn what_was_sent_again_counts_but_gives_no_sample() {
 #[test]
 fn time_without_anything_in_flight_does_not_count() {
     for is_again in [false, true] {
-        let mut rate = Rate::new();
+        let mut rate = Rate::new(ms(0));
         transmit(&mut rate, 0, 1, 0, ms(0));
         rate.on_ack(&arrival(1, 1), ms(10));
         if is_again {
@@ -110,7 +121,7 @@ fn time_without_anything_in_flight_does_not_count() {
 /// From when data is short until all that was in flight then has arrived.
 #[test]
 fn a_bubble_marks_a_round_trip() {
-    let mut rate = Rate::new();
+    let mut rate = Rate::new(ms(0));
     transmit(&mut rate, 0, 4, 0, ms(0));
     rate.on_app_limited(4000);
     transmit(&mut rate, 4, 6, 4000, ms(5));
@@ -128,7 +139,7 @@ fn a_bubble_marks_a_round_trip() {
 
 #[test]
 fn losses_are_told_with_what_was_in_flight() {
-    let mut rate = Rate::new();
+    let mut rate = Rate::new(ms(0));
     transmit(&mut rate, 0, 10, 0, ms(0));
     rate.on_lost(3000);
     let loss = rate.loss(1000, 1, Some(at(5)));
@@ -144,7 +155,7 @@ fn losses_are_told_with_what_was_in_flight() {
 /// The next are asked of the record before them, and the time between is shared evenly.
 #[test]
 fn packets_between_records_are_sent_between() {
-    let mut rate = Rate::new();
+    let mut rate = Rate::new(ms(0));
     let flight = PART * 4 * SMSS;
     for segment in 0..9 {
         transmit(&mut rate, segment, segment + 1, flight, ms(u64::from(segment)));
@@ -164,7 +175,7 @@ fn packets_between_records_are_sent_between() {
 /// However much is in flight: records over all of it, none further apart than an eighth of it.
 #[test]
 fn records_cover_the_flight_evenly_while_it_grows_and_drains() {
-    let mut rate = Rate::new();
+    let mut rate = Rate::new(ms(0));
     let (mut una, mut nxt, mut now) = (0_u32, 0_u32, 0);
     for (target, rounds) in [(10, 3), (100, 3), (5000, 4), (50, 3), (1, 5), (20_000, 3), (7, 3)] {
         let mut left = target * rounds;
@@ -197,7 +208,7 @@ fn records_cover_the_flight_evenly_while_it_grows_and_drains() {
 /// and no more than an eighth of the flight longer.
 #[test]
 fn samples_are_those_of_a_record_for_each_packet_but_for_a_little_more_time() {
-    let mut rate = Rate::new();
+    let mut rate = Rate::new(ms(0));
     let packets = 2000_u32;
     let flight = 1000_u32;
     // A packet each millisecond, a second of delay: 1 MB/s.
@@ -224,7 +235,7 @@ fn samples_are_those_of_a_record_for_each_packet_but_for_a_little_more_time() {
 /// Who is thinned out leaves its mark.
 #[test]
 fn thinning_out_forgets_no_bubble() {
-    let mut rate = Rate::new();
+    let mut rate = Rate::new(ms(0));
     let last = u32::try_from(RECORDS).unwrap();
     for segment in 0..=last {
         if segment == 13 {
@@ -239,4 +250,151 @@ fn thinning_out_forgets_no_bubble() {
     let marked: Vec<_> =
         (0..rate.len).filter(|place| rate.at(*place).unwrap().is_app_limited).collect();
     assert_eq!(marked, [6], "the twelfth, for the thirteenth");
+}
+
+/// §4.1.2 to the letter: a record for each packet, called for each packet that arrives.
+#[derive(Default)]
+struct Draft {
+    delivered: u64,
+    lost: u64,
+    delivered_time: u64,
+    first_send_time: u64,
+    app_limited: u64,
+    packets: Vec<DraftPacket>,
+}
+
+#[derive(Clone, Copy)]
+struct DraftPacket {
+    send_time: u64,
+    first_send_time: u64,
+    delivered_time: u64,
+    delivered: u64,
+    lost: u64,
+    is_app_limited: bool,
+    tx_in_flight: u32,
+    is_out: bool,
+}
+
+impl Draft {
+    fn flight(&self) -> u32 {
+        u32::try_from(self.packets.iter().filter(|it| it.is_out).count()).unwrap() * SMSS
+    }
+
+    fn on_packet_sent(&mut self, now: u64) {
+        if self.flight() == 0 {
+            (self.first_send_time, self.delivered_time) = (now, now);
+        }
+        self.packets.push(DraftPacket {
+            send_time: now,
+            first_send_time: self.first_send_time,
+            delivered_time: self.delivered_time,
+            delivered: self.delivered,
+            lost: self.lost,
+            is_app_limited: self.app_limited != 0,
+            tx_in_flight: self.flight() + SMSS,
+            is_out: true,
+        });
+    }
+
+    fn on_ack(&mut self, arrived: &[usize], min_rtt_micros: u32, now: u64) -> RateSample {
+        let mut newest: Option<(DraftPacket, usize)> = None;
+        for &id in arrived {
+            let packet = self.packets[id];
+            self.packets[id].is_out = false;
+            self.delivered += u64::from(SMSS);
+            self.delivered_time = now;
+            let is_newest = newest.is_none_or(|(_, last)| {
+                packet.send_time > self.first_send_time
+                    || packet.send_time == self.first_send_time && id > last
+            });
+            if is_newest {
+                newest = Some((packet, id));
+                self.first_send_time = packet.send_time;
+            }
+        }
+        if self.app_limited != 0 && self.delivered > self.app_limited {
+            self.app_limited = 0;
+        }
+        let mut sample = RateSample {
+            newly_acked: u32::try_from(arrived.len()).unwrap() * SMSS,
+            total_delivered: self.delivered,
+            ..RateSample::default()
+        };
+        if let Some((packet, _)) = newest {
+            let send_elapsed = packet.send_time - packet.first_send_time;
+            let interval = send_elapsed.max(now - packet.delivered_time);
+            let delivered = self.delivered - packet.delivered;
+            sample.has_data = true;
+            sample.prior_delivered = packet.delivered;
+            sample.delivered = u32::try_from(delivered).unwrap();
+            sample.interval_nanos = interval * 1_000_000;
+            sample.rtt_micros = Some(u32::try_from((now - packet.send_time) * 1000).unwrap());
+            sample.is_app_limited = packet.is_app_limited;
+            sample.tx_in_flight = packet.tx_in_flight;
+            sample.lost = u32::try_from(self.lost - packet.lost).unwrap();
+            if interval > 0 && interval * 1000 >= u64::from(min_rtt_micros) {
+                sample.delivery_rate = delivered * 1000 / interval;
+            }
+        }
+        sample
+    }
+}
+
+proptest! {
+    /// With no more in flight than there are records, every sample is the draft's, whatever arrives
+    /// in whatever order.
+    #[test]
+    fn agrees_with_a_record_for_each_packet(
+        steps in prop::collection::vec((0u8..4, 0usize..6, any::<u32>(), 1u64..40), 1..80),
+        min_rtt_micros in 0u32..60_000,
+    ) {
+        let (mut rate, mut draft) = (Rate::new(ms(0)), Draft::default());
+        let mut now = 0;
+        for (what, count, chosen, later) in steps {
+            let out: Vec<usize> =
+                (0..draft.packets.len()).filter(|id| draft.packets[*id].is_out).collect();
+            let una = out.first().copied().unwrap_or(draft.packets.len());
+            let room = (RECORDS - 8).saturating_sub(draft.packets.len() - una);
+            match what {
+                0 => {
+                    for _ in 0..count.min(room) {
+                        let nxt = u32::try_from(draft.packets.len()).unwrap();
+                        rate.on_transmit(at(nxt), at(nxt + 1), draft.flight(), ms(now));
+                        draft.on_packet_sent(now);
+                    }
+                }
+                1 => {
+                    rate.on_app_limited(draft.flight());
+                    draft.app_limited = (draft.delivered + u64::from(draft.flight())).max(1);
+                }
+                2 if count == 0 => {
+                    rate.on_lost(SMSS);
+                    draft.lost += u64::from(SMSS);
+                }
+                _ => {
+                    now += later;
+                    // In order as often as not.
+                    let is_in_order = chosen & 1 == 0;
+                    let is_along = |(place, _): &(usize, &usize)| {
+                        if is_in_order { *place <= count } else { chosen >> (place + 1) & 1 == 1 }
+                    };
+                    let arrived: Vec<usize> =
+                        out.iter().enumerate().filter(is_along).map(|(_, id)| *id).collect();
+                    let expected = draft.on_ack(&arrived, min_rtt_micros, now);
+                    let una = draft.packets.iter().position(|it| it.is_out);
+                    let una = una.unwrap_or(draft.packets.len());
+                    let end = |id: usize| at(u32::try_from(id).unwrap());
+                    let arrival = Arrival {
+                        delivered: expected.newly_acked,
+                        once: arrived.last().map(|id| end(id + 1)),
+                        lost: 0,
+                        snd_una: end(una),
+                        min_rtt_micros,
+                    };
+                    prop_assert_eq!(rate.on_ack(&arrival, ms(now)), expected);
+                }
+            }
+            prop_assert_eq!(rate.is_app_limited(), draft.app_limited != 0);
+        }
+    }
 }
