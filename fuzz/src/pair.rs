@@ -18,6 +18,7 @@ const LIMITS: Limits = Limits {
     udp_sockets: 0,
     datagrams: 8,
     assemblies: 2,
+    models: 1,
     buffer_bytes: 256 << 10,
 };
 

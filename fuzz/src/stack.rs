@@ -25,6 +25,7 @@ const LIMITS: Limits = Limits {
     udp_sockets: 2,
     datagrams: 8,
     assemblies: 2,
+    models: 1,
     buffer_bytes: 64 << 10,
 };
 

@@ -54,6 +54,11 @@ congestion! {
     /// Back to the window at which something was lost, and after a while carefully beyond, as fast
     /// on long paths as on short ones: RFC 9438.
     Cubic = "cubic",
+    /// As fast as the path delivers, whatever it loses, and with no more in flight than that takes:
+    /// BBRv3, draft-ietf-ccwg-bbr-06. Each connection of it takes one of
+    /// [`Limits::models`](crate::Limits::models). Meant for
+    /// [`pacing`](Config::pacing); without it, bursts are as large as the window.
+    Bbr = "bbr",
 }
 
 impl Congestion {

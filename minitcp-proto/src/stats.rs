@@ -143,6 +143,8 @@ pub struct Stats {
     pub tail_probes: u64,
     /// Times a peer had given up what it had said it had, ahead of a hole (RFC 2018 §8).
     pub reneged: u64,
+    /// Connections that went on with CUBIC, for want of a model of the path.
+    pub unmodelled: u64,
     /// SACK blocks for which no memory was left: what they tell of may be sent again.
     pub forgotten_sacks: u64,
     /// Zero-window probes sent (RFC 9293 §3.8.6.1).

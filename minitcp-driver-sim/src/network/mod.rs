@@ -276,5 +276,6 @@ const SMALL: Limits = Limits {
     udp_sockets: 8,
     datagrams: 64,
     assemblies: 16,
+    models: 16,
     buffer_bytes: 2 << 20,
 };

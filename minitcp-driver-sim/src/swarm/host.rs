@@ -47,6 +47,7 @@ impl Host {
             udp_sockets: own,
             datagrams: 64,
             assemblies: own + 4,
+            models: own,
             buffer_bytes: PLENTY,
         };
         let mut host = Self { config, limits, backlog: 8, merge_after: None };

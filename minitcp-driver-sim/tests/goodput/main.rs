@@ -74,6 +74,7 @@ const SMALL: Limits = Limits {
     udp_sockets: 0,
     datagrams: 8,
     assemblies: 2,
+    models: 1,
     buffer_bytes: 0,
 };
 

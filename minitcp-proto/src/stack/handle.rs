@@ -179,7 +179,7 @@ impl<O: Observer> Connection<'_, '_, O> {
     /// [`TcpOptions::congestion`] would.
     pub fn set_congestion(&mut self, congestion: Congestion) {
         self.report(|id, _| Call::SetCongestion { id, congestion });
-        self.with(|tcb, _| configure::set_congestion(tcb, congestion));
+        self.with(|tcb, cx| configure::set_congestion(tcb, congestion, cx));
     }
 
     /// The options that hold now.
@@ -246,7 +246,7 @@ impl<O: Observer> Connection<'_, '_, O> {
 
     /// A snapshot of the connection's variables.
     pub fn info(&self) -> Option<Info> {
-        self.tcb().map(|tcb| tcb.info(&self.stack.cx.rto, &self.stack.cx.repairs))
+        self.tcb().map(|tcb| tcb.info(&self.stack.cx))
     }
 
     fn tcb(&self) -> Option<&Tcb> {

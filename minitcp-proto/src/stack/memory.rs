@@ -11,7 +11,7 @@ use crate::store::queue::Link;
 use crate::store::runs::Leaf;
 use crate::store::slab::{CacheLine, Slot};
 use crate::store::table::Bucket;
-use crate::tcp::{Assembly, HalfOpen, Mark, Remnant, Repair, Tcb};
+use crate::tcp::{Assembly, Course, HalfOpen, Mark, Remnant, Repair, Tcb};
 
 /// How much of everything a stack can hold. What happens at each bound is written beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,10 @@ pub struct Limits {
     /// hole least recently goes on by duplicate acknowledgments and timeouts alone. What peers tell
     /// of their holes takes twice as many leaves of 512 octets, of which one is kept for each.
     pub assemblies: usize,
+    /// Connections at the same time whose congestion controller has a model of the path
+    /// ([`Congestion::Bbr`](crate::Congestion::Bbr)), of 2304 octets. Beyond: another one goes on
+    /// with CUBIC, counted ([`Stats::unmodelled`](crate::Stats::unmodelled)).
+    pub models: usize,
     /// Octets for all send and receive buffers together, lent in blocks of a power of two of at
     /// least 1 KiB. While less than half is free, smaller windows are offered; less than a quarter,
     /// sends are short; less than a sixteenth, SYNs are dropped and counted. Datagrams that were
@@ -65,6 +69,7 @@ impl Default for Limits {
             udp_sockets: 64,
             datagrams: 1024,
             assemblies: 256,
+            models: 256,
             buffer_bytes: 64 << 20,
         }
     }
@@ -82,6 +87,7 @@ pub struct Memory<'m> {
     pub(super) repairs: Lent<'m, Slot<Repair>>,
     pub(super) repair_links: Lent<'m, Link>,
     pub(super) leaves: Lent<'m, Slot<Leaf<Mark>>>,
+    pub(super) models: Lent<'m, Slot<Course>>,
     pub(super) schedule: ScheduleMemory<'m>,
     pub(super) bytes: Lent<'m, u8>,
     pub(super) blocks: Lent<'m, BlockMeta>,
@@ -144,6 +150,7 @@ impl Memory<'static> {
             repairs: slots(limits.assemblies),
             repair_links: Lent::allocate(limits.assemblies, Link::ZERO),
             leaves: slots(limits.assemblies.saturating_mul(2)),
+            models: slots(limits.models),
             schedule: ScheduleMemory {
                 ready: Lent::allocate(ready, Link::ZERO),
                 events: Lent::allocate(events, Link::ZERO),
@@ -159,9 +166,9 @@ impl Memory<'static> {
 /// Memory for a stack without an allocator: put it in a static, or anywhere that outlives the
 /// stack, and [`lend`](Self::lend) it. Unused it is all zero, so that a static lies in `.bss` and
 /// takes no room in an image. `SLOTS` is the bound of every kind of slot in [`Limits`],
-/// `BLOCKS` the number of 1 KiB blocks of buffer.
+/// `BLOCKS` the number of 1 KiB blocks of buffer, `MODELS` that of [`Limits::models`].
 #[derive(Debug)]
-pub struct StaticMemory<const SLOTS: usize, const BLOCKS: usize> {
+pub struct StaticMemory<const SLOTS: usize, const BLOCKS: usize, const MODELS: usize = 0> {
     connections: [Slot<Tcb, CacheLine>; SLOTS],
     waiting_links: [Link; SLOTS],
     half_open: [Slot<HalfOpen>; SLOTS],
@@ -177,6 +184,7 @@ pub struct StaticMemory<const SLOTS: usize, const BLOCKS: usize> {
     repairs: [Slot<Repair>; SLOTS],
     repair_links: [Link; SLOTS],
     leaves: [[Slot<Leaf<Mark>>; 2]; SLOTS],
+    models: [Slot<Course>; MODELS],
     /// Four kinds of values: 4 in 8 to 16, whatever power of two fits.
     tcp_demux: [[Bucket; 16]; SLOTS],
     udp_demux: [[Bucket; 4]; SLOTS],
@@ -188,7 +196,9 @@ pub struct StaticMemory<const SLOTS: usize, const BLOCKS: usize> {
     blocks: [BlockMeta; BLOCKS],
 }
 
-impl<const SLOTS: usize, const BLOCKS: usize> StaticMemory<SLOTS, BLOCKS> {
+impl<const SLOTS: usize, const BLOCKS: usize, const MODELS: usize>
+    StaticMemory<SLOTS, BLOCKS, MODELS>
+{
     /// Unused memory.
     pub const fn new() -> Self {
         Self {
@@ -207,6 +217,7 @@ impl<const SLOTS: usize, const BLOCKS: usize> StaticMemory<SLOTS, BLOCKS> {
             repairs: [const { Slot::EMPTY }; SLOTS],
             repair_links: [Link::ZERO; SLOTS],
             leaves: [const { [const { Slot::EMPTY }; 2] }; SLOTS],
+            models: [const { Slot::EMPTY }; MODELS],
             tcp_demux: [[Bucket::ZERO; 16]; SLOTS],
             udp_demux: [[Bucket::ZERO; 4]; SLOTS],
             ready: [[Link::ZERO; 4]; SLOTS],
@@ -242,6 +253,7 @@ impl<const SLOTS: usize, const BLOCKS: usize> StaticMemory<SLOTS, BLOCKS> {
             repairs: Lent::Borrowed(&mut self.repairs),
             repair_links: Lent::Borrowed(&mut self.repair_links),
             leaves: Lent::Borrowed(self.leaves.as_flattened_mut()),
+            models: Lent::Borrowed(&mut self.models),
             schedule: ScheduleMemory {
                 ready: Lent::Borrowed(self.ready.as_flattened_mut()),
                 events: Lent::Borrowed(self.events.as_flattened_mut()),
@@ -254,7 +266,9 @@ impl<const SLOTS: usize, const BLOCKS: usize> StaticMemory<SLOTS, BLOCKS> {
     }
 }
 
-impl<const SLOTS: usize, const BLOCKS: usize> Default for StaticMemory<SLOTS, BLOCKS> {
+impl<const SLOTS: usize, const BLOCKS: usize, const MODELS: usize> Default
+    for StaticMemory<SLOTS, BLOCKS, MODELS>
+{
     fn default() -> Self {
         Self::new()
     }
@@ -273,6 +287,7 @@ mod tests {
             ("a datagram", size_of::<Slot<Datagram>>(), 96),
             ("a connection", size_of::<Slot<Tcb, CacheLine>>(), 512),
             ("what came ahead of holes", size_of::<Slot<Assembly>>(), 2112),
+            ("a model of a path", size_of::<Slot<Course>>(), 2304),
         ] {
             assert!(size <= most, "{what} takes {size} octets");
         }

@@ -46,8 +46,10 @@ use crate::stats::Stats;
 use crate::store::line::Line;
 use crate::store::pool::Pool;
 use crate::store::runs::Leaves;
+use crate::store::slab::Slab;
 use crate::tcp::context::Context;
 use crate::tcp::isn::Ended;
+use crate::tcp::model::Models;
 use crate::tcp::receive::assembler::Assemblies;
 use crate::tcp::repair::Repairs;
 use crate::tcp::send::rtt::RtoBounds;
@@ -115,6 +117,7 @@ impl<'m, O: Observer> Stack<'m, O> {
                     Line::new(memory.repairs, memory.repair_links),
                     Leaves::new(memory.leaves),
                 ),
+                models: Models::new(Slab::new(memory.models)),
                 left_behind: 0,
                 short: 0,
                 observer,
@@ -194,6 +197,7 @@ impl<'m, O: Observer> Stack<'m, O> {
             datagrams: self.mail.len(),
             assemblies: self.cx.assemblies.line.len(),
             repairs: self.cx.repairs.len(),
+            models: self.cx.models.len(),
             buffer_bytes: self.cx.pool.capacity_bytes() - self.cx.pool.free_bytes(),
             timers: self.schedule.timers(),
         }
@@ -231,6 +235,8 @@ pub struct Usage {
     pub assemblies: u32,
     /// Connections of whose octets some are missing at the peer, or were lately.
     pub repairs: u32,
+    /// Connections whose congestion controller has a model of the path.
+    pub models: u32,
     /// Octets of pool blocks that are lent out.
     pub buffer_bytes: usize,
     /// Connections and handshakes with a timer armed.

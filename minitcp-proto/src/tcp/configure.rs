@@ -30,7 +30,7 @@ pub(crate) fn set_options<O: Observer>(
     }
     tcb.send.cap = options.send_buffer;
     tcb.receive.mark.in_line = options.urgent_in_line;
-    tcb.congestion = tcb.congestion.handed_to(options.congestion);
+    hand_over(tcb, options.congestion, cx);
     if tcb.state() != State::SynSent {
         // Larger segments than the handshake agreed on are out of the question.
         tcb.lower_smss(u16::MAX);
@@ -56,9 +56,17 @@ pub(crate) fn set_no_delay(tcb: &mut Tcb, no_delay: bool) {
 }
 
 /// Another controller goes on with the windows that there are.
-pub(crate) fn set_congestion(tcb: &mut Tcb, algorithm: Congestion) {
+pub(crate) fn set_congestion<O>(tcb: &mut Tcb, algorithm: Congestion, cx: &mut Context<'_, O>) {
     tcb.settings.set_congestion(algorithm);
-    tcb.congestion = tcb.congestion.handed_to(algorithm);
+    hand_over(tcb, algorithm, cx);
+}
+
+fn hand_over<O>(tcb: &mut Tcb, algorithm: Congestion, cx: &mut Context<'_, O>) {
+    let before = tcb.congestion;
+    tcb.congestion = before.handed_to(algorithm);
+    if tcb.congestion.modelled().is_none() {
+        cx.models.give_back(&before);
+    }
 }
 
 /// What the cork holds back leaves.

@@ -319,6 +319,7 @@ impl Tcb {
         }
         self.send.buffer.release(&mut cx.pool);
         self.recovery.release(&mut cx.repairs);
+        cx.models.give_back(&self.congestion);
         self.receive.assembler.release(&mut cx.assemblies);
         if !self.receive.is_finished() || self.receive.buffer.is_empty() {
             self.receive.buffer.release(&mut cx.pool);
@@ -331,6 +332,7 @@ impl Tcb {
         self.send.buffer.release(&mut cx.pool);
         self.receive.buffer.release(&mut cx.pool);
         self.recovery.release(&mut cx.repairs);
+        cx.models.give_back(&self.congestion);
         self.receive.assembler.release(&mut cx.assemblies);
     }
 }

@@ -6,6 +6,7 @@ use crate::secret::{Flow, Secrets};
 use crate::stats::{Drop, Stats};
 use crate::store::pool::Pool;
 use crate::tcp::isn::Ended;
+use crate::tcp::model::Models;
 use crate::tcp::receive::assembler::Assemblies;
 use crate::tcp::repair::Repairs;
 use crate::tcp::send::rtt::RtoBounds;
@@ -26,6 +27,7 @@ pub(crate) struct Context<'m, O> {
     pub(crate) pool: Pool<'m>,
     pub(crate) assemblies: Assemblies<'m>,
     pub(crate) repairs: Repairs<'m>,
+    pub(crate) models: Models<'m>,
     /// Octets of the pool in blocks of connections that their applications have closed.
     pub(crate) left_behind: usize,
     /// The text of the segment found no memory to hold so many octets: others may have some.

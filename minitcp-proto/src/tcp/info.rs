@@ -1,19 +1,20 @@
 //! What a curious application may see of a connection (RFC 9293 §3.9.1, STATUS).
 
+use crate::config::Congestion;
 use crate::error::Trouble;
 use crate::seq::SeqNum;
 use crate::tcp::connection::Tcb;
+use crate::tcp::context::Context;
+use crate::tcp::output::rate;
 use crate::tcp::recovery::Phase;
-use crate::tcp::repair::Repairs;
-use crate::tcp::send::rtt::RtoBounds;
 use crate::tcp::state::State;
 use crate::time::Instant;
 
 impl Tcb {
     /// What an observer of the connection would ask (compare Linux's `tcp_info`).
     /// R9293-52.
-    pub(crate) fn info(&self, rto: &RtoBounds, repairs: &Repairs<'_>) -> Info {
-        let (sacked, lost, resent) = self.recovery.counts(repairs);
+    pub(crate) fn info<O>(&self, cx: &Context<'_, O>) -> Info {
+        let (sacked, lost, resent) = self.recovery.counts(&cx.repairs);
         Info {
             state: self.state(),
             snd_una: self.send.snd_una,
@@ -23,10 +24,13 @@ impl Tcb {
             rcv_wnd: self.receive.rcv_wnd(),
             cwnd: self.congestion.cwnd(),
             ssthresh: self.congestion.ssthresh(),
+            congestion: self.congestion.algorithm(),
+            pacing_rate: rate(self, cx).octets(),
+            delivery_rate: cx.models.delivery_rate(&self.congestion),
             mss: self.send.smss,
             srtt_micros: self.rtt.srtt_micros(),
             rttvar_micros: self.rtt.rttvar_micros(),
-            rto_micros: self.rtt.rto_micros(rto),
+            rto_micros: self.rtt.rto_micros(&cx.rto),
             timeouts: self.recovery.timeouts,
             unsent: self.send.unsent(),
             unread: self.receive.buffer.len(),
@@ -76,6 +80,15 @@ pub struct Info {
     pub cwnd: u32,
     /// Slow-start threshold, in octets; `u32::MAX` before the first loss.
     pub ssthresh: u32,
+    /// The congestion controller.
+    pub congestion: Congestion,
+    /// Octets a second at which data may leave; 0 for no bound ([`Config::pacing`]).
+    ///
+    /// [`Config::pacing`]: crate::Config::pacing
+    pub pacing_rate: u64,
+    /// Octets a second that the path delivers, as far as [`Congestion::Bbr`] has found out; `None`
+    /// with the other controllers, which do not measure it.
+    pub delivery_rate: Option<u64>,
     /// Octets of payload in a full-sized segment.
     pub mss: u16,
     /// Smoothed round-trip time; `None` before the first sample.

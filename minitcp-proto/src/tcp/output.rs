@@ -10,6 +10,7 @@ use crate::tcp::configure::wake_writer;
 use crate::tcp::congestion::initial_window;
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
+use crate::tcp::model;
 use crate::tcp::outgoing::{Outgoing, SynOptions};
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::recovery::{Phase, tail};
@@ -420,6 +421,7 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
         cx.stats.retransmitted_segments += 1;
         cx.stats.retransmitted_bytes += u64::from(text.len);
     }
+    model::on_transmit(tcb, (text.seq, end), !sent_before, cx);
     tcb.recovery.on_sent(end.since(text.seq), &mut cx.repairs);
     match text.kind {
         Kind::New => tcb.rtt.on_first_transmission(end, cx.now),
@@ -443,7 +445,8 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
         Kind::Probe | Kind::PureAck | Kind::KeepAlive => tcb.rtt.on_retransmission(),
     }
     tcb.send.snd_nxt = tcb.send.snd_nxt.latest(end);
-    let first = is_first.then(|| initial_window(tcb.send.smss.into()));
+    let is_burst = is_first && tcb.congestion.modelled().is_none();
+    let first = is_burst.then(|| initial_window(tcb.send.smss.into()));
     let rate = rate(tcb, cx);
     tcb.pace.on_sent((text.len, first), rate, (tcb.last_sent, cx.now));
     tcb.last_sent = cx.now;

@@ -7,6 +7,7 @@ use crate::store::pressure::Want;
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::input::Reset;
+use crate::tcp::model;
 use crate::tcp::receive::mark::OutOfLine;
 use crate::tcp::send::sender::Fin;
 use crate::tcp::settings::Switches;
@@ -23,6 +24,7 @@ pub(crate) fn send<O: Observer>(
     cx: &mut Context<'_, O>,
 ) -> Result<usize, SendError> {
     may_send(tcb)?;
+    model::on_write(tcb, cx);
     if u32::try_from(data.len()).map_or(true, |len| len > tcb.send.room()) {
         tcb.send.cap = tuning::send_cap(tcb, cx);
     }

@@ -48,6 +48,7 @@ pub fn limits() -> Limits {
         udp_sockets: 4,
         datagrams: 64,
         assemblies: 4,
+        models: 4,
         buffer_bytes: 4 << 20,
     }
 }

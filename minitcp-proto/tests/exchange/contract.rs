@@ -206,6 +206,7 @@ const TIGHT: Limits = Limits {
     udp_sockets: 2,
     datagrams: 6,
     assemblies: 1,
+    models: 1,
     buffer_bytes: 16 << 10,
 };
 

@@ -175,6 +175,7 @@ fn limits_of_zero() {
         udp_sockets: 0,
         datagrams: 0,
         assemblies: 0,
+        models: 0,
         buffer_bytes: 0,
     };
     let mut stack = Stack::new(config(), Memory::allocate(&nothing), Seed::from_u64(1));

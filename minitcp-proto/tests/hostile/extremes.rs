@@ -353,10 +353,10 @@ fn any_limits_run_to_their_end() {
         udp_sockets: 0,
         datagrams: 0,
         assemblies: 0,
+        models: 0,
         buffer_bytes: 0,
     };
-    type Field = fn(&mut Limits) -> &mut usize;
-    let fields: [Field; 8] = [
+    let fields: [fn(&mut Limits) -> &mut usize; 9] = [
         |l| &mut l.connections,
         |l| &mut l.half_open,
         |l| &mut l.time_wait,
@@ -364,6 +364,7 @@ fn any_limits_run_to_their_end() {
         |l| &mut l.udp_sockets,
         |l| &mut l.datagrams,
         |l| &mut l.assemblies,
+        |l| &mut l.models,
         |l| &mut l.buffer_bytes,
     ];
     let plain = setting("nothing", |_, _| {});

@@ -351,5 +351,6 @@ const LARGER: Limits = Limits {
     udp_sockets: 4,
     datagrams: 64,
     assemblies: 32,
+    models: 32,
     buffer_bytes: 512 << 10,
 };

@@ -84,6 +84,7 @@ impl World {
             udp_sockets: 1,
             datagrams: 8,
             assemblies: rng.pick(&[1, 2, 3]),
+            models: rng.pick(&[0, 1, 2]),
             buffer_bytes: rng.pick(&[4 << 10, 16 << 10, 64 << 10, 1 << 20]),
         };
         let memory = Memory::allocate(&limits);

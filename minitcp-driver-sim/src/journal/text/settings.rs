@@ -199,7 +199,7 @@ settings! {
     }
     Limits {
         connections, half_open, time_wait, listeners, udp_sockets, datagrams, assemblies,
-        buffer_bytes
+        models, buffer_bytes
     }
     TcpOptions {
         receive_buffer, send_buffer, tune_receive_buffer, tune_send_buffer, no_delay, cork,
@@ -264,10 +264,13 @@ pub(super) fn is_sane(limits: &Limits) -> bool {
         udp_sockets,
         datagrams,
         assemblies,
+        models,
         buffer_bytes,
     } = *limits;
-    let counts = [connections, half_open, time_wait, listeners, udp_sockets, datagrams, assemblies];
-    counts.iter().all(|count| *count <= 1 << 20)
+    let tables = [connections, half_open, time_wait, listeners, udp_sockets];
+    let counts = tables.into_iter().chain([datagrams, assemblies, models]);
+    let mut counts = counts;
+    counts.all(|count| count <= 1 << 20)
         && u64::try_from(buffer_bytes).is_ok_and(|bytes| bytes < 1 << 32)
         && isize::try_from(buffer_bytes).is_ok()
 }

@@ -22,6 +22,7 @@ const LIMITS: Limits = Limits {
     udp_sockets: 8,
     datagrams: 64,
     assemblies: 64,
+    models: 64,
     buffer_bytes: 4 << 20,
 };
 

@@ -2,13 +2,13 @@
 //!
 //! `docs/congestion.md` says how to write another.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "no connection has a model yet"))]
 pub(crate) mod bbr;
 mod classic;
 mod cubic;
 #[cfg(test)]
 mod example;
 mod hystart;
+pub(crate) mod modelled;
 mod new_reno;
 pub(crate) mod rate_sample;
 
@@ -21,9 +21,6 @@ use crate::time::Instant;
 pub(crate) struct AckSample {
     /// Octets newly acknowledged by `SEG.ACK`.
     pub(crate) acked: u32,
-    /// Octets newly acknowledged, by `SEG.ACK` or by SACK.
-    #[expect(dead_code, reason = "for controllers that measure how fast octets are delivered")]
-    pub(crate) delivered: u32,
     /// Most octets in flight in the last round trip: how much of the window was used.
     pub(crate) flight: u32,
     /// Sender maximum segment size, in octets.
@@ -52,7 +49,6 @@ impl AckSample {
     #[cfg(test)]
     pub(crate) const NOTHING: Self = Self {
         acked: 0,
-        delivered: 0,
         flight: 0,
         smss: 0,
         after_timeout: false,
@@ -184,6 +180,7 @@ macro_rules! controllers {
 controllers! {
     NewReno: new_reno::NewReno,
     Cubic: cubic::Cubic,
+    Bbr: modelled::Modelled,
 }
 
 impl AnyController {
@@ -192,6 +189,15 @@ impl AnyController {
     pub(crate) fn new(algorithm: Congestion, smss: u32, lost_syn: bool) -> Self {
         let initial_window = if lost_syn { smss } else { initial_window(smss) };
         Self::resume(algorithm, initial_window, u32::MAX)
+    }
+
+    /// What drives it, if that is a model.
+    #[inline]
+    pub(crate) const fn modelled(&self) -> Option<&modelled::Modelled> {
+        match self {
+            Self::Bbr(modelled) => Some(modelled),
+            Self::NewReno(_) | Self::Cubic(_) => None,
+        }
     }
 
     /// The same, if it is `algorithm` already; else that one, with the windows as they are.

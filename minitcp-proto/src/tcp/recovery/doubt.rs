@@ -8,6 +8,7 @@ use crate::tcp::congestion::AnyController;
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::heed::News;
+use crate::tcp::model;
 use crate::tcp::repair::{Repairs, Undo};
 use crate::tcp::send::sender::Sender;
 use crate::tcp::timestamps::is_before;
@@ -79,6 +80,7 @@ pub(super) fn undo<O: Observer>(tcb: &mut Tcb, has_both: bool, cx: &mut Context<
     recovery.recover = snd_una.minus(1);
     (recovery.lost_next, recovery.lost_end) = (snd_una, snd_una);
     recovery.sync(snd_una, &cx.repairs, snd_nxt);
+    model::on_spurious(tcb, cx);
     if has_both {
         tcb.rtt.on_retransmission();
     } else if after_timeout {

@@ -8,6 +8,7 @@ use crate::observe::Observer;
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::heed::News;
+use crate::tcp::model;
 use crate::tcp::recovery::respond;
 use crate::tcp::repair::{Reordering, Repair, Repairs};
 use crate::tcp::send::rtt::RttEstimator;
@@ -183,7 +184,9 @@ fn lose_again(
 
 /// The time is over in which reordering could explain what is missing.
 pub(crate) fn on_reordering_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
+    let lost_before = tcb.recovery.lost;
     let found = detect(tcb, cx);
     respond::on_loss(tcb, found, 0, cx);
+    model::on_lost(tcb, tcb.recovery.lost.saturating_sub(lost_before), cx);
     respond::reduce(tcb, 0, false, cx);
 }

@@ -142,6 +142,16 @@ impl Recovery {
             && self.flags.intersection(Flags::PROBING.union(Flags::DSACK_ROUND)).is_empty()
     }
 
+    /// Up to where everything that has not arrived is lost, or was.
+    pub(crate) const fn lost_end(&self) -> SeqNum {
+        self.lost_end
+    }
+
+    /// Nothing waits to be sent again.
+    pub(crate) const fn first_is_sent(&self) -> bool {
+        self.lost == 0
+    }
+
     /// Octets are to be sent again, or a probe.
     #[inline]
     pub(crate) const fn is_due(&self) -> bool {

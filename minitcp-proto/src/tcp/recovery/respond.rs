@@ -8,6 +8,7 @@ use crate::tcp::congestion::{AckSample, Signal};
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::heed::News;
+use crate::tcp::model::{self, Heard};
 use crate::tcp::send::prr::{Delivery, Prr};
 use crate::tcp::send::scoreboard::Sent;
 use crate::tcp::timeout::restart_timer;
@@ -20,7 +21,7 @@ pub(crate) fn on_calm_ack<O: Observer>(
     tcb: &mut Tcb,
     (acked, flight): (u32, u32),
     echo: Option<u32>,
-    cx: &Context<'_, O>,
+    cx: &mut Context<'_, O>,
 ) {
     tcb.recovery.timeouts = 0;
     if tcb.send.flight() > 0 {
@@ -28,7 +29,9 @@ pub(crate) fn on_calm_ack<O: Observer>(
     }
     keep_up(tcb);
     let echo_age_millis = echo.map(|echo| tcb.clocks.age_millis(echo, cx.now));
-    grow(tcb, &Growth { acked, delivered: acked, flight, echo_age_millis }, cx);
+    grow(tcb, &Growth { acked, flight, echo_age_millis }, cx);
+    let once = Some(tcb.send.snd_una);
+    model::on_ack(tcb, Heard { delivered: acked, once, flight, lost: 0 }, cx);
 }
 
 /// An acknowledgment has come that says something, or while something is, or was, amiss.
@@ -65,7 +68,6 @@ fn keep_up(tcb: &mut Tcb) {
 #[derive(Clone, Copy, Debug)]
 struct Growth {
     acked: u32,
-    delivered: u32,
     flight: u32,
     echo_age_millis: Option<u32>,
 }
@@ -73,7 +75,7 @@ struct Growth {
 impl From<&News> for Growth {
     fn from(news: &News) -> Self {
         let News { acked, flight, echo_age_millis, .. } = *news;
-        Self { acked, delivered: news.delivered.octets, flight, echo_age_millis }
+        Self { acked, flight, echo_age_millis }
     }
 }
 
@@ -90,7 +92,6 @@ fn grow<O>(tcb: &mut Tcb, growth: &Growth, cx: &Context<'_, O>) {
         let after_timeout = matches!(tcb.recovery.phase, Phase::AfterTimeout | Phase::Doubting);
         let sample = AckSample {
             acked: growth.acked,
-            delivered: growth.delivered,
             flight: growth.flight,
             smss: u32::from(tcb.send.smss),
             after_timeout,
@@ -109,6 +110,7 @@ fn grow<O>(tcb: &mut Tcb, growth: &Growth, cx: &Context<'_, O>) {
 /// Something is, or was, amiss.
 fn on_unusual<O: Observer>(tcb: &mut Tcb, news: &News, cx: &mut Context<'_, O>) {
     let was_doubting = tcb.recovery.phase == Phase::Doubting;
+    let lost_before = tcb.recovery.lost;
     let delivered = count_duplicates(tcb, news);
     if tcb.recovery.flags.contains(Flags::DSACK_ROUND)
         && tcb.send.snd_una.at_or_after(tcb.recovery.dsack_round)
@@ -129,6 +131,8 @@ fn on_unusual<O: Observer>(tcb: &mut Tcb, news: &News, cx: &mut Context<'_, O>) 
     let found = if tells_what(tcb) { listen(tcb, news, cx) } else { Found::default() };
     advance(tcb, news, delivered, cx);
     on_loss(tcb, found, delivered, cx);
+    let lost = tcb.recovery.lost.saturating_sub(lost_before);
+    model::on_ack(tcb, Heard::of(news, delivered, lost), cx);
     if news.advanced || delivered > 0 {
         reduce(tcb, delivered, news.advanced && !found.any, cx);
     }
@@ -319,13 +323,15 @@ fn enter<O: Observer>(tcb: &mut Tcb, delivered: u32, cx: &mut Context<'_, O>) {
     restart_timer(tcb, cx);
 }
 
-fn on_congestion<O>(tcb: &mut Tcb, signal: Signal, flight: u32, cx: &Context<'_, O>) {
+fn on_congestion<O>(tcb: &mut Tcb, signal: Signal, flight: u32, cx: &mut Context<'_, O>) {
+    model::on_congestion(tcb, signal, flight, cx);
     tcb.congestion.on_congestion(signal, flight, u32::from(tcb.send.smss), cx.now);
 }
 
 /// Proportional rate reduction: the window follows what is delivered.
 pub(super) fn reduce<O>(tcb: &mut Tcb, delivered: u32, is_safe: bool, cx: &mut Context<'_, O>) {
-    if tcb.recovery.phase != Phase::FastRecovery {
+    // A model knows itself how much may be in flight.
+    if tcb.recovery.phase != Phase::FastRecovery || tcb.congestion.modelled().is_some() {
         return;
     }
     let (smss, pipe) = (u32::from(tcb.send.smss), tcb.recovery.pipe(&tcb.send));
@@ -349,6 +355,7 @@ fn finish<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     if let Some((repair, _)) = cx.repairs.get_mut(recovery.repair.get()) {
         repair.linger = tcb.send.snd_nxt;
     }
+    model::on_recovered(tcb, cx);
     cx.note(tcb.flow(), Note::Recovered);
 }
 
@@ -372,7 +379,7 @@ pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
         (repair.reordering, repair.again_due) = (None, None);
         repair.reduced = Sent::again(tcb.send.snd_nxt, cx.now);
     }
-    let flight = tcb.send.flight();
+    let (flight, lost_before) = (tcb.send.flight(), tcb.recovery.lost);
     on_congestion(tcb, signal, flight, cx);
     let recovery = &mut tcb.recovery;
     recovery.end_probe();
@@ -391,6 +398,7 @@ pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
         recovery.phase = Phase::AfterTimeout;
         recovery.lose_all(&tcb.send, &mut cx.repairs);
     }
+    model::on_lost(tcb, tcb.recovery.lost.saturating_sub(lost_before), cx);
 }
 
 /// The timer that is next looks for what may be lost without an acknowledgment, if that comes

@@ -2,7 +2,6 @@
 
 pub(crate) mod pace;
 pub(crate) mod prr;
-#[cfg_attr(not(test), expect(dead_code, reason = "no connection is measured yet"))]
 pub(crate) mod rate;
 pub(crate) mod rtt;
 pub(crate) mod scoreboard;

@@ -26,6 +26,11 @@ impl Rate {
         if srtt_micros < LEAST_RTT_MICROS { Self::UNBOUND } else { Self { octets, srtt_micros } }
     }
 
+    /// Octets a second; 0 for no bound.
+    pub(crate) const fn octets(self) -> u64 {
+        self.octets
+    }
+
     /// What leaves in a millisecond; `u32::MAX` without a bound.
     pub(crate) fn quantum(self) -> u32 {
         if self.octets == 0 {

@@ -268,10 +268,12 @@ impl Model {
     }
 
     /// `C.send_quantum`: the most octets to send at once.
+    #[cfg(test)]
     pub(crate) const fn send_quantum(&self) -> u32 {
         self.send_quantum
     }
 
+    #[cfg(test)]
     pub(crate) const fn state(&self) -> State {
         self.state
     }
@@ -288,12 +290,18 @@ impl Model {
         self.max_bw_filter.max()
     }
 
+    /// `BBR.full_bw_reached`: the path was full once.
+    pub(crate) const fn has_filled_path(&self) -> bool {
+        self.full_bw_reached
+    }
+
     /// `BBR.bw`: the same, bounded by what was lost lately.
     pub(crate) const fn bw(&self) -> u64 {
         self.bw
     }
 
     /// `BBR.min_rtt`; `None` before the first sample.
+    #[cfg(test)]
     pub(crate) fn min_rtt_micros(&self) -> Option<u32> {
         (self.min_rtt < u32::MAX).then_some(self.min_rtt)
     }
