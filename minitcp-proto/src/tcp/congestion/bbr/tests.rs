@@ -9,6 +9,10 @@ mod flows {
     //! How whole transfers fare.
     mod tests;
 }
+mod letter {
+    //! Lines of the draft of which no flow would tell.
+    mod tests;
+}
 mod mistakes {
     //! What implementers of BBR got wrong.
     mod tests;
@@ -16,6 +20,7 @@ mod mistakes {
 
 use super::*;
 use crate::seq::SeqNum;
+use crate::tcp::congestion::rate_sample::{Loss, LostFlight};
 use crate::tcp::send::rate::{Arrival, Rate};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -539,6 +544,77 @@ pub(super) fn seq(number: u64) -> SeqNum {
 /// `part` of a thousand of `whole`.
 pub(super) fn permille(whole: u64, part: u64) -> u64 {
     whole * part / 1000
+}
+
+/// [`FAST`] times 40 ms.
+pub(super) const BDP: u32 = 500_000;
+
+/// A model, and acknowledgments that say what a test wants.
+pub(super) struct Hand {
+    pub(super) model: Model,
+    pub(super) now: Instant,
+    delivered: u64,
+}
+
+impl Hand {
+    pub(super) fn new() -> Self {
+        Self::with_sack(true)
+    }
+
+    pub(super) fn with_sack(has_selective_acks: bool) -> Self {
+        let start = Start {
+            initial_cwnd: 10 * SMSS,
+            smss: SMSS,
+            srtt_micros: 40_000,
+            has_selective_acks,
+            seed: 1,
+        };
+        let now = Instant::from_secs(1);
+        Self { model: Model::new(&start, now), now, delivered: 0 }
+    }
+
+    /// A round trip of 40 ms later, everything that was in flight is acknowledged at this rate.
+    pub(super) fn round(&mut self, rate: u64) -> &mut Self {
+        self.ack(|sample| sample.delivery_rate = rate)
+    }
+
+    /// The same, with a sample of the test's making.
+    pub(super) fn ack(&mut self, change: impl Fn(&mut RateSample)) -> &mut Self {
+        self.now += Duration::from_millis(40);
+        let prior_delivered = self.delivered;
+        self.delivered += u64::from(BDP);
+        let mut sample = RateSample {
+            newly_acked: BDP,
+            total_delivered: self.delivered,
+            has_data: true,
+            prior_delivered,
+            delivered: BDP,
+            interval_nanos: 40_000_000,
+            delivery_rate: FAST,
+            rtt_micros: Some(40_000),
+            tx_in_flight: BDP,
+            ..RateSample::default()
+        };
+        change(&mut sample);
+        let ack = Ack { sample: &sample, flight: BDP, smss: SMSS, is_cwnd_limited: false };
+        self.model.on_ack(&ack, self.now);
+        self
+    }
+
+    pub(super) fn lose(&mut self, octets: u32, ranges: u8) {
+        let sent = LostFlight { tx_in_flight: BDP, lost: octets, is_app_limited: false };
+        self.model.on_loss(&Loss { octets, ranges, sent: Some(sent) }, self.now);
+    }
+
+    /// In ProbeBW_CRUISE, at 100 Mbit/s.
+    pub(super) fn cruising() -> Self {
+        let mut hand = Self::new();
+        for _ in 0..8 {
+            hand.round(FAST);
+        }
+        assert_eq!(hand.model.state(), State::ProbeBwCruise);
+        hand
+    }
 }
 
 #[test]

@@ -232,6 +232,27 @@ fn samples_are_those_of_a_record_for_each_packet_but_for_a_little_more_time() {
     assert!(worst > 0 && worst <= 125_000, "{worst}");
 }
 
+/// Although the record before it is not far back.
+#[test]
+fn a_bubble_begins_a_record_and_ends_one() {
+    let mut rate = Rate::new(ms(0));
+    transmit(&mut rate, 0, 1, 100 * SMSS, ms(0));
+    for is_app_limited in [true, false] {
+        if is_app_limited {
+            rate.on_app_limited(0);
+        } else {
+            rate.app_limited = 0;
+        }
+        let first = if is_app_limited { 1 } else { 3 };
+        transmit(&mut rate, first, first + 2, 100 * SMSS, ms(1));
+    }
+    assert_eq!(rate.len, 3);
+    for (segment, is_app_limited) in [(0, false), (1, true), (2, true), (3, false), (4, false)] {
+        let sample = rate.on_ack(&arrival(1, segment + 1), ms(50));
+        assert_eq!(sample.is_app_limited, is_app_limited, "{segment}");
+    }
+}
+
 /// Who is thinned out leaves its mark.
 #[test]
 fn thinning_out_forgets_no_bubble() {

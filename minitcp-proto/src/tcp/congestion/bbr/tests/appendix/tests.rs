@@ -191,6 +191,7 @@ fn a_10_entering_and_exiting_probe_rtt() {
     assert!(flow.now.micros_since(entered) >= 200_000 + 20_000);
     assert!(flow.now.micros_since(entered) <= 300_000);
     assert_eq!((step.state, flow.model.full_bw_reached), (State::ProbeBwCruise, true));
+    assert_eq!(flow.model.probe_rtt_min_stamp, flow.now, "the next is five seconds from here");
     assert!(flow.model.cwnd() >= cwnd / 10 * 9);
     assert!(flow.model.min_rtt_micros().is_some_and(|rtt| (40_000..40_500).contains(&rtt)));
     flow.run_ms(100);

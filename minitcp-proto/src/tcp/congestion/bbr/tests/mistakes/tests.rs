@@ -3,77 +3,6 @@
 
 use super::super::*;
 use crate::tcp::congestion::MAX_CWND;
-use crate::tcp::congestion::rate_sample::{Loss, LostFlight};
-
-const BDP: u32 = 500_000;
-
-/// A model, and acknowledgments that say what a test wants.
-struct Hand {
-    model: Model,
-    now: Instant,
-    delivered: u64,
-}
-
-impl Hand {
-    fn new() -> Self {
-        Self::with_sack(true)
-    }
-
-    fn with_sack(has_selective_acks: bool) -> Self {
-        let start = Start {
-            initial_cwnd: 10 * SMSS,
-            smss: SMSS,
-            srtt_micros: 40_000,
-            has_selective_acks,
-            seed: 1,
-        };
-        let now = Instant::from_secs(1);
-        Self { model: Model::new(&start, now), now, delivered: 0 }
-    }
-
-    /// A round trip of 40 ms later, everything that was in flight is acknowledged at this rate.
-    fn round(&mut self, rate: u64) -> &mut Self {
-        self.ack(|sample| sample.delivery_rate = rate)
-    }
-
-    /// The same, with a sample of the test's making.
-    fn ack(&mut self, change: impl Fn(&mut RateSample)) -> &mut Self {
-        self.now += Duration::from_millis(40);
-        let prior_delivered = self.delivered;
-        self.delivered += u64::from(BDP);
-        let mut sample = RateSample {
-            newly_acked: BDP,
-            total_delivered: self.delivered,
-            has_data: true,
-            prior_delivered,
-            delivered: BDP,
-            interval_nanos: 40_000_000,
-            delivery_rate: FAST,
-            rtt_micros: Some(40_000),
-            tx_in_flight: BDP,
-            ..RateSample::default()
-        };
-        change(&mut sample);
-        let ack = Ack { sample: &sample, flight: BDP, smss: SMSS, is_cwnd_limited: false };
-        self.model.on_ack(&ack, self.now);
-        self
-    }
-
-    fn lose(&mut self, octets: u32, ranges: u8) {
-        let sent = LostFlight { tx_in_flight: BDP, lost: octets, is_app_limited: false };
-        self.model.on_loss(&Loss { octets, ranges, sent: Some(sent) }, self.now);
-    }
-
-    /// In ProbeBW_CRUISE, at 100 Mbit/s.
-    fn cruising() -> Self {
-        let mut hand = Self::new();
-        for _ in 0..8 {
-            hand.round(FAST);
-        }
-        assert_eq!(hand.model.state(), State::ProbeBwCruise);
-        hand
-    }
-}
 
 /// Mistake 31. A bucket that holds a window swallows all pacing.
 #[test]
@@ -125,6 +54,11 @@ fn app_limited_samples_may_raise_max_bw_but_not_lower_it() {
         hand.ack(|sample| (sample.delivery_rate, sample.is_app_limited) = (FAST / 2, true));
     }
     assert_eq!(hand.model.max_bw(), FAST * 2);
+    // And a cycle in which there was nothing else is none.
+    hand.model.max_bw_filter.advance();
+    hand.ack(|sample| (sample.delivery_rate, sample.is_app_limited) = (FAST / 2, true));
+    hand.model.max_bw_filter.advance();
+    assert_eq!(hand.model.max_bw(), FAST * 2);
     for _ in 0..500 {
         hand.round(FAST / 2);
     }
@@ -157,6 +91,10 @@ fn aggregation_is_remembered_for_a_round_in_startup_and_ten_later() {
         }
         assert!(next(&mut hand, BDP / 4) < peak, "{rounds}");
     }
+    let mut hand = Hand::cruising();
+    let cwnd = hand.model.cwnd();
+    hand.ack(|sample| sample.newly_acked = 9 * BDP);
+    assert_eq!(hand.model.extra_acked(), cwnd, "no more than could have been sent");
 }
 
 /// Mistake 35. The filter is twice as long as the interval, so that it holds through a ProbeRTT.
@@ -216,10 +154,14 @@ fn startup_ends_by_loss_only_in_six_ranges_and_above_two_percent_and_in_a_recove
         for _ in 0..ranges {
             hand.lose(lost / ranges, 1);
         }
-        hand.ack(|sample| (sample.delivery_rate, sample.lost) = (FAST * 2, lost));
+        hand.ack(|sample| {
+            (sample.delivery_rate, sample.lost) = (FAST * 2, lost);
+            sample.delivered = 3 * BDP;
+        });
         let model = &hand.model;
         assert_eq!(model.full_bw_reached, ends, "{ranges} {lost} {has_recovery}");
-        assert_eq!(model.inflight_longterm < u32::MAX, ends);
+        // What was delivered in this round trip.
+        assert_eq!(model.inflight_longterm, if ends { 3 * BDP } else { u32::MAX });
     }
     // Not all at once, but in one round trip; and what was in the one before does not count.
     let mut hand = Hand::new();
@@ -274,11 +216,26 @@ fn undo_restores_the_bounds_in_whatever_order_things_are_told() {
             assert!(model.bw() < FAST, "what was lost was lost, so far");
         }
         model.on_spurious();
+        assert_eq!((model.full_bw_count, model.full_bw_now), (0, false));
         assert_eq!(model.bw_shortterm, u64::MAX);
         assert_eq!(model.inflight_shortterm, u32::MAX);
         assert_eq!(model.inflight_longterm, before.inflight_longterm);
         assert_eq!((model.cwnd(), model.bw()), (before.cwnd(), before.bw()));
     }
+}
+
+/// Mistake 37. Of Startup too, which goes on.
+#[test]
+fn undo_leads_back_to_startup() {
+    let mut hand = Hand::new();
+    hand.round(FAST);
+    hand.model.on_enter_recovery();
+    hand.lose(BDP / 10, 6);
+    hand.ack(|sample| (sample.delivery_rate, sample.lost) = (FAST * 2, BDP / 10));
+    assert!(hand.model.state() != State::Startup && hand.model.full_bw_reached);
+    hand.model.on_spurious();
+    assert_eq!((hand.model.state(), hand.model.full_bw_reached), (State::Startup, false));
+    assert_eq!(hand.model.inflight_longterm, u32::MAX);
 }
 
 /// Mistake 37. The next recovery saves anew.
