@@ -280,11 +280,13 @@ impl Runs {
 
     /// Adds a run before the one at `at`, for which there is room; returns where it lies.
     fn insert<M: Copy + Eq>(&mut self, all: &mut Leaves<'_, M>, at: At, run: Run<M>) -> At {
-        let at = if self.leaves.is_empty() {
-            // There is one, or it was just given back.
+        let front = At { leaf: 0, pos: 0 };
+        let is_lost = at == front && self.runs(all, 0).len() == Leaf::<M>::CAPACITY;
+        let at = if self.leaves.is_empty() || is_lost {
+            // There is one; or it was just given back, with the room that was made in it.
             let Some(new) = all.take(0) else { return at };
-            let _ = self.leaves.push((run.start, new));
-            At { leaf: 0, pos: 0 }
+            let _ = self.leaves.insert(0, (run.start, new));
+            front
         } else {
             at
         };

@@ -104,6 +104,31 @@ proptest! {
     }
 }
 
+/// What is marked takes in all of the first leaf, and the next one is full.
+#[test]
+fn room_that_went_with_its_leaf_is_there_again() {
+    let mut all = leaves(8);
+    let mut runs = Runs::new();
+    let mut mark = |from: u32, to: u32, mark: u8| {
+        runs.paint(&mut all, (SeqNum(from), SeqNum(to)), Some(mark), |_, _, _| {}).unwrap();
+        (
+            runs.leaves.iter().map(|(_, leaf)| all.leaf(*leaf).len()).collect::<StdVec<_>>(),
+            list(&runs, &all, SeqNum(0)),
+        )
+    };
+    let mut at = 100;
+    while mark(at, at + 3, 0).0.get(1).is_none_or(|len| *len < 30) {
+        at += 4;
+    }
+    // What is marked inside of a run makes three of it.
+    let (lens, all_runs) = mark(at + 1, at + 2, 1);
+    assert_eq!(lens.last(), Some(&32));
+    let behind_first = all_runs[lens[0]].0;
+    let (lens, all_runs) = mark(10, behind_first - 1, 1);
+    assert_eq!(lens, [1, 32]);
+    assert_eq!((all_runs.len(), all_runs[0]), (33, (10, behind_first - 1, 1)));
+}
+
 /// One set takes no more than leaves a first leaf to each of the others, and what finds no room
 /// changes nothing.
 #[test]
