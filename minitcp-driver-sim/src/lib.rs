@@ -119,5 +119,6 @@ pub use link::{Burst, Fault, Link};
 pub use network::{App, Network};
 pub use outbox::Outbox;
 pub use pause::{First, Pause};
+pub use programs::flows::{Flow, jain};
 pub use programs::transfer::{Outcome, Running, Transfer};
 pub use programs::{Programs, SimDriver, SimError};

@@ -202,6 +202,18 @@ impl Pipe {
         &self.link
     }
 
+    /// Octets that have not left the transmitter at `now`.
+    pub fn queued(&self, now: Instant) -> u64 {
+        let Some(rate) = self.link.rate else { return 0 };
+        let waiting = u128::from(self.busy_until.saturating_sub(now.as_nanos()));
+        u64::try_from(waiting * u128::from(rate) / 8_000_000_000).unwrap_or(u64::MAX)
+    }
+
+    /// When the transmitter has sent everything that waits.
+    pub const fn queue_ends(&self) -> Instant {
+        Instant::from_nanos(self.busy_until)
+    }
+
     /// Sends `packet` at `now`, which never goes back, and alters its octets where the link does.
     pub fn send(&mut self, now: Instant, packet: &mut [u8]) -> Fate {
         self.number += 1;

@@ -77,6 +77,16 @@ impl Fabric {
         self.pipes[first + 1].change(back);
     }
 
+    pub(crate) fn queued(&self, id: LinkId) -> [u64; 2] {
+        let first = id.0 as usize * 2;
+        [first, first + 1].map(|pipe| self.pipes[pipe].queued(self.now))
+    }
+
+    pub(crate) fn queue_ends(&self, id: LinkId) -> [Instant; 2] {
+        let first = id.0 as usize * 2;
+        [first, first + 1].map(|pipe| self.pipes[pipe].queue_ends())
+    }
+
     /// `node` sends a packet.
     pub(crate) fn send(&mut self, node: NodeId, packet: PacketId) {
         let Some(port) = self.port_towards(node, packet) else {

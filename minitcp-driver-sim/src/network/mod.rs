@@ -18,7 +18,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use minitcp_proto::{Config, Instant, Limits, Memory, Observer, Seed, Stack};
+use minitcp_proto::{Config, ConnectionId, Info, Instant, Limits, Memory, Observer, Seed, Stack};
 
 use crate::capture::tap::Tap;
 use crate::chance::mix;
@@ -226,6 +226,30 @@ impl<O: Observer> Network<O> {
         self.touch(node);
         let stack = self.expect_host(node).stack.as_mut();
         stack.unwrap_or_else(|| panic!("the stack of node {} is with its program", node.0))
+    }
+
+    /// The variables of one connection of a host, looked at without touching the host; `None` if
+    /// it has no such connection.
+    pub fn info(&mut self, node: NodeId, id: ConnectionId) -> Option<Info> {
+        self.inside_stack(node)?.connection(id)?.info()
+    }
+
+    /// Octets that wait for a link now, or are being sent: from the end that was named first, and
+    /// from the other. A link without a rate has no queue.
+    ///
+    /// # Panics
+    /// If the link is of another network.
+    pub fn queued(&self, id: LinkId) -> [u64; 2] {
+        self.fabric.queued(id)
+    }
+
+    /// When the last octet that waits for a link now will have left, as above; in the past if none
+    /// waits.
+    ///
+    /// # Panics
+    /// If the link is of another network.
+    pub fn queue_ends(&self, id: LinkId) -> [Instant; 2] {
+        self.fabric.queue_ends(id)
     }
 
     /// The virtual time.

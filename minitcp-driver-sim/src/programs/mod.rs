@@ -10,6 +10,7 @@
 //! by time and number, so the operating system's scheduler has no say in anything. When nothing
 //! can happen any more although programs wait, all turns fail with [`SimError::Deadlock`].
 
+pub(crate) mod flows;
 pub(crate) mod transfer;
 
 use core::fmt;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use minitcp_proto::{CloseReason, Connection, ConnectionId, Instant, ListenerId, Observer, Stack};
-use minitcp_proto::{RecvError, SendError, State};
+use minitcp_proto::{RecvError, SendError, SocketId, State};
 
 use crate::chance::Dice;
 use crate::hash::StreamHash;
@@ -104,36 +104,40 @@ impl Transfer {
     /// # Panics
     /// As [`run`](Self::run).
     pub fn start<O: Observer>(self, network: &mut Network<O>, from: NodeId, to: NodeId) -> Running {
-        let listener = {
-            let stack = network.stack_mut(to);
-            let address = stack.config().addresses().next();
-            let address = address.unwrap_or_else(|| panic!("the receiving host has no address"));
-            let listener = stack.listen(SocketAddr::new(address, self.port), 1);
-            listener.unwrap_or_else(|error| panic!("cannot listen: {error}"))
-        };
-        let remote = network.stack(to).listener_addr(listener);
-        let remote = remote.unwrap_or_else(|| panic!("the listener is gone"));
-        let now = network.now();
-        let progress = Progress { started: now, ended: now, ..Progress::default() };
-        let running = Running(Arc::new(Shared {
-            progress: Mutex::new(progress),
-            is_over: AtomicBool::new(false),
-        }));
+        let (listener, remote) = listen(network, to, self.port);
+        let running = Running::new(network.now());
 
         let shared = running.clone();
         let mut sender = Sender::new(self.bytes, network.seed());
         network.on_event(from, move |stack, now| {
+            while stack.poll_event().is_some() {}
             shared.change(now, |progress| sender.act(stack, now, remote, progress));
             None
         });
         let shared = running.clone();
-        let mut receiver = Receiver { listener, id: None };
+        let mut receiver = Receiver::new(listener);
         network.on_event(to, move |stack, now| {
+            while stack.poll_event().is_some() {}
             shared.change(now, |progress| receiver.act(stack, progress));
             None
         });
         running
     }
+}
+
+/// Lets `to` listen for one connection; whither to connect.
+pub(super) fn listen<O: Observer>(
+    network: &mut Network<O>,
+    to: NodeId,
+    port: u16,
+) -> (ListenerId, SocketAddr) {
+    let stack = network.stack_mut(to);
+    let address = stack.config().addresses().next();
+    let address = address.unwrap_or_else(|| panic!("the receiving host has no address"));
+    let listener = stack.listen(SocketAddr::new(address, port), 1);
+    let listener = listener.unwrap_or_else(|error| panic!("cannot listen: {error}"));
+    let remote = network.stack(to).listener_addr(listener);
+    (listener, remote.unwrap_or_else(|| panic!("the listener is gone")))
 }
 
 /// A transfer that was [started](Transfer::start).
@@ -148,6 +152,16 @@ struct Shared {
 }
 
 impl Running {
+    pub(super) fn new(started: Instant) -> Self {
+        let progress = Progress { started, ended: started, ..Progress::default() };
+        Self(Arc::new(Shared { progress: Mutex::new(progress), is_over: AtomicBool::new(false) }))
+    }
+
+    /// The sender's connection, once there is one.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        self.0.progress.lock().unwrap_or_else(PoisonError::into_inner).connection
+    }
+
     /// Nothing more will come of it.
     pub fn is_over(&self) -> bool {
         self.0.is_over.load(Ordering::Relaxed)
@@ -167,7 +181,7 @@ impl Running {
         }
     }
 
-    fn change(&self, now: Instant, act: impl FnOnce(&mut Progress)) {
+    pub(super) fn change(&self, now: Instant, act: impl FnOnce(&mut Progress)) {
         let mut progress = self.0.progress.lock().unwrap_or_else(PoisonError::into_inner);
         if !progress.receiver_closed && progress.broken.is_none() {
             progress.ended = now;
@@ -180,7 +194,9 @@ impl Running {
 }
 
 #[derive(Debug, Default)]
-struct Progress {
+pub(super) struct Progress {
+    /// The sender's.
+    connection: Option<ConnectionId>,
     sent: StreamHash,
     received: StreamHash,
     started: Instant,
@@ -198,7 +214,7 @@ impl Progress {
     }
 }
 
-struct Sender {
+pub(super) struct Sender {
     id: Option<ConnectionId>,
     left: u64,
     pattern: Vec<u8>,
@@ -206,20 +222,24 @@ struct Sender {
 }
 
 impl Sender {
-    fn new(bytes: u64, seed: u64) -> Self {
+    pub(super) fn new(bytes: u64, seed: u64) -> Self {
         let mut dice = Dice::new(seed, 0);
         let pattern = (0..PATTERN_LEN).map(|_| u8::try_from(dice.below(256)).unwrap_or(0));
         Self { id: None, left: bytes, pattern: pattern.collect(), at: 0 }
     }
 
-    fn act<O: Observer>(
+    /// The connection, once it was opened.
+    pub(super) const fn id(&self) -> Option<ConnectionId> {
+        self.id
+    }
+
+    pub(super) fn act<O: Observer>(
         &mut self,
         stack: &mut Stack<'static, O>,
         now: Instant,
         remote: SocketAddr,
         progress: &mut Progress,
     ) {
-        while stack.poll_event().is_some() {}
         if progress.sender_closed || progress.broken.is_some() {
             return;
         }
@@ -227,6 +247,7 @@ impl Sender {
             let id = stack.connect(now, remote, None);
             id.unwrap_or_else(|error| panic!("cannot connect to {remote}: {error}"))
         });
+        progress.connection = Some(id);
         let Some(mut connection) = stack.connection(id) else { return };
         while self.left > 0 {
             let most = usize::try_from(self.left).unwrap_or(usize::MAX);
@@ -256,14 +277,30 @@ impl Sender {
     }
 }
 
-struct Receiver {
+pub(super) struct Receiver {
     listener: ListenerId,
     id: Option<ConnectionId>,
 }
 
 impl Receiver {
-    fn act<O: Observer>(&mut self, stack: &mut Stack<'static, O>, progress: &mut Progress) {
-        while stack.poll_event().is_some() {}
+    pub(super) const fn new(listener: ListenerId) -> Self {
+        Self { listener, id: None }
+    }
+
+    /// Whether what happened to `socket` is its affair.
+    pub(super) fn concerns(&self, socket: SocketId) -> bool {
+        match socket {
+            SocketId::Connection(id) => self.id == Some(id),
+            SocketId::Listener(id) => self.listener == id,
+            SocketId::Udp(_) => false,
+        }
+    }
+
+    pub(super) fn act<O: Observer>(
+        &mut self,
+        stack: &mut Stack<'static, O>,
+        progress: &mut Progress,
+    ) {
         if self.id.is_none() {
             self.id = stack.accept(self.listener);
             if self.id.is_some() {
