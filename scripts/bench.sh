@@ -4,11 +4,17 @@
 # usage: scripts/bench.sh tun|offload|plain|pingpong [--reps N] [--secs S] [--only TEXT[,TEXT]]
 #        scripts/bench.sh http|queues [--reps N] [--secs S] [--only TEXT[,TEXT]] [--connections N]
 #        scripts/bench.sh scale [--reps N] [--only TEXT[,TEXT]] [--quick] [--svg FILE] [--markdown]
+#        scripts/bench.sh loss [--seeds N] [--only TEXT[,TEXT]] [--write]
 #        scripts/bench.sh hostile [--only TEXT[,TEXT]] [--quick] [--markdown] [--drops] [--check]
 #
 # "scale" needs neither root nor a device: round trips beside up to a million idle connections,
 # connections in a second, throughput and heap in memory; samples go to $OUT/scale.jsonl, and with
-# --svg docs/performance/flat.svg a plot there. All the others but "hostile" go over a TUN device.
+# --svg docs/performance/flat.svg a plot there. All the others but "loss" and "hostile" go over a TUN
+# device.
+#
+# "loss" needs neither, too: goodput over bad and long links, and what flows that share one have of it,
+# for each controller of MiniTCP and of smoltcp in virtual time. The tables are medians of 30 seeds
+# unless told, on all CPUs; they also go to $OUT/loss.md, and with --write to docs/performance.md.
 #
 # "hostile" needs neither, too: four dozen attacks on a stack in virtual time, what each makes it hold
 # and do, and how honest hosts fare beside it (docs/hostile.md). All but times are the same in each
@@ -100,6 +106,20 @@ scale() {
     python3 "$root/scripts/bench-peers/run_scale.py" --bin "$peers_target/release" --out "$out" "$@"
 }
 
+# Bad and long links, in virtual time.
+loss() {
+    need cargo
+    cargo build --quiet --release --locked --manifest-path "$root/scripts/bench-peers/Cargo.toml" \
+        --target-dir "$peers_target" --bin mini_loss
+    local options=()
+    for word in "$@"; do
+        options+=("$word")
+        [ "$word" != --write ] || options+=("$root/docs/performance.md")
+    done
+    mkdir -p "$out"
+    "$peers_target/release/mini_loss" "${options[@]}" | tee "$out/loss.md"
+}
+
 # What hostile peers can do, in memory.
 hostile() {
     need cargo
@@ -125,7 +145,7 @@ queues() {
 }
 
 rows=${1:-}
-case $rows in scale | hostile)
+case $rows in scale | loss | hostile)
     shift
     "$rows" "$@"
     exit

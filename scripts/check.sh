@@ -28,6 +28,7 @@ step scripts/test.sh --install
 step cargo fmt --all --check
 step cargo fmt --manifest-path fuzz/Cargo.toml --check
 step cargo fmt --manifest-path scripts/conformance/Cargo.toml --check
+step cargo fmt --manifest-path scripts/bench-peers/Cargo.toml --check
 step cargo clippy --workspace --all-targets --locked -- -D warnings
 step cargo clippy --workspace --all-targets --features "$features" --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --features "$features" --locked
@@ -36,6 +37,8 @@ step cargo clippy --manifest-path fuzz/Cargo.toml --all-targets --locked \
 step scripts/conformance.sh --check
 step cargo clippy --manifest-path scripts/conformance/Cargo.toml --all-targets --locked \
     --target-dir "${CARGO_TARGET_DIR:-target}/conformance" -- -D warnings
+step cargo clippy --manifest-path scripts/bench-peers/Cargo.toml --bin mini_loss --profile test --locked \
+    --target-dir "${CARGO_TARGET_DIR:-target}/bench-peers" -- -D warnings
 step cargo build -p minitcp-proto --no-default-features --locked
 step scripts/targets.sh
 step scripts/instructions.sh

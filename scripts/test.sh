@@ -126,6 +126,14 @@ cargo test --manifest-path fuzz/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-tar
 count '^test result: '
 took
 
+echo "== what measures MiniTCP beside others"
+began
+cargo test --manifest-path scripts/bench-peers/Cargo.toml \
+    --target-dir "${CARGO_TARGET_DIR:-target}/bench-peers" --locked --no-fail-fast 2>&1 |
+    tee "$log" || status=1
+count '^test result: '
+took
+
 echo "== end to end (some 3 minutes, and until the pause of five minutes is over)"
 began
 scripts/e2e.sh 2>&1 | tee "$log" || status=1
