@@ -68,6 +68,37 @@ impl Congestion {
     }
 }
 
+/// Whether a path may mark packets of a connection instead of dropping them: explicit congestion
+/// notification (RFC 3168). It takes two that agree, and a queue that marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ecn {
+    /// Never.
+    Off,
+    /// Where the peer asks for it.
+    Passive,
+    /// Our SYN asks, too; without ECN if it has to go again.
+    Active,
+}
+
+impl Ecn {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Passive, Self::Active];
+
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Passive => "passive",
+            Self::Active => "active",
+        }
+    }
+
+    /// The one that is called `name`.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|ecn| ecn.name() == name)
+    }
+}
+
 /// Whether a SYN may be answered by a cookie (RFC 4987 §3.6): a sequence number that is all that
 /// need be kept of the handshake, so that no flood keeps a genuine client out. What it remembers of
 /// the peer's MSS is rounded down to one of four steps.
@@ -141,6 +172,9 @@ pub struct Config {
     pub udp_buffer: u32,
     /// The congestion controller of new connections (`TCP_CONGESTION`); CUBIC by default.
     pub congestion: Congestion,
+    /// Explicit congestion notification (RFC 3168, RFC 9293 SHLD-8); passive by default, as on
+    /// Linux.
+    pub ecn: Ecn,
     /// Longest delay of an acknowledgment; under 500 ms (RFC 9293 MUST-40), longer values count
     /// as 500 ms.
     pub delayed_ack: Duration,
@@ -213,6 +247,7 @@ impl Config {
             largest_send_buffer: 16 << 20,
             udp_buffer: 256 << 10,
             congestion: Congestion::Cubic,
+            ecn: Ecn::Passive,
             delayed_ack: Duration::from_millis(40),
             quick_ack: false,
             initial_rto: Duration::from_secs(1),

@@ -76,7 +76,7 @@ pub mod time;
 pub mod wire;
 
 pub use call::Call;
-pub use config::{Config, Congestion, EPHEMERAL_PORTS, Offload, SynCookies, UnboundUdp};
+pub use config::{Config, Congestion, EPHEMERAL_PORTS, Ecn, Offload, SynCookies, UnboundUdp};
 pub use driver::{Driver, Park};
 pub use error::{
     BindError, CloseReason, ConnectError, OptionError, RecvError, SendError, Trouble, UdpError,

@@ -77,6 +77,8 @@ pub enum Note {
     Recovered,
     /// A recovery was not called for, and is undone (RFC 5682, RFC 4015).
     Spurious,
+    /// The window is reduced, as the peer has echoed a congestion mark (RFC 3168 §6.1.2).
+    Echo,
     /// A zero-window probe goes out (RFC 9293 §3.8.6.1).
     WindowProbe,
     /// R1 (RFC 9293 §3.8.3): three retransmissions in vain. If there is another way to the peer, it
@@ -175,6 +177,7 @@ impl fmt::Display for Trace {
                     Note::FastRetransmit { seq } => write!(f, "[TCP ] fast retransmit seq={seq}"),
                     Note::Recovered => f.write_str("[TCP ] recovered"),
                     Note::Spurious => f.write_str("[TCP ] nothing was lost: recovery undone"),
+                    Note::Echo => f.write_str("[TCP ] a mark was echoed: window reduced"),
                     Note::WindowProbe => f.write_str("[TCP ] zero-window probe"),
                     Note::NoAnswer => f.write_str("[TCP ] no answer for a while"),
                     Note::GaveUp => f.write_str("[TCP ] gave up: no answer"),

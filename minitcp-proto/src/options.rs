@@ -146,6 +146,11 @@ impl Service {
     pub(crate) fn new(hop_limit: Option<u8>, traffic_class: u8) -> Self {
         Self { hop_limit: hop_limit.unwrap_or(0), traffic_class }
     }
+
+    /// The same, with this ECN field in the place of none.
+    pub(crate) const fn with_ecn(self, ecn: u8) -> Self {
+        Self { traffic_class: self.traffic_class | ecn, ..self }
+    }
 }
 
 impl TcpOptions {

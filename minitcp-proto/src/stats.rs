@@ -139,6 +139,13 @@ pub struct Stats {
     pub fast_retransmits: u64,
     /// Recoveries that were undone, because nothing had been lost (RFC 5682, RFC 4015).
     pub spurious_recoveries: u64,
+    /// Packets that came marked with Congestion Experienced, with text of connections that have
+    /// agreed on it (RFC 3168 §6.1.3); of a super-packet that a device has merged, one.
+    pub ecn_marks_in: u64,
+    /// Acknowledgments that echoed a mark (RFC 3168 §6.1.2).
+    pub ecn_echoes_in: u64,
+    /// Times a window was reduced for that.
+    pub ecn_reductions: u64,
     /// Tail loss probes sent (RFC 8985 §7).
     pub tail_probes: u64,
     /// Times a peer had given up what it had said it had, ahead of a hole (RFC 2018 §8).

@@ -119,6 +119,7 @@ impl<'m, O: Observer> Stack<'m, O> {
                 ),
                 models: Models::new(Slab::new(memory.models)),
                 left_behind: 0,
+                traffic_class: 0,
                 short: 0,
                 observer,
             },

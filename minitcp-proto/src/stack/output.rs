@@ -269,7 +269,8 @@ impl<O: Observer> Stack<'_, O> {
         let mut pseudo_header = Sum::ZERO;
         pseudo_header.add_u16(tcb.path.pseudo_sum);
         let payload = tcb.send.buffer.slices(&self.cx.pool, outgoing.offset, outgoing.len);
-        let (flow, service) = (&tcb.path.key.flow, tcb.settings.service);
+        let flow = &tcb.path.key.flow;
+        let service = tcb.settings.service.with_ecn(tcb.ecn.field());
         let route = Route { flow, service, pseudo_header };
         let transmit = self.transit.segment(&self.cx.config, route, outgoing, payload)?;
         self.cx.stats.packets_out += 1;

@@ -16,6 +16,7 @@ use crate::wire::tcp::{Flags, Segment};
 
 impl<O: Observer> Stack<'_, O> {
     pub(super) fn handle_tcp(&mut self, packet: &IpPacket<'_>, meta: RxMeta) {
+        self.cx.traffic_class = packet.traffic_class;
         // Borrowed where it was made: it is large enough for a copy to be seen in a profile.
         let parsed = Segment::parse(packet.payload);
         let Ok(segment) = &parsed else {

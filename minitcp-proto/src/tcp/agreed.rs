@@ -14,6 +14,7 @@ const NO_SHIFT: u8 = MAX_SHIFT + 1;
 const SHIFT: u8 = 0x0f;
 const SACK: u8 = 0x10;
 const TIMESTAMPS: u8 = 0x20;
+const ECN: u8 = 0x40;
 
 /// The options of the peer's SYN that the connection will heed, and the answer to one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +59,21 @@ impl Agreed {
         self.options & SACK != 0
     }
 
-    /// The peer's SYN again: what its clock says now is echoed (RFC 7323 §4.3).
-    pub(crate) fn on_repeated_syn(&mut self, syn: &Options) {
+    /// The peer's SYN asks for explicit congestion notification, and we agree.
+    pub(crate) const fn agree_on_ecn(&mut self) {
+        self.options |= ECN;
+    }
+
+    pub(crate) const fn ecn(self) -> bool {
+        self.options & ECN != 0
+    }
+
+    /// The peer's SYN again: what its clock says now is echoed (RFC 7323 §4.3). One that does not
+    /// ask for ECN any more must not be answered as if it did (RFC 3168 §6.1.1), `keeps_ecn`.
+    pub(crate) fn on_repeated_syn(&mut self, syn: &Options, keeps_ecn: bool) {
+        if !keeps_ecn {
+            self.options &= !ECN;
+        }
         if let Some(theirs) = syn.timestamps
             && !is_before(theirs.value, self.clock)
         {

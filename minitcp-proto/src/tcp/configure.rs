@@ -21,7 +21,11 @@ pub(crate) fn set_options<O: Observer>(
     cx: &mut Context<'_, O>,
 ) {
     let old = core::mem::replace(&mut tcb.settings, Settings::new(options));
-    let kept = Switches::PROBE_DUE | Switches::REUSE_PORT | Switches::URGENT;
+    let kept = Switches::PROBE_DUE
+        | Switches::REUSE_PORT
+        | Switches::URGENT
+        | Switches::ECN
+        | Switches::CWR_DUE;
     tcb.settings.switches |= old.switches & kept;
     tcb.settings.probes = old.probes;
     set_receive_buffer(tcb, options.receive_buffer, cx);

@@ -11,6 +11,7 @@ use crate::store::slab::MaybeKey;
 use crate::tcp::acceptance::AnswerLimit;
 use crate::tcp::congestion::AnyController;
 use crate::tcp::context::Context;
+use crate::tcp::ecn::Notices;
 use crate::tcp::handshake::{HalfOpen, Marks};
 use crate::tcp::isn::Initial;
 use crate::tcp::path::Path;
@@ -101,6 +102,8 @@ pub(crate) struct Tcb {
     /// What the peer owes us.
     pub(crate) patience: Patience,
     pub(crate) clocks: Clocks,
+    /// Explicit congestion notification.
+    pub(crate) ecn: Notices,
 }
 
 impl Tcb {
@@ -151,6 +154,7 @@ impl Tcb {
             answers: AnswerLimit::default(),
             patience: Patience::new(now),
             clocks: Clocks::new(ts_offset, config.timestamps),
+            ecn: Notices::empty(),
         }
     }
 
@@ -186,6 +190,9 @@ impl Tcb {
         let theirs = half_open.agreed.options();
         let acked = half_open.irs.plus(1);
         tcb.negotiate(&theirs, acked, half_open.lost_syn());
+        if half_open.agreed.ecn() {
+            tcb.agree(Notices::AGREED);
+        }
         tcb.send.snd_nxt = half_open.iss.plus(1);
         tcb.patience.on_sent(half_open.patience.since());
         if half_open.marks.contains(Marks::ACK_DUE) {

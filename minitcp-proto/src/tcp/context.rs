@@ -32,6 +32,8 @@ pub(crate) struct Context<'m, O> {
     pub(crate) left_behind: usize,
     /// The text of the segment found no memory to hold so many octets: others may have some.
     pub(crate) short: u32,
+    /// That of the packet which is being looked at.
+    pub(crate) traffic_class: u8,
     pub(crate) observer: O,
 }
 

@@ -15,6 +15,9 @@
 //! straggler of it may acknowledge when it is gone, is no cookie that tells something else: not
 //! unless we had sent a multiple of 128 KiB, and the peer nothing.
 //!
+//! Explicit congestion notification is not told, as there is no bit left for it, and one more would
+//! make a guess right twice as often: who is answered with a cookie has none.
+//!
 //! Of all 2³² numbers 2⁷ are right in each of two slots: a guess is right once in 2²⁴. That needs
 //! no timestamps, so that a peer without them has scaled windows and SACK all the same. One that
 //! has them tells so again with its ACK, and our clock begins where the flow has it begin, so that

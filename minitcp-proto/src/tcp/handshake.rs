@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use bitflags::bitflags;
 
+use crate::config::Ecn;
 use crate::observe::Observer;
 use crate::options::TcpOptions;
 use crate::secret::FlowKey;
@@ -14,6 +15,7 @@ use crate::tcp::acceptance::{AnswerLimit, Verdict, judge};
 use crate::tcp::agreed::Agreed;
 use crate::tcp::context::Context;
 use crate::tcp::cookie::{self, Doubt};
+use crate::tcp::ecn;
 use crate::tcp::isn::{self, Initial};
 use crate::tcp::outgoing::{Outgoing, SynOptions};
 use crate::tcp::path::local_mss;
@@ -105,12 +107,16 @@ impl HalfOpen {
         let mss = local_mss(key.flow.local, cx.config.mtu());
         let shift = announced_shift(options.receive_buffer, &cx.config);
         let window = first_window(options.receive_buffer, affordable(&cx.pool, mss.into()));
-        let agreed = Agreed::new(&syn.options, shift, &cx.config);
+        let mut agreed = Agreed::new(&syn.options, shift, &cx.config);
         let mut marks = Marks::SYN_DUE;
         let mut initial = None;
         if may_be_cookie != MayBeCookie::No {
             initial = cookie_for(&key, syn.seq, shift, agreed, may_be_cookie, cx);
             marks.set(Marks::COOKIE, initial.is_some());
+        }
+        // A cookie has no room to say so.
+        if initial.is_none() && ecn::asks(syn.flags) && cx.config.ecn != Ecn::Off {
+            agreed.agree_on_ecn();
         }
         let plain = || isn::initial(&cx.secrets, &cx.ended, &key, cx.now);
         let Initial { iss, ts_offset } = initial.unwrap_or_else(plain);
@@ -221,7 +227,7 @@ impl HalfOpen {
     /// The peer's SYN again: it is answered again.
     pub(crate) fn on_repeated_syn(&mut self, syn: &Segment<'_>) {
         self.marks |= Marks::SYN_DUE;
-        self.agreed.on_repeated_syn(&syn.options);
+        self.agreed.on_repeated_syn(&syn.options, ecn::asks(syn.flags));
     }
 
     /// Octets of the window that were offered. A scaled field is rounded up.
@@ -257,10 +263,13 @@ impl HalfOpen {
     pub(crate) fn syn_ack(&self, mss: u16, now: Instant) -> Outgoing {
         let window_scale = self.agreed.window_scale().map(|_| self.agreed.rcv_wscale);
         let sack_permitted = self.agreed.sack_permitted();
+        let mut flags = Flags::SYN | Flags::ACK;
+        // RFC 3168 §6.1.1, R3168-1. In a packet that is not ECT (R3168-3).
+        flags.set(Flags::ECE, self.agreed.ecn());
         Outgoing {
             seq: self.iss,
             ack: self.irs.plus(1),
-            flags: Flags::SYN | Flags::ACK,
+            flags,
             window: self.offered,
             syn: Some(SynOptions { mss, window_scale, sack_permitted }),
             timestamps: self.timestamps(now),

@@ -22,6 +22,8 @@ pub(crate) struct News {
     pub(crate) sacked_once: bool,
     /// It has SACK blocks.
     pub(crate) has_blocks: bool,
+    /// It echoes a mark (RFC 3168 §6.1.2).
+    pub(crate) echoes: bool,
     /// A duplicate as RFC 5681 §2 defines it, and without blocks.
     pub(crate) is_duplicate: bool,
     /// What came twice (RFC 2883 §4).
@@ -54,6 +56,7 @@ pub(crate) fn hear<O>(
         acked_again: None,
         sacked_once: false,
         has_blocks: has_blocks(tcb, segment),
+        echoes: tcb.recovery.is_echoed(),
         is_duplicate,
         twice: None,
         highest: una,

@@ -5,6 +5,7 @@ use crate::error::Trouble;
 use crate::seq::SeqNum;
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
+use crate::tcp::ecn::Notices;
 use crate::tcp::output::rate;
 use crate::tcp::recovery::Phase;
 use crate::tcp::state::State;
@@ -55,6 +56,7 @@ impl Tcb {
             last_received: self.last_received,
             timestamps: self.clocks.are_told,
             sack: self.receive.sack.is_permitted,
+            ecn: self.ecn.contains(Notices::CAPABLE),
             urgent_unread: self.receive.mark.unread(self.receive.next()),
             trouble: self.trouble,
         }
@@ -145,6 +147,8 @@ pub struct Info {
     pub timestamps: bool,
     /// Acknowledgments say what came ahead of a hole, as the SYNs agreed (RFC 2018).
     pub sack: bool,
+    /// Packets may be marked where they would be dropped, as the SYNs agreed (RFC 3168).
+    pub ecn: bool,
     /// Octets up to the last one that the peer called urgent, and with it, that were not read;
     /// whether they have come or not (RFC 9293 §3.8.5, MUST-33).
     pub urgent_unread: u32,

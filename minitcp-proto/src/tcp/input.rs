@@ -8,11 +8,12 @@ use crate::stats::Drop;
 use crate::tcp::configure::wake_writer;
 use crate::tcp::connection::{Readiness, Tcb};
 use crate::tcp::context::Context;
+use crate::tcp::ecn;
 use crate::tcp::heed::{has_blocks, hear};
 use crate::tcp::keepalive;
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::receive::receiver::Accepted;
-use crate::tcp::recovery::respond;
+use crate::tcp::recovery::{echo, respond};
 use crate::tcp::screening::{challenge, check_age, check_sequence};
 use crate::tcp::send::sender::{Acked, Fin};
 use crate::tcp::send::wait::SendWait;
@@ -125,6 +126,7 @@ fn syn_sent<O: Observer>(
     let window_scale = segment.options.window_scale.filter(|_| cx.config.window_scaling);
     let theirs = Options { window_scale, ..segment.options };
     tcb.negotiate(&theirs, tcb.receive.irs, lost_syn);
+    tcb.agree(tcb.ecn.after_syn(flags));
     let window = tcb.send.scaled_window(segment);
     tcb.send.set_window(window, segment);
     if !has_ack {
@@ -234,6 +236,9 @@ fn check_ack<O: Observer>(
     // R9293-26: an ACK from the past changes nothing, and the rest of its segment counts.
     let in_order = ack.at_or_after(tcb.send.snd_una);
     let window_changed = in_order && tcb.send.update_window(segment);
+    if in_order && tcb.settings.switches.contains(Switches::ECN) {
+        echo::on_ack(tcb, segment, cx);
+    }
     if ack.after(tcb.send.snd_una) {
         acknowledge(tcb, segment, cx);
     } else if in_order && tcb.send.flight() > 0 {
@@ -373,6 +378,9 @@ pub(crate) fn take_text<O: Observer>(
         let reset = Reset::of(tcb, cx.now);
         tcb.end(CloseReason::Aborted, cx);
         return Err(Some(reset));
+    }
+    if tcb.settings.switches.contains(Switches::ECN) {
+        ecn::on_text(tcb, segment, cx);
     }
     let (pool, assemblies) = (&mut cx.pool, &mut cx.assemblies);
     match tcb.receive.accept(segment.text_seq(), segment.payload, pool, assemblies) {

@@ -10,6 +10,7 @@ pub(crate) mod congestion;
 pub(crate) mod connection;
 pub(crate) mod context;
 pub(crate) mod cookie;
+pub(crate) mod ecn;
 pub(crate) mod handshake;
 pub(crate) mod heed;
 pub(crate) mod icmp;

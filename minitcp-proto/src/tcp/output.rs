@@ -10,6 +10,7 @@ use crate::tcp::configure::wake_writer;
 use crate::tcp::congestion::initial_window;
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
+use crate::tcp::ecn::{self, Notices};
 use crate::tcp::model;
 use crate::tcp::outgoing::{Outgoing, SynOptions};
 use crate::tcp::receive::ack_policy::Owed;
@@ -112,10 +113,15 @@ fn syn<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Outgoing {
     } else {
         cx.config.window_scaling.then_some(tcb.receive.window.rcv_wscale)
     };
+    let flags = if answering {
+        Flags::SYN | Flags::ACK | tcb.ecn.answer()
+    } else {
+        Flags::SYN | tcb.ecn.ask(&cx.config, again)
+    };
     let outgoing = Outgoing {
         seq: tcb.send.iss,
         ack,
-        flags: if answering { Flags::SYN | Flags::ACK } else { Flags::SYN },
+        flags,
         window: u16::try_from(tcb.receive.window.open(ack)).unwrap_or(u16::MAX),
         syn: Some(SynOptions { mss: tcb.local_mss(), window_scale, sack_permitted }),
         timestamps: tcb.clocks.stamp(ack, cx.now),
@@ -136,7 +142,7 @@ fn lost_text<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Option<Text> {
     // RFC 5681 §3.2 step 3: the first retransmission of a recovery does not ask the window.
     let is_head = seq == tcb.send.snd_una;
     let pipe = tcb.recovery.pipe(&tcb.send);
-    if !is_head && (pipe >= window || is_held(tcb, cx)) {
+    if !is_head && (pipe >= window || is_early(tcb, cx)) {
         return None;
     }
     // What lies beyond the peer's window waits until that moves on again: it may have shrunk since
@@ -187,11 +193,11 @@ fn sack_count<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> usize {
 }
 
 /// Most octets in one transmission: of whole segments of `limit` octets, where the device cuts. Not
-/// so urgent ones: the pointer is another in each segment. And no more than leaves in a
-/// millisecond.
+/// so urgent ones: the pointer is another in each segment; nor those that bear CWR, which only the
+/// first of them may. And no more than leaves in a millisecond.
 fn burst<O: Observer>(tcb: &Tcb, limit: u32, cx: &Context<'_, O>) -> u32 {
     let bursts = cx.config.offload.contains(Offload::SEGMENTATION)
-        && !tcb.settings.switches.contains(Switches::URGENT);
+        && !tcb.settings.switches.intersects(Switches::URGENT.union(Switches::CWR_DUE));
     if !bursts || limit >= MAX_BURST {
         return limit;
     }
@@ -218,8 +224,13 @@ fn new_text<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) -> Option<Text> {
     if !tcb.send.has_unsent() {
         return None;
     }
-    if tcb.send.flight() == 0 && is_stale(tcb, cx) {
-        tcb.congestion.on_idle(u32::from(tcb.send.smss));
+    if tcb.send.flight() == 0 {
+        if is_held(tcb) {
+            return None;
+        }
+        if is_stale(tcb, cx) {
+            tcb.congestion.on_idle(u32::from(tcb.send.smss));
+        }
     }
     let (seq, unsent) = (tcb.send.snd_nxt, tcb.send.unsent());
     let usable_window = tcb.send.usable_window();
@@ -228,13 +239,18 @@ fn new_text<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) -> Option<Text> {
         return (usable_window > 0).then_some(Text { seq, len: 0, fin: true, kind: Kind::New });
     }
     match decide(&offer(tcb, cx)) {
-        Decision::Send(_) if is_held(tcb, cx) => None,
+        Decision::Send(_) if is_early(tcb, cx) => None,
         Decision::Send(len) => {
             let fin = len == unsent && tcb.send.fin == Fin::Queued && usable_window > len;
             Some(Text { seq, len, fin, kind: Kind::New })
         }
         Decision::Wait | Decision::WaitForTimer | Decision::Hold => None,
     }
+}
+
+/// RFC 3168 §6.1.2: the next segment waits for a timer, which has not fired.
+fn is_held(tcb: &Tcb) -> bool {
+    tcb.ecn.contains(Notices::HELD) && !tcb.wait.is_overridden()
 }
 
 /// What there is to send, and what bounds it.
@@ -262,7 +278,7 @@ fn offer<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Offer {
 
 /// Enough has left for now.
 #[inline]
-fn is_held<O>(tcb: &Tcb, cx: &Context<'_, O>) -> bool {
+fn is_early<O>(tcb: &Tcb, cx: &Context<'_, O>) -> bool {
     tcb.pace.holds(tcb.last_sent, cx.now)
 }
 
@@ -288,15 +304,18 @@ pub(crate) fn send_wait<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> SendWait
         let waits = tcb.send.flight() > 0 || tcb.send.has_unsent();
         return if waits { SendWait::ShutWindow } else { SendWait::Nothing };
     }
-    let is_held = is_held(tcb, cx);
-    if is_held && tcb.recovery.is_due() {
+    if tcb.ecn.contains(Notices::HELD) && tcb.send.flight() == 0 && tcb.send.has_unsent() {
+        return SendWait::Echo;
+    }
+    let is_early = is_early(tcb, cx);
+    if is_early && tcb.recovery.is_due() {
         return SendWait::Pace;
     }
     if tcb.send.unsent() == 0 {
         return SendWait::Nothing;
     }
     match decide(&Offer { overridden: false, ..offer(tcb, cx) }) {
-        Decision::Send(_) if is_held => SendWait::Pace,
+        Decision::Send(_) if is_early => SendWait::Pace,
         Decision::Send(_) | Decision::Wait => SendWait::Nothing,
         Decision::WaitForTimer => SendWait::Override,
         Decision::Hold => SendWait::Cork,
@@ -379,8 +398,14 @@ fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> O
         len: text.len,
         segment_size: if text.len > most { NonZeroU16::new(segment_size) } else { None },
     };
-    if tcb.settings.switches.contains(Switches::URGENT) {
-        tell_urgent(tcb, &mut outgoing);
+    if tcb.settings.switches.intersects(Switches::ECN | Switches::URGENT) {
+        if tcb.settings.switches.contains(Switches::ECN) {
+            let is_text = matches!(text.kind, Kind::New | Kind::Tail);
+            outgoing.flags |= ecn::dress(tcb, text.seq, text.len, is_text);
+        }
+        if tcb.settings.switches.contains(Switches::URGENT) {
+            tell_urgent(tcb, &mut outgoing);
+        }
     }
     if !is_keepalive {
         tcb.receive.ack.on_sent(text.kind == Kind::PureAck);

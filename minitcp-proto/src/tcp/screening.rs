@@ -39,6 +39,7 @@ pub(crate) fn check_sequence<O: Observer>(
         return Ok(());
     }
     if completes_simultaneous_open(tcb, segment) {
+        tcb.agree(tcb.ecn.after_crossing(segment.flags));
         tcb.receive.ack.require_now();
         return Ok(());
     }

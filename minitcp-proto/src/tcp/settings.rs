@@ -31,6 +31,10 @@ bitflags! {
         const TUNE_RECEIVE = 256;
         /// The send buffer grows by itself.
         const TUNE_SEND = 512;
+        /// Explicit congestion notification is agreed on, one way at least.
+        const ECN = 1024;
+        /// The window was reduced, of which the peer is to hear with the next new octets.
+        const CWR_DUE = 2048;
         /// Which controller, by its place in `Congestion::ALL`.
         const CONGESTION = 0xf000;
     }

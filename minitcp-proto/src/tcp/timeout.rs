@@ -194,6 +194,11 @@ fn change_reason<O: Observer>(tcb: &mut Tcb, reason: SendWait, cx: &mut Context<
             let hold = rate(tcb, cx).hold_micros();
             tcb.timers.arm(Timer::Persist, due.after_micros(hold));
         }
+        // RFC 3168 §6.1.2, R3168-11.
+        SendWait::Echo => {
+            let wait = tcb.rtt.rto_micros(&cx.rto);
+            tcb.timers.arm(Timer::Persist, cx.now.after_micros(wait.into()));
+        }
         // As Linux has it.
         SendWait::Cork => tcb.timers.arm(Timer::Persist, cx.now.after_micros(200_000)),
     }

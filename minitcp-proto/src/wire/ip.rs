@@ -270,6 +270,24 @@ pub const fn udp_checksum_is_optional(addr: IpAddr) -> bool {
     matches!(addr, IpAddr::V4(_))
 }
 
+/// The ECN field: the lower two bits of the type of service or traffic class (RFC 3168 §5).
+pub mod ecn {
+    /// Not to be marked.
+    pub const NOT_ECT: u8 = 0;
+    /// May be marked; for experiments (RFC 8311 §4.2).
+    pub const ECT_1: u8 = 1;
+    /// May be marked.
+    pub const ECT_0: u8 = 2;
+    /// Congestion Experienced: it was marked.
+    pub const CE: u8 = 3;
+
+    /// That of a packet with this type of service or traffic class.
+    #[inline]
+    pub const fn of(traffic_class: u8) -> u8 {
+        traffic_class & 3
+    }
+}
+
 /// Numbers of the protocols that the stack speaks (the IANA registry "Protocol Numbers").
 pub mod protocol {
     /// ICMP for IPv4.

@@ -50,6 +50,19 @@ pub fn tcp_packet(addresses: (IpAddr, IpAddr), segment: &Segment<'_>) -> Vec<u8>
     ip_packet(addresses, protocol::TCP, transport, Some(tcp::CHECKSUM_OFFSET))
 }
 
+/// The packet with another type of service or traffic class.
+pub fn with_class(mut packet: Vec<u8>, class: u8) -> Vec<u8> {
+    if packet[0] >> 4 == 6 {
+        (packet[0], packet[1]) = (0x60 | class >> 4, class << 4 | packet[1] & 0x0f);
+        return packet;
+    }
+    packet[1] = class;
+    packet[10..12].fill(0);
+    let checksum = Sum::of(&packet[..20]).finish();
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+    packet
+}
+
 /// A TCP packet whose option octets are given raw.
 pub fn tcp_packet_with_options(
     addresses: (IpAddr, IpAddr),

@@ -132,7 +132,8 @@ impl Peer {
     /// The octets of `seg` as this peer sends it.
     pub fn packet(&self, seg: &Seg) -> Vec<u8> {
         let segment = self.segment(seg);
-        packet::tcp_packet((self.remote.ip(), self.local.ip()), &segment)
+        let packet = packet::tcp_packet((self.remote.ip(), self.local.ip()), &segment);
+        packet::with_class(packet, seg.class.unwrap_or(0))
     }
 
     pub fn segment<'a>(&self, seg: &'a Seg) -> Segment<'a> {
@@ -218,6 +219,7 @@ impl Peer {
                 (self.clock.wrapping_neg(), 0),
             ),
             payload: got.payload.to_vec(),
+            class: Some(packet.traffic_class),
             ..Seg::default()
         }
     }

@@ -21,6 +21,8 @@ pub struct Seg {
     pub any_payload: Option<usize>,
     pub push: Option<bool>,
     pub urgent: u16,
+    /// The traffic class or type of service of its packet.
+    pub class: Option<u8>,
 }
 
 pub fn seg() -> Seg {
@@ -50,6 +52,20 @@ impl Seg {
     pub fn urg(mut self, pointer: u16) -> Self {
         self.urgent = pointer;
         self.with(Flags::URG)
+    }
+
+    pub fn ece(self) -> Self {
+        self.with(Flags::ECE)
+    }
+
+    pub fn cwr(self) -> Self {
+        self.with(Flags::CWR)
+    }
+
+    /// In a packet with this type of service or traffic class.
+    pub fn class(mut self, class: u8) -> Self {
+        self.class = Some(class);
+        self
     }
 
     pub fn push(mut self, set: bool) -> Self {
@@ -152,6 +168,7 @@ impl Seg {
         let ignored = Flags::PSH;
         (self.flags - ignored) == (got.flags - ignored)
             && self.urgent == got.urgent
+            && self.class.is_none_or(|class| Some(class) == got.class)
             && self.push.is_none_or(|push| push == got.flags.contains(Flags::PSH))
             && self.seq == got.seq
             && (self.ack.is_none() || self.ack == got.ack)
@@ -177,6 +194,9 @@ impl fmt::Debug for Seg {
             let Options { mss, window_scale, sack_permitted, timestamps, sack, .. } = self.options;
             write!(f, " mss={mss:?} ws={window_scale:?} sackOK={sack_permitted}")?;
             write!(f, " ts={timestamps:?} sack={:?}", sack.as_slice())?;
+        }
+        if let Some(class) = self.class {
+            write!(f, " class={class:#04x}")?;
         }
         if self.urgent > 0 {
             write!(f, " urg={}", self.urgent)?;

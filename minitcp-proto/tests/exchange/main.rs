@@ -15,6 +15,8 @@ mod contract;
 mod defer_accept;
 mod each_state;
 mod echo;
+mod ecn;
+mod ecn_window;
 mod extensions;
 mod handshake;
 mod hosts;

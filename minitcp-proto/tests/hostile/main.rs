@@ -13,6 +13,7 @@ mod addresses;
 mod brothers;
 mod challenges;
 mod cookies;
+mod ecn;
 mod extremes;
 mod flood;
 mod icmp;

@@ -73,7 +73,6 @@ pub(crate) enum Signal {
     /// The retransmission timer fired again before anything was acknowledged.
     RepeatedTimeout,
     /// The peer has echoed a congestion mark (RFC 3168 §6.1.2).
-    #[cfg_attr(not(test), expect(dead_code, reason = "nobody negotiates ECN yet"))]
     Ecn,
 }
 

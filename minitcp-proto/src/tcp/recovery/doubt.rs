@@ -64,6 +64,7 @@ pub(super) fn is_spurious<O>(tcb: &Tcb, news: &News, cx: &mut Context<'_, O>) ->
 /// and what was sent again, it was perhaps its acknowledgment that was lost, and the time until now
 /// says nothing of the path.
 pub(super) fn undo<O: Observer>(tcb: &mut Tcb, has_both: bool, cx: &mut Context<'_, O>) {
+    tcb.on_reduction_undone();
     let recovery = &mut tcb.recovery;
     let after_timeout = !matches!(recovery.phase, Phase::Open | Phase::FastRecovery);
     let (snd_una, snd_nxt) = (tcb.send.snd_una, tcb.send.snd_nxt);

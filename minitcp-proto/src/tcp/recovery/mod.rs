@@ -12,6 +12,7 @@
 //! what has no mark below `lost_end` is lost. Without one, all below `lost_next` was sent again.
 
 mod doubt;
+pub(crate) mod echo;
 mod losses;
 pub(crate) mod respond;
 pub(crate) mod tail;
@@ -74,8 +75,13 @@ bitflags! {
         const PROBE_DUE = 32;
         /// Duplicate acknowledgments began this recovery: nothing tells which octets are missing.
         const BY_DUPLICATES = 64;
+        /// This acknowledgment echoes a mark.
+        const ECHOED = 128;
     }
 }
+
+/// With any of these, an acknowledgment is looked at more closely.
+const UNUSUAL: Flags = Flags::PROBING.union(Flags::DSACK_ROUND).union(Flags::ECHOED);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Recovery {
@@ -139,7 +145,12 @@ impl Recovery {
             && self.repair.get().is_none()
             && self.dup_acked == 0
             && self.lost == 0
-            && self.flags.intersection(Flags::PROBING.union(Flags::DSACK_ROUND)).is_empty()
+            && self.flags.intersection(UNUSUAL).is_empty()
+    }
+
+    /// The acknowledgment that is being looked at echoes a mark.
+    pub(crate) const fn is_echoed(&self) -> bool {
+        self.flags.contains(Flags::ECHOED)
     }
 
     /// Up to where everything that has not arrived is lost, or was.

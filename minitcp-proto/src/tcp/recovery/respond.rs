@@ -74,7 +74,9 @@ struct Growth {
 
 impl From<&News> for Growth {
     fn from(news: &News) -> Self {
-        let News { acked, flight, echo_age_millis, .. } = *news;
+        let News { flight, echo_age_millis, .. } = *news;
+        // RFC 3168 §6.1.2, R3168-9: what is acknowledged together with an echo adds nothing.
+        let acked = if news.echoes { 0 } else { news.acked };
         Self { acked, flight, echo_age_millis }
     }
 }
@@ -323,9 +325,16 @@ fn enter<O: Observer>(tcb: &mut Tcb, delivered: u32, cx: &mut Context<'_, O>) {
     restart_timer(tcb, cx);
 }
 
-fn on_congestion<O>(tcb: &mut Tcb, signal: Signal, flight: u32, cx: &mut Context<'_, O>) {
+/// The window comes down, and the peer hears of it if that was agreed on.
+pub(super) fn on_congestion<O>(
+    tcb: &mut Tcb,
+    signal: Signal,
+    flight: u32,
+    cx: &mut Context<'_, O>,
+) {
     model::on_congestion(tcb, signal, flight, cx);
     tcb.congestion.on_congestion(signal, flight, u32::from(tcb.send.smss), cx.now);
+    tcb.on_reduced();
 }
 
 /// Proportional rate reduction: the window follows what is delivered.

@@ -113,6 +113,17 @@ impl Sender {
         used
     }
 
+    /// The window was reduced: from here on it is another that is used, or not, until something is
+    /// acknowledged that was sent after.
+    pub(crate) fn begin_round(&mut self) {
+        (self.round_end, self.most_in_flight) = (self.snd_nxt.plus(1), 0);
+    }
+
+    /// Acknowledged up to here, the round trip is over.
+    pub(crate) const fn round_end(&self) -> SeqNum {
+        self.round_end
+    }
+
     /// The sequence number of a segment without text: `snd_nxt`, but not beyond the window, where
     /// a probe of a shut window has led, since the peer would not look at it (RFC 9293
     /// §3.10.7.4, first step).

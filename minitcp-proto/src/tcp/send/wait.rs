@@ -14,6 +14,9 @@ pub(crate) enum SendWait {
     Cork,
     /// It was enough for now: octets leave spread over the round trip.
     Pace,
+    /// The peer echoes marks though no more than one segment was in flight: the next one leaves
+    /// when the retransmission timer would have fired (RFC 3168 §6.1.2).
+    Echo,
 }
 
 /// A [`SendWait`], and how far its timer is.
