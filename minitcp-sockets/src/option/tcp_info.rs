@@ -52,10 +52,14 @@ const fn phase(info: &Info) -> u8 {
     }
 }
 
-/// What the SYNs agreed on: Linux's `TCPI_OPT_TIMESTAMPS`, `TCPI_OPT_SACK` and `TCPI_OPT_WSCALE`.
+/// What the SYNs agreed on: Linux's `TCPI_OPT_TIMESTAMPS`, `TCPI_OPT_SACK`, `TCPI_OPT_WSCALE` and
+/// `TCPI_OPT_ECN`.
 fn options(info: &Info) -> u8 {
     let scales = info.snd_wscale | info.rcv_wscale > 0;
-    u8::from(info.timestamps) | u8::from(info.sack) << 1 | u8::from(scales) << 2
+    u8::from(info.timestamps)
+        | u8::from(info.sack) << 1
+        | u8::from(scales) << 2
+        | u8::from(info.ecn) << 3
 }
 
 /// `tcpi_snd_wscale : 4, tcpi_rcv_wscale : 4`, in the order in which C compilers fill them.
