@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use minitcp_proto::Congestion;
+use minitcp_proto::{Congestion, Ecn};
 
 /// A number of octets, however large: `4096`, `64K`, `1M`, `10G`.
 ///
@@ -57,6 +57,15 @@ pub fn share(text: &str) -> Result<f64, String> {
 pub fn congestion(text: &str) -> Result<Congestion, String> {
     let names = || Congestion::ALL.iter().map(|known| known.name()).collect::<Vec<_>>();
     Congestion::named(text).ok_or_else(|| format!("not one of {}", names().join(", ")))
+}
+
+/// How far explicit congestion notification goes: `off`, `passive`, `active`.
+///
+/// # Errors
+/// A sentence with the names that there are.
+pub fn ecn(text: &str) -> Result<Ecn, String> {
+    let names = || Ecn::ALL.map(Ecn::name).join(", ");
+    Ecn::named(text).ok_or_else(|| format!("not one of {}", names()))
 }
 
 /// The number in front of the longest unit that fits, and the unit's size; 1 without a unit.

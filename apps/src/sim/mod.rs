@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use minitcp_driver_sim::{Flow, Link, LinkId, Network, NodeId, Recorder, Running, StreamHash};
-use minitcp_proto::{Config, Congestion, Limits};
+use minitcp_proto::{Config, Congestion, Ecn, Limits};
 
 use csv::Csv;
 use plot::Plot;
@@ -80,6 +80,10 @@ pub struct Args {
     #[arg(long, value_name = "NAME[,NAME]", default_value = "cubic", value_delimiter = ',')]
     #[arg(value_parser = units::congestion)]
     congestion: Vec<Congestion>,
+    /// Explicit congestion notification of both hosts; with `mark-above` in --link there is a queue
+    /// that marks
+    #[arg(long, default_value = "passive", value_parser = units::ecn)]
+    ecn: Ecn,
     /// Largest packet, in octets
     #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u16).range(576..))]
     mtu: u16,
@@ -222,6 +226,7 @@ impl Args {
     fn host(&self, addr: IpAddr, network: &mut Network<Recorder>) -> NodeId {
         let mut config = Config::new(addr, self.addr.prefix);
         (config.mtu, config.congestion) = (self.mtu, self.controller(0));
+        config.ecn = self.ecn;
         let flows = usize::from(self.flows);
         let fours = usize::from(self.flows.div_ceil(4));
         let mut buffer_bytes = Limits::default().buffer_bytes.saturating_mul(fours);

@@ -148,6 +148,11 @@ impl Report {
             self.sum(|stats| stats.fast_retransmits),
             drops.iter().map(|(_, count)| count).sum::<u64>(),
         ));
+        let reductions = self.sum(|stats| stats.ecn_reductions);
+        if reductions > 0 {
+            let echoes = self.sum(|stats| stats.ecn_echoes_in);
+            lines.push(format!("ECN: {reductions} windows reduced for {echoes} echoes"));
+        }
         lines.push(format!("all packets: hash {:016x}", self.packet_hash));
         let (seconds, wall) = (self.cost.computing().as_secs_f64(), self.cost.wall.as_secs_f64());
         let mut cost = format!("computed in {seconds:.3} s on one processor ({wall:.3} s in all)");
@@ -212,6 +217,7 @@ impl Report {
              \"content_hash\":\"{:016x}\",\
              \"packets\":{},\"lost\":{},\"duplicated\":{},\"corrupted\":{},\"held_back\":{},\
              \"retransmissions\":{},\"timeouts\":{},\"fast_retransmits\":{},\
+             \"ecn_reductions\":{},\
              \"dropped\":{{{}}},\"packet_hash\":\"{:016x}\",\"jain\":{:.6},\"flows\":[{}]}}",
             self.is_success,
             self.is_interrupted,
@@ -227,6 +233,7 @@ impl Report {
             self.sum(|stats| stats.retransmitted_segments),
             self.sum(|stats| stats.timeouts),
             self.sum(|stats| stats.fast_retransmits),
+            self.sum(|stats| stats.ecn_reductions),
             drops.join(","),
             self.packet_hash,
             jain(&self.goodputs()),

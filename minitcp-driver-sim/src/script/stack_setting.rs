@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use minitcp_proto::{Config, Congestion, SynCookies};
+use minitcp_proto::{Config, Congestion, Ecn, SynCookies};
 
 /// One field of the stack's [`Config`], and what it shall be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,7 @@ pub(super) enum Field {
     RepeatChallengedSyn,
     SynCookies,
     Congestion,
+    Ecn,
 }
 
 /// Less than 1 GiB, as the stack's buffers are.
@@ -65,6 +66,7 @@ const FIELDS: &[(&str, Field, RangeInclusive<u32>)] = &[
     ("repeat_challenged_syn", Field::RepeatChallengedSyn, SWITCH),
     ("syn_cookies", Field::SynCookies, 0..=2),
     ("congestion", Field::Congestion, 0..=u32::MAX), // As many as there are.
+    ("ecn", Field::Ecn, 0..=2),
 ];
 
 /// Whether SYNs are answered with cookies, in the order of its values.
@@ -97,6 +99,10 @@ impl StackSetting {
             }
             Field::Congestion => {
                 let place = Congestion::ALL.iter().position(|known| known.name() == value);
+                place.and_then(|place| u32::try_from(place).ok())
+            }
+            Field::Ecn => {
+                let place = Ecn::ALL.iter().position(|known| known.name() == value);
                 place.and_then(|place| u32::try_from(place).ok())
             }
             _ => value.parse().ok(),
@@ -137,6 +143,12 @@ impl StackSetting {
         known.copied().unwrap_or(Congestion::Cubic)
     }
 
+    /// What a value of `Ecn` stands for.
+    fn ecn(self) -> Ecn {
+        let place = usize::try_from(self.value).ok();
+        place.and_then(|place| Ecn::ALL.get(place)).copied().unwrap_or(Ecn::Passive)
+    }
+
     /// Makes `config` so.
     pub(super) fn apply(self, config: &mut Config) {
         let is_on = self.value != 0;
@@ -165,6 +177,7 @@ impl StackSetting {
             Field::RepeatChallengedSyn => config.repeat_challenged_syn = is_on,
             Field::SynCookies => config.syn_cookies = self.cookies().1,
             Field::Congestion => config.congestion = self.congestion(),
+            Field::Ecn => config.ecn = self.ecn(),
         }
     }
 }
@@ -175,6 +188,7 @@ impl fmt::Display for StackSetting {
         match self.field {
             Field::SynCookies => write!(f, "--{name}={}", self.cookies().0),
             Field::Congestion => write!(f, "--{name}={}", self.congestion().name()),
+            Field::Ecn => write!(f, "--{name}={}", self.ecn().name()),
             _ => write!(f, "--{name}={}", self.value),
         }
     }
@@ -192,6 +206,7 @@ mod tests {
                 Field::Congestion => {
                     Congestion::ALL.iter().map(|known| known.name().to_owned()).collect()
                 }
+                Field::Ecn => Ecn::ALL.map(|ecn| ecn.name().to_owned()).to_vec(),
                 _ => [range.start(), range.end()].map(ToString::to_string).to_vec(),
             };
             let both = [words.first(), words.last()].map(|word| {
@@ -212,6 +227,7 @@ mod tests {
         for word in ["1", "maybe", ""] {
             assert_eq!(StackSetting::new("syn_cookies", word), None, "{word}");
             assert_eq!(StackSetting::new("congestion", word), None, "{word}");
+            assert_eq!(StackSetting::new("ecn", word), None, "{word}");
         }
     }
 

@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::net::IpAddr;
 
 use minitcp_proto::{
-    BindOptions, Config, Congestion, Instant, Keepalive, Limits, ListenOptions, Offload,
+    BindOptions, Config, Congestion, Ecn, Instant, Keepalive, Limits, ListenOptions, Offload,
     SynCookies, TcpOptions, UdpOptions, UnboundUdp,
 };
 
@@ -74,6 +74,15 @@ impl Word for Congestion {
     fn read(text: &str) -> Option<Self> {
         // As journals had it when there was no other.
         if text == "new-reno" { Some(Self::NewReno) } else { Self::named(text) }
+    }
+}
+
+impl Word for Ecn {
+    fn text(&self) -> String {
+        self.name().to_owned()
+    }
+    fn read(text: &str) -> Option<Self> {
+        Self::named(text)
     }
 }
 
@@ -192,7 +201,7 @@ macro_rules! settings {
 settings! {
     Config {
         mtu, hop_limit, unbound_udp, offload, receive_buffer, largest_receive_buffer, send_buffer,
-        largest_send_buffer, udp_buffer, congestion,
+        largest_send_buffer, udp_buffer, congestion, ecn,
         delayed_ack, quick_ack, initial_rto, min_rto, max_rto, user_timeout, syn_timeout,
         orphan_timeout, fin_wait_2_timeout, msl, rfc1337, repeat_challenged_syn, window_scaling,
         timestamps, sack, pacing, syn_cookies, ephemeral_ports

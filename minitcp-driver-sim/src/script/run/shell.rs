@@ -101,6 +101,16 @@ fn sysctl(name: &str, value: &str) -> Option<Vec<StackSetting>> {
         "net.ipv4.tcp_window_scaling" => switch(Field::WindowScaling),
         "net.ipv4.tcp_rfc1337" => switch(Field::Rfc1337),
         "net.ipv4.tcp_fin_timeout" => set(Field::FinWait2Timeout, number()?.checked_mul(1000)?),
+        // Both number them alike.
+        "net.ipv4.tcp_ecn" | "net.inet.tcp.ecn.enable" => {
+            let name = match number()? {
+                0 => "off",
+                1 => "active",
+                2 => "passive",
+                _ => return None,
+            };
+            Some(vec![StackSetting::new("ecn", name)?])
+        }
         "net.ipv4.tcp_congestion_control" => Some(vec![StackSetting::new("congestion", last)?]),
         "net.inet.tcp.cc.algorithm" => {
             let known = if last == "newreno" { "reno" } else { last };
@@ -130,13 +140,12 @@ const LINUX_DEFAULTS: [StackSetting; 4] = [
 #[rustfmt::skip]
 const FIXED: &[(&str, &str)] = &[
     ("net.inet.tcp.blackhole", "0"), ("net.inet.tcp.delayed_ack", "1"),
-    ("net.inet.tcp.ecn.enable", "0"), ("net.inet.tcp.ecn.enable", "2"),
     ("net.inet.tcp.hostcache.purgenow", "1"), ("net.inet.tcp.icmp_may_rst", "1"),
     ("net.inet.tcp.initcwnd_segments", "10"), ("net.inet.tcp.insecure_ack", "0"),
     ("net.inet.tcp.insecure_rst", "0"), ("net.inet.tcp.insecure_syn", "0"),
     ("net.inet.tcp.path_mtu_discovery", "1"), ("net.inet.tcp.rexmit_drop_options", "0"),
     ("net.inet.tcp.functions_default", "freebsd"), ("net.ipv4.tcp_dsack", "1"),
-    ("net.ipv4.tcp_ecn", "0"), ("net.ipv4.tcp_ecn", "2"), ("net.ipv4.tcp_fack", "0"),
+    ("net.ipv4.tcp_fack", "0"),
     ("net.ipv4.tcp_reordering", "3"), ("net.ipv4.tcp_slow_start_after_idle", "1"),
 ];
 
@@ -194,6 +203,9 @@ mod tests {
                 "--congestion=reno --repeat_challenged_syn=0",
                 true,
             ),
+            ("sysctl -q net.ipv4.tcp_ecn=1", "--ecn=active", true),
+            ("sysctl net.inet.tcp.ecn.enable=2", "--ecn=passive --repeat_challenged_syn=0", true),
+            ("sysctl -q net.ipv4.tcp_ecn=3", "", false),
             ("../set_sysctls.py /proc/sys/net/ipv4/tcp_timestamps=0", "--timestamps=0", true),
             ("/tmp/sysctl_restore_${PPID}.sh", "", true),
             ("sysctl -w no.such.name=1", "", false),
