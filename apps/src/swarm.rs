@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
     /// What to leave out of each plan, as a failure prints it: such as no-steps, no-naps,
-    /// no-floods, no-hostile, no-loss, talks=0+3, connections=1, bytes/8
+    /// no-floods, no-hostile, no-ecn, no-loss, talks=0+3, connections=1, bytes/8
     #[arg(long, default_value = "", hide_default_value = true)]
     reduce: Reduction,
     /// Where to write the journal of a failure, for `minitcp replay`; in the present directory,
@@ -262,10 +262,17 @@ mod tests {
     /// With everything that disturbs, all of which can be left out.
     #[test]
     fn what_was_drawn_is_shown_and_can_be_left_out() {
-        let marks = ["\nlink 0: ", ", from ", " sleeps at ", "\nstranger 0, ", "\nstranger 1, "];
+        let marks = [
+            "\nlink 0: ",
+            ", from ",
+            ", marks above ",
+            " sleeps at ",
+            "\nstranger 0, ",
+            "\nstranger 1, ",
+        ];
         let all: Vec<String> =
             (0..200).map(|seed| swarm::describe(seed, Reduction::NOTHING)).collect();
-        let calm: Reduction = "no-steps,no-naps,no-floods,no-hostile".parse().unwrap();
+        let calm: Reduction = "no-steps,no-naps,no-floods,no-hostile,no-ecn".parse().unwrap();
         for mark in marks {
             assert!(all.iter().any(|plan| plan.contains(mark)), "{mark}");
         }

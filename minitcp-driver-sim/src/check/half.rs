@@ -7,6 +7,7 @@ use minitcp_proto::wire::options::Timestamps;
 use minitcp_proto::wire::tcp::{Flags, Segment};
 use minitcp_proto::{Instant, SeqNum};
 
+use super::ecn::Ecn;
 use super::violation::Violation;
 
 /// One end of a connection, as far as its packets tell.
@@ -42,6 +43,7 @@ pub(super) struct Half {
     is_mute: bool,
     /// When it last sent anything.
     last_sent: Instant,
+    ecn: Ecn,
 }
 
 /// An end sends a segment.
@@ -50,6 +52,7 @@ pub(super) fn on_sent(
     peer: &mut Half,
     now: Instant,
     segment: &Segment<'_>,
+    ecn_field: u8,
 ) -> Result<(), Violation> {
     own.owes_answer_since = None;
     own.last_sent = now;
@@ -76,6 +79,10 @@ pub(super) fn on_sent(
     let answers_data = peer.iss.is_some_and(|irs| segment.ack.after(irs.plus(1)));
     own.is_synchronized |= !segment.flags.contains(Flags::SYN)
         && (own.is_active || segment.seq_len() > 0 || answers_data);
+    let is_new = segment.seq.at_or_after(own.snd_max);
+    if !own.ecn.on_sent(peer.ecn, segment, ecn_field, is_new) {
+        return Err(Violation::Ecn);
+    }
     own.sequence(peer, segment)?;
     own.acknowledge(peer, segment)
 }
@@ -222,8 +229,15 @@ impl Half {
     }
 
     /// A segment of `sender` has arrived here.
-    pub(super) fn receive(&mut self, sender: &Self, now: Instant, segment: &Segment<'_>) {
+    pub(super) fn receive(
+        &mut self,
+        sender: &Self,
+        now: Instant,
+        segment: &Segment<'_>,
+        ecn_field: u8,
+    ) {
         let Some(irs) = sender.iss else { return };
+        self.ecn.on_arrival(segment, ecn_field);
         if segment.flags.contains(Flags::RST) {
             self.reset = true;
             return;

@@ -2,6 +2,7 @@
 //! emit them and their receivers get them, and shares no code with the stack but the parsing of
 //! headers.
 
+mod ecn;
 mod half;
 #[cfg(test)]
 mod tests;
@@ -47,7 +48,7 @@ impl Checker {
         let (own, peer) = self.halves(&packet, &segment);
         let is_syn = segment.flags.contains(Flags::SYN);
         let repeats_syn = is_syn && own.iss == Some(segment.seq);
-        let result = on_sent(own, peer, now, &segment);
+        let result = on_sent(own, peer, now, &segment, field_of(&packet));
         self.repeated_syns += u64::from(repeats_syn);
         result
     }
@@ -70,7 +71,7 @@ impl Checker {
         }
         let Ok(segment) = Segment::parse(packet.payload) else { return };
         let (sender, receiver) = self.halves(&packet, &segment);
-        receiver.receive(sender, now, &segment);
+        receiver.receive(sender, now, &segment, field_of(&packet));
     }
 
     /// The host with this address does nothing until `until`: what it owes is due after that.
@@ -97,6 +98,11 @@ impl Checker {
         let [low, high] = self.flows.entry((src.min(dst), src.max(dst))).or_default();
         if src < dst { (low, high) } else { (high, low) }
     }
+}
+
+/// The ECN field.
+const fn field_of(packet: &IpPacket<'_>) -> u8 {
+    ip::ecn::of(packet.traffic_class)
 }
 
 /// A segment; `None` if it is something else that is well-formed.

@@ -44,6 +44,8 @@ pub enum Violation {
     Echo,
     /// An option that the peer's SYN did not allow, or no timestamps though both SYNs had them.
     Option,
+    /// A packet that may be marked, an echo or CWR where there must be none (RFC 3168 §6.1).
+    Ecn,
 }
 
 impl fmt::Display for Violation {
@@ -68,6 +70,7 @@ impl fmt::Display for Violation {
             Self::ClockWentBack => "clock of the timestamps went back",
             Self::Echo => "echoes a clock that never came",
             Self::Option => "option that was not negotiated",
+            Self::Ecn => "congestion notification where there must be none",
         })
     }
 }

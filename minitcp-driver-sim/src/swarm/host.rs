@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 use std::net::{IpAddr, Ipv6Addr};
 
-use minitcp_proto::{Config, Limits, Offload, SynCookies};
+use minitcp_proto::{Config, Ecn, Limits, Offload, SynCookies};
 
 use crate::swarm::draw::Draw;
 use crate::swarm::reduction::Without;
@@ -58,6 +58,9 @@ impl Host {
             if !is_calm {
                 host.draw_limits(draw, own);
             }
+        }
+        if !without.contains(Without::ECN) {
+            host.draw_ecn(&mut Draw::new(seed, 700 + number));
         }
         if !without.contains(Without::OFFLOAD) {
             host.draw_offload(&mut Draw::new(seed, 200 + number));
@@ -130,6 +133,11 @@ impl Host {
         }
     }
 
+    /// Most ask, so that most queues that mark find somebody.
+    fn draw_ecn(&mut self, draw: &mut Draw) {
+        self.config.ecn = draw.one_of([Ecn::Active, Ecn::Active, Ecn::Passive, Ecn::Off]);
+    }
+
     fn draw_limits(&mut self, draw: &mut Draw, own: usize) {
         let limits = &mut self.limits;
         let few = |draw: &mut Draw| draw.index(4);
@@ -172,7 +180,7 @@ impl fmt::Display for Host {
             f,
             "MTU {}, receive buffer {} to {}, send buffer {} to {}, delayed ACK {:?}, \
              RTO from {:?} (first {:?}), gives up after {:?} (SYN {:?}), MSL {:?}, \
-             window scale {}, timestamps {}, SACK {}, pacing {}, quick ACK {}, \
+             window scale {}, timestamps {}, SACK {}, pacing {}, quick ACK {}, ECN {}, \
              backlog {backlog}, {limits:?}",
             config.mtu,
             config.receive_buffer,
@@ -190,6 +198,7 @@ impl fmt::Display for Host {
             config.sack,
             config.pacing,
             config.quick_ack,
+            config.ecn.name(),
         )?;
         if !config.offload.is_empty() {
             let has = |kind| if config.offload.contains(kind) { "" } else { "no " };

@@ -17,6 +17,7 @@ pub(super) struct Path {
     pub(super) delay: Duration,
     pub(super) rate: Option<u64>,
     pub(super) queue: u64,
+    mark_above: Option<u64>,
     jitter: Duration,
     loss: u16,
     /// The share lost, and packets a burst.
@@ -45,6 +46,10 @@ impl Path {
         if base.percent(60) && has(Without::RATE) {
             path.rate = Some(base.magnitude(200_000, 1_000_000_000));
             path.queue = base.magnitude(6_000, 1 << 20);
+        }
+        let mut other = stream(11);
+        if other.percent(40) && has(Without::ECN) && path.rate.is_some() {
+            path.mark_above = Some(other.between(0, path.queue));
         }
         path.draw_losses(&stream, &has, hops);
         let mut other = stream(1);
@@ -147,6 +152,9 @@ impl Path {
         if let Some((per_mille, by)) = self.reorder {
             link = link.reorder(share(per_mille), by);
         }
+        if let Some(octets) = self.mark_above {
+            link = link.mark_above(octets);
+        }
         if let Some(octets) = self.black_hole_above {
             link = link.black_hole_above(octets);
         }
@@ -163,6 +171,9 @@ impl fmt::Display for Path {
         write!(f, "delay {:?}", self.delay)?;
         if let Some(rate) = self.rate {
             write!(f, ", {rate} bit/s, queue {}", self.queue)?;
+        }
+        if let Some(octets) = self.mark_above {
+            write!(f, ", marks above {octets}")?;
         }
         if self.jitter > Duration::ZERO {
             write!(f, ", jitter {:?}", self.jitter)?;

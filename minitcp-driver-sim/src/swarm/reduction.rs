@@ -34,6 +34,8 @@ bitflags! {
         const FLOODS = 1 << 16;
         /// No stranger plays tricks on a host.
         const HOSTILE = 1 << 17;
+        /// No queue marks, and nobody asks for it.
+        const ECN = 1 << 18;
     }
 }
 
@@ -41,7 +43,7 @@ impl Without {
     /// Everything that links do wrong.
     pub(super) const FAULTS: Self = Self::from_bits_truncate((1 << 10) - 1);
 
-    pub(super) const NAMES: [(Self, &'static str); 18] = [
+    pub(super) const NAMES: [(Self, &'static str); 19] = [
         (Self::LOSS, "loss"),
         (Self::BURST, "burst"),
         (Self::JITTER, "jitter"),
@@ -60,6 +62,7 @@ impl Without {
         (Self::NAPS, "naps"),
         (Self::FLOODS, "floods"),
         (Self::HOSTILE, "hostile"),
+        (Self::ECN, "ecn"),
     ];
 }
 
