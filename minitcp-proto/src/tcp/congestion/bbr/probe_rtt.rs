@@ -13,6 +13,12 @@ impl Model {
     /// `CheckProbeRTT` (§5.3.4.3).
     pub(super) fn check_probe_rtt(&mut self, sample: &RateSample, now: Instant) {
         if self.state != State::ProbeRtt && self.probe_rtt_expired && !self.idle_restart {
+            // Deviation: a probe that is cut short counts as a cycle of the filter (§5.5.6),
+            // because where a queue makes round trips long no probe ends before the next ProbeRTT:
+            // max_bw would never fall, and the queue would be taken for the path.
+            if self.state == State::ProbeBwUp && !sample.is_app_limited {
+                self.max_bw_filter.advance();
+            }
             // Saved before the state changes: the window is not yet that of ProbeRTT.
             self.save_cwnd();
             self.state = State::ProbeRtt;

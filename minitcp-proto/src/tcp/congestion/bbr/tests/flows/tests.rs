@@ -85,6 +85,24 @@ fn half_of_the_rate_is_followed_with_and_without_loss() {
     }
 }
 
+/// The queue is as long as 4 s then. What the draft leaves out, see `check_probe_rtt`, would keep
+/// the old bandwidth for ever.
+#[test]
+fn a_tenth_of_the_rate_is_followed_into_a_deep_buffer() {
+    let mut path = Path::new(FAST, 40);
+    path.buffer = path.bdp() * 10;
+    let mut flow = Flow::new(path);
+    flow.run_ms(3000);
+    flow.path.rate = FAST / 10;
+    assert!(flow.run_to(15, |it| it.model.max_bw() < permille(FAST / 10, 1100)));
+    flow.run_ms(20_000);
+    let min_rtt = flow.model.min_rtt_micros();
+    assert!(min_rtt.is_some_and(|rtt| rtt < 45_000), "{min_rtt:?}");
+    let from = flow.now;
+    assert!(flow.goodput(10_000) > permille(FAST / 10, 900));
+    assert!(median_queue(&flow, from) <= 350);
+}
+
 #[test]
 fn app_limited_phases_do_not_lower_max_bw() {
     let mut flow = Flow::new(Path::new(FAST, 40));
