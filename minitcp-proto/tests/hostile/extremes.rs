@@ -372,12 +372,10 @@ fn any_limits_run_to_their_end() {
     run(&none);
     for field in fields {
         for value in [0, 1, 2, 1023, 1024, 1025] {
-            let mut few = limits();
-            *field(&mut few) = value;
-            run(&few);
-            let mut only = none;
-            *field(&mut only) = value;
-            run(&only);
+            for mut few in [limits(), none] {
+                *field(&mut few) = value;
+                run(&few);
+            }
         }
     }
 }
