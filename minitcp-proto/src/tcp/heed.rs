@@ -73,7 +73,8 @@ pub(crate) fn has_blocks(tcb: &Tcb, segment: &Segment<'_>) -> bool {
     !segment.options.sack.is_empty() && tcb.receive.sack.is_permitted
 }
 
-/// Marks in the scoreboard what has arrived.
+/// Marks in the scoreboard what has arrived (R6675-1), and whatever comes of it later: the octets
+/// stay in the buffer until they are acknowledged (R6675-2).
 fn take_down<O>(
     tcb: &mut Tcb,
     segment: &Segment<'_>,
@@ -84,7 +85,7 @@ fn take_down<O>(
     let sender = &tcb.send;
     let (una, nxt) = (sender.snd_una, sender.snd_nxt);
     let mut blocks = if news.has_blocks { segment.options.sack.as_slice() } else { &[] };
-    if let Some(twice) = told_twice(blocks, una) {
+    if let Some(twice) = told_twice(blocks, segment.ack) {
         blocks = blocks.get(1..).unwrap_or_default();
         // What was never sent, or long ago, came from nowhere.
         let oldest = una.minus(sender.max_snd_wnd);
@@ -114,9 +115,9 @@ fn take_down<O>(
 
 /// RFC 2883 §4 and §5: the first block tells of octets that came twice if it lies below what the
 /// same segment acknowledges (R2883-5), or within the second block (R2883-6).
-fn told_twice(blocks: &[(SeqNum, SeqNum)], una: SeqNum) -> Option<(SeqNum, SeqNum)> {
+fn told_twice(blocks: &[(SeqNum, SeqNum)], ack: SeqNum) -> Option<(SeqNum, SeqNum)> {
     let &(left, right) = blocks.first()?;
     let is_within = |&(l, r): &(SeqNum, SeqNum)| left.at_or_after(l) && right.at_or_before(r);
-    let is_twice = right.at_or_before(una) || blocks.get(1).is_some_and(is_within);
+    let is_twice = right.at_or_before(ack) || blocks.get(1).is_some_and(is_within);
     (left.before(right) && is_twice).then_some((left, right))
 }

@@ -241,7 +241,9 @@ fn check_ack<O: Observer>(
     }
     if ack.after(tcb.send.snd_una) {
         acknowledge(tcb, segment, cx);
-    } else if in_order && tcb.send.flight() > 0 {
+    } else {
+        // RFC 6675 §5 (R6675-1): what blocks tell counts in an ACK that others have overtaken, too,
+        // and what came twice when nothing is in flight any more.
         let has_blocks = has_blocks(tcb, segment);
         let is_duplicate = !has_blocks && is_duplicate(tcb, segment, window_changed);
         if has_blocks || is_duplicate {
@@ -267,6 +269,7 @@ fn owe_for_early_text<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
 }
 
 /// RFC 5681 §2, the five conditions of a duplicate ACK.
+/// R5681-10.
 fn is_duplicate(tcb: &Tcb, segment: &Segment<'_>, window_changed: bool) -> bool {
     tcb.send.flight() > 0
         && segment.seq_len() == 0
@@ -301,6 +304,7 @@ fn acknowledge<O: Observer>(tcb: &mut Tcb, segment: &Segment<'_>, cx: &mut Conte
     if tcb.settings.switches.contains(Switches::URGENT) && tcb.send.snd_up.at_or_before(ack) {
         tcb.settings.switches.remove(Switches::URGENT);
     }
+    // R5681-3: the SYN makes no window grow.
     let acked = octets - u32::from(syn);
     if acked > 0 {
         let flight = tcb.send.used_window(flight);

@@ -153,8 +153,8 @@ fn lost_text<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Option<Text> {
     (count > 0).then(|| clip(tcb, seq, count, Kind::Lost))
 }
 
-/// A tail loss probe (RFC 8985 §7.3): something new, if there is any and the peer takes it,
-/// whatever the congestion window says; else the last segment once more.
+/// A tail loss probe (RFC 8985 §7.3, R8985-10): something new, if there is any and the peer takes
+/// it, whatever the congestion window says; else the last segment once more.
 fn tail_text<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) -> Option<Text> {
     if !tcb.recovery.is_probe_due() {
         return None;
@@ -254,6 +254,7 @@ fn is_held(tcb: &Tcb) -> bool {
 }
 
 /// What there is to send, and what bounds it.
+/// R5681-1.
 #[inline(always)] // Where it is asked for each segment, most of it is known already.
 fn offer<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Offer {
     let limit = text_limit(tcb, cx);
@@ -323,7 +324,7 @@ pub(crate) fn send_wait<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> SendWait
 }
 
 /// Nothing was sent for longer than an RTO: the window may no longer fit the path
-/// (RFC 5681 §4.1).
+/// (RFC 5681 §4.1, R5681-12).
 fn is_stale<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> bool {
     cx.now.micros_since(tcb.last_sent) > tcb.rtt.rto_micros(&cx.rto)
 }
@@ -459,6 +460,7 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
         }
         Kind::Tail => {
             cx.stats.tail_probes += 1;
+            tcb.rtt.on_probe();
             tcb.recovery.on_probed(end.latest(tcb.send.snd_nxt), sent_before);
             if sent_before {
                 tcb.rtt.on_retransmission();

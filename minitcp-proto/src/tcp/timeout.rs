@@ -53,7 +53,7 @@ fn on_retransmit_timer<O: Observer>(
     None
 }
 
-/// RFC 8985 §7.3.
+/// RFC 8985 §7.3 (R8985-11): what comes after a probe is the RTO.
 fn on_probe_timeout<O: Observer>(tcb: &mut Tcb, due: Instant, cx: &Context<'_, O>) {
     let rto = tcb.rtt.rto_micros(&cx.rto);
     let deadline = match tail::on_timer(tcb, due, rto, cx.now) {
@@ -89,6 +89,7 @@ fn on_retransmission_timeout<O: Observer>(
         follow_reason(tcb, cx); // Nobody has fetched it yet.
         return None;
     }
+    // RFC 6298 §5.4 to §5.6 (R6298-10).
     respond::on_timeout(tcb, cx);
     tcb.rtt.on_timeout();
     let rto_micros = tcb.rtt.rto_micros(&cx.rto);
@@ -231,7 +232,7 @@ pub(crate) fn on_text_sent<O: Observer>(tcb: &mut Tcb, is_first: bool, cx: &mut 
     }
 }
 
-/// RFC 6298 §5.3. Into a window that is shut, only probes are sent.
+/// RFC 6298 §5.3 (R6298-9, R6928-5). Into a window that is shut, only probes are sent.
 pub(crate) fn restart_timer<O: Observer>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     if tcb.send.snd_wnd == 0 {
         return;

@@ -63,7 +63,7 @@ fn data_carries_the_acknowledgment() {
     assert_eq!(p.stack.poll_timeout(), None);
 }
 
-/// RFC 5681 §4.2, and the contract: feeding many before polling hides none.
+/// RFC 5681 §4.2 (R5681-9, R5681-13), and the contract: feeding many before polling hides none.
 /// MAY-13.
 #[test]
 fn each_segment_ahead_of_a_hole_is_answered_by_one_duplicate() {

@@ -28,6 +28,7 @@ mod options;
 mod pacing;
 mod pairs;
 mod pressure;
+mod rack;
 mod reassembly;
 mod recovery;
 mod repair;

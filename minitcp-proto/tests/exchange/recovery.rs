@@ -36,16 +36,19 @@ fn the_third_duplicate_retransmits() {
     assert_eq!(p.stack.poll_timeout(), None);
 }
 
-/// RFC 3042: each of the first two duplicates lets one new segment out, beyond cwnd.
+/// RFC 3042: each of the first two duplicates lets one new segment out, beyond cwnd (R3042-1),
+/// which is not changed (R3042-2).
 #[test]
 fn limited_transmit() {
     let mut p = flight(20);
+    let cwnd = p.info().cwnd;
     p.send(seg().ack(1));
     p.expect(seg().seq(at(10)).ack(1).text(1460));
     p.expect_nothing();
     p.send(seg().ack(1));
     p.expect(seg().seq(at(11)).ack(1).text(1460));
     p.expect_nothing();
+    assert_eq!(p.info().cwnd, cwnd);
     p.send(seg().ack(1));
     p.expect(seg().seq(1).ack(1).text(1460));
     p.expect_nothing();
@@ -53,7 +56,7 @@ fn limited_transmit() {
     assert_eq!((p.info().ssthresh, p.info().cwnd), (5 * 1460, 5 * 1460));
 }
 
-/// RFC 5681 §3.2 steps 3 to 6.
+/// RFC 5681 §3.2 steps 3 to 6; R6582-6, R9937-9.
 #[test]
 fn further_duplicates_inflate_and_the_full_ack_deflates() {
     let mut p = flight(40);
@@ -144,6 +147,7 @@ fn duplicates_after_a_timeout_do_not_start_a_recovery() {
     assert_eq!(p.stack.stats().fast_retransmits, 0);
 }
 
+/// Without SACK there is no RACK (R8985-1).
 #[test]
 fn a_lost_retransmission_waits_for_the_timer() {
     let mut p = flight(10);
@@ -172,6 +176,20 @@ fn recovery_includes_the_fin() {
     p.send(seg().ack(at(10)));
     p.expect(seg().fin().seq(at(10)).ack(1));
     p.send(seg().ack(at(10) + 1));
+}
+
+/// RFC 9937 §6.2 (R9937-8): duplicates that nobody's segments can have caused let no more out than
+/// was in flight.
+#[test]
+fn made_up_duplicates_let_no_more_out_than_was_in_flight() {
+    let mut p = flight(60);
+    for _ in 0..103 {
+        p.send(seg().ack(1));
+    }
+    let sent = p.take_all().len();
+    assert!((5..=12).contains(&sent), "{sent}");
+    p.send(seg().ack(at(10)));
+    p.take_all();
 }
 
 /// A second loss after a recovery starts another.

@@ -49,7 +49,40 @@ fn the_timer_restarts_with_progress_and_stops_at_the_end() {
     assert_eq!(p.stack.poll_timeout(), None);
 }
 
-/// Karn (RFC 6298 §3): no sample from what was sent twice. The back-off stays until there is one.
+/// RFC 6928 §9 (R6928-5): a first flight of ten segments outlasts the RTO where the path is slow;
+/// each acknowledgment gives the rest a full RTO again.
+#[test]
+fn each_acknowledgment_restarts_the_timer() {
+    let mut p = Peer::far();
+    p.write_text(1, 10 * 1460);
+    p.take_all();
+    for segment in 1..=10 {
+        p.after(250);
+        p.send(seg().ack(1 + segment * 1460));
+    }
+    assert_eq!((p.stack.stats().timeouts, p.stack.poll_timeout()), (0, None));
+}
+
+/// RFC 5682 §2.1, step 1 (R5682-1): when the same octets time out again, nothing is known yet, and
+/// it may turn out that nothing was lost.
+#[test]
+fn a_second_timeout_may_be_too_early_as_well() {
+    let mut p = Peer::far();
+    p.write_text(1, 40 * 1460);
+    assert_eq!(p.take_all().len(), 10);
+    for wait in [300, 600] {
+        p.after(wait);
+        p.expect(seg().seq(1).ack(1).text(1460));
+    }
+    p.send(seg().ack(1461));
+    assert_eq!(p.take_all()[0].seq, 14_601, "something new");
+    p.send(seg().ack(2921));
+    assert_eq!(p.stack.stats().spurious_recoveries, 1);
+    p.take_all();
+}
+
+/// Karn (RFC 6298 §3): no sample from what was sent twice. The back-off stays until there is one
+/// (R8961-2).
 #[test]
 fn karn() {
     let mut p = Peer::far();
@@ -134,8 +167,8 @@ fn without_anything_new_a_timeout_goes_back_at_once() {
     p.expect_nothing();
 }
 
-/// RFC 5682 §2.1, step 3b, and RFC 4015: the path has become slower, nothing was lost. The window
-/// is what it was, and the RTO fits the path with the first answer.
+/// RFC 5682 §2.1, step 3b (R5682-3), and RFC 4015 (R5682-6): the path has become slower, nothing
+/// was lost. The window is what it was, and the RTO fits the path with the first answer.
 #[test]
 fn a_path_that_grows_slower_is_learned_at_once() {
     let mut p = Peer::far();

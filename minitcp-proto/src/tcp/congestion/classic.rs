@@ -73,6 +73,7 @@ impl<S: SlowStart, W: WindowPolicy> Controller for Classic<S, W> {
                     self.ssthresh
                 }
             },
+            // R9438-12.
             Phase::Later(_) if self.cwnd < self.ssthresh => {
                 self.cwnd.saturating_add(acked).min(self.ssthresh)
             }
@@ -92,14 +93,15 @@ impl<S: SlowStart, W: WindowPolicy> Controller for Classic<S, W> {
             let reduced = window.reduced(signal, cwnd, flight);
             self.ssthresh = reduced.max(2 * smss);
             self.cwnd = match signal {
-                // RFC 9438 §4.6: an echo may bring the window to one segment, a loss to two.
+                // RFC 9438 §4.6 (R9438-9): an echo may bring the window to one segment, a loss to
+                // two.
                 Signal::Ecn => reduced.max(smss),
                 _ => self.ssthresh,
             };
         }
         if matches!(signal, Signal::Timeout | Signal::RepeatedTimeout) {
-            // RFC 5681 §3.1: the loss window is one full-sized segment; ssthresh is held constant
-            // when the same octets time out again.
+            // RFC 5681 §3.1 (R5681-8, R6928-3): the loss window is one full-sized segment; ssthresh
+            // is held constant when the same octets time out again.
             self.cwnd = smss;
         }
         self.phase = Phase::Later(window);
@@ -108,7 +110,7 @@ impl<S: SlowStart, W: WindowPolicy> Controller for Classic<S, W> {
     fn on_idle(&mut self, smss: u32) {
         let restart = initial_window(smss).min(self.cwnd);
         if restart < self.cwnd && self.ssthresh != u32::MAX {
-            // RFC 7661 §4.4.3 (R7661-5): the way back is slow start, as the window was proven.
+            // R6928-3, and RFC 7661 §4.4.3: the way back is slow start, as the window was proven.
             self.ssthresh = self.ssthresh.max(self.cwnd - self.cwnd / 4);
         }
         self.cwnd = restart;
@@ -119,7 +121,8 @@ impl<S: SlowStart, W: WindowPolicy> Controller for Classic<S, W> {
 
     fn undo(&mut self, before: &Self, flight: u32, smss: u32) {
         let safe = flight.saturating_add(initial_window(smss));
-        // RFC 9438 §4.9.2: all that was changed at once; but what has grown since is not taken.
+        // RFC 9438 §4.9.2 (R9438-14), RFC 4015 (R5682-6): all that was changed at once; but what
+        // has grown since is not taken.
         self.phase = before.phase;
         self.ssthresh = before.ssthresh.max(before.cwnd).max(self.ssthresh);
         self.cwnd = before.cwnd.min(safe).max(self.cwnd);
@@ -147,8 +150,8 @@ impl<S: SlowStart, W: WindowPolicy> Controller for Classic<S, W> {
 }
 
 impl<S, W> Classic<S, W> {
-    /// RFC 7661 §4.1 in spirit: a window that was not used proves nothing, so it must not grow. One
-    /// that a pacer kept from being used was in use: octets waited for it.
+    /// RFC 7661 §4.1 in spirit (R7661-3): a window that was not used proves nothing, so it must not
+    /// grow. One that a pacer kept from being used was in use: octets waited for it.
     fn is_used(&self, sample: &AckSample) -> bool {
         let slow_start = self.cwnd < self.ssthresh;
         let used = if slow_start { sample.flight.saturating_mul(2) } else { sample.flight };
@@ -156,9 +159,10 @@ impl<S, W> Classic<S, W> {
     }
 }
 
-/// How many octets one acknowledgment counts for in slow start. RFC 3465 §2.3: after a timeout the
-/// limit is one segment. Else growth follows what was acknowledged, however few acknowledgments say
-/// so, up to what may follow it in one burst (RFC 9406 §4.3, R9406-8).
+/// How many octets one acknowledgment counts for in slow start (R3465-2). RFC 3465 §2.3: after a
+/// timeout the limit is one segment (R3465-4). Else growth follows what was acknowledged, however
+/// few acknowledgments say so, up to what may follow it in one burst (RFC 9406 §4.3, R9406-2,
+/// R9406-8).
 const fn most_acked(sample: &AckSample) -> u32 {
     match (sample.after_timeout, sample.is_paced) {
         (true, _) => sample.smss,

@@ -123,6 +123,7 @@ impl SlowStart for HyStart {
     const NEW: Self = Self::with(Baseline::CurrentRound);
 
     fn on_ack(&mut self, acked: u32, sample: &AckSample) -> Growth {
+        // R9406-9: each acknowledgment with a timestamp has one.
         if let Some(rtt) = sample.rtt_micros {
             self.on_rtt(rtt);
         }

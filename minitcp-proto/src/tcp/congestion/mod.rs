@@ -184,7 +184,7 @@ controllers! {
 
 impl AnyController {
     /// `lost_syn`: the SYN had to be sent again (RFC 5681 §3.1: the initial window is then one
-    /// segment).
+    /// segment; R5681-4). The threshold is as high as can be (R5681-7).
     pub(crate) fn new(algorithm: Congestion, smss: u32, lost_syn: bool) -> Self {
         let initial_window = if lost_syn { smss } else { initial_window(smss) };
         Self::resume(algorithm, initial_window, u32::MAX)
@@ -208,7 +208,7 @@ impl AnyController {
     }
 }
 
-/// RFC 6928 §2.
+/// RFC 6928 §2 (R6928-1), which allows more than RFC 5681 §3.1 (R5681-2).
 pub(crate) fn initial_window(smss: u32) -> u32 {
     (10 * smss).min((2 * smss).max(14_600))
 }
@@ -220,6 +220,7 @@ const MAX_CWND: u32 = 1 << 30;
 mod tests {
     use super::*;
 
+    /// R6928-1.
     #[test]
     fn initial_window_of_rfc_6928() {
         for (smss, expected) in [(536, 5360), (1460, 14_600), (2190, 14_600), (9000, 18_000)] {

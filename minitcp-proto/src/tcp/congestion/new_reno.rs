@@ -18,6 +18,7 @@ pub(crate) struct Reno {
 impl WindowPolicy for Reno {
     const NEW: Self = Self { bytes_acked: 0 };
 
+    /// R3465-1, R5681-6.
     fn grown(&mut self, cwnd: u32, sample: &AckSample, _now: Instant) -> u32 {
         self.bytes_acked = self.bytes_acked.saturating_add(sample.acked);
         if self.bytes_acked < cwnd {

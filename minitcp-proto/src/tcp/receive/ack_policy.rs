@@ -56,7 +56,7 @@ impl AckPolicy {
     }
 
     /// So many segments arrived ahead of a hole, several if the device had merged them (RFC 5681
-    /// §4.2: an immediate duplicate ACK for each).
+    /// §4.2: an immediate duplicate ACK for each; R5681-9), and no more than one each (R5681-13).
     /// MAY-13.
     pub(crate) fn on_out_of_order(&mut self, segments: u32) {
         self.owed = Owed::Now;

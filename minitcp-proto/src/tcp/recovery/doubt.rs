@@ -52,8 +52,8 @@ impl Recovery {
 pub(super) fn is_spurious<O>(tcb: &Tcb, news: &News, cx: &mut Context<'_, O>) -> bool {
     let recovery = &tcb.recovery;
     let twice = news.twice.is_some_and(|twice| recovery.all_came_twice(twice, &mut cx.repairs));
-    // RFC 5682 §3.1, step 3b; and as Linux has it, in step 2 as well: what was sent before the
-    // timeout, and once, arrives after it.
+    // RFC 5682 §3.1 (R5682-4), step 3b; and as Linux has it, in step 2 as well: what was sent
+    // before the timeout, and once, arrives after it.
     let is_in_doubt = matches!(recovery.phase, Phase::Doubting | Phase::Asking);
     let arrives = is_in_doubt && news.sacked_once;
     twice || arrives || recovery.echo_is_of_the_first(news, &cx.repairs)

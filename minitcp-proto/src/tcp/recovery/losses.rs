@@ -32,8 +32,8 @@ pub(super) struct Found {
 }
 
 impl Recovery {
-    /// RFC 8985 §6.2, step 4, of an acknowledgment that says that something came twice.
-    /// SHLD: once a round trip.
+    /// RFC 8985 §6.2, step 4, of an acknowledgment that says that something came twice: once in a
+    /// round trip.
     pub(super) fn widen_reordering(&mut self, sender: &Sender) {
         if !self.flags.contains(Flags::DSACK_ROUND) {
             self.flags |= Flags::DSACK_ROUND;
@@ -51,8 +51,8 @@ impl Recovery {
         }
     }
 
-    /// `RACK.reo_wnd` in microseconds (`RACK_update_reo_wnd`, and nothing while there is no reason
-    /// to wait).
+    /// `RACK.reo_wnd` in microseconds (`RACK_update_reo_wnd`, R8985-4; and nothing while there is
+    /// no reason to wait).
     fn reo_wnd(&self, smss: u32, rtt: &RttEstimator) -> u32 {
         let many = self.sacked >= DUP_THRESHOLD.saturating_mul(smss);
         if !self.reordering_seen() && (self.phase != Phase::Open || many) {
@@ -64,6 +64,7 @@ impl Recovery {
 }
 
 /// RFC 8985 §6.2, steps 2 and 3: what `news` tells of the order in which things arrive.
+/// R8985-2, R8985-3.
 pub(super) fn on_delivered(
     recovery: &mut Recovery,
     repair: &mut Repair,
@@ -102,6 +103,7 @@ pub(super) fn is_of_the_first(rtt: &RttEstimator, news: &News, now: Instant) -> 
 }
 
 /// Step 5: takes for lost what was sent long enough before something that has arrived.
+/// R8985-5.
 pub(super) fn detect<O>(tcb: &mut Tcb, cx: &mut Context<'_, O>) -> Found {
     let (recovery, repairs, now) = (&mut tcb.recovery, &mut cx.repairs, cx.now);
     let reo_wnd = recovery.reo_wnd(u32::from(tcb.send.smss), &tcb.rtt);
@@ -189,4 +191,53 @@ pub(crate) fn on_reordering_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context
     respond::on_loss(tcb, found, 0, cx);
     model::on_lost(tcb, tcb.recovery.lost.saturating_sub(lost_before), cx);
     respond::reduce(tcb, 0, false, cx);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::seq::SeqNum;
+    use crate::tcp::send::rtt::RtoBounds;
+    use core::net::Ipv4Addr;
+
+    const SMSS: u32 = 1000;
+
+    /// R8985-4: nothing where reordering was never seen and a recovery is on or three segments have
+    /// arrived; else a quarter of the least round-trip time, more in each round trip in which
+    /// something came twice, up to SRTT; and a quarter again after sixteen recoveries.
+    #[test]
+    fn the_window_of_reordering() {
+        let bounds = RtoBounds::new(&Config::new(Ipv4Addr::LOCALHOST, 32));
+        let mut rtt = RttEstimator::new(&bounds);
+        rtt.on_repeated(100_000, &bounds);
+        let mut recovery = Recovery::new(SeqNum(0));
+        let sender = Sender::new(SeqNum(0), 1, 1000);
+        for (reordered, phase, sacked, wait) in [
+            (false, Phase::Open, SMSS, 25_000),
+            (false, Phase::Open, 3 * SMSS - 1, 25_000),
+            (false, Phase::Open, 3 * SMSS, 0),
+            (false, Phase::FastRecovery, SMSS, 0),
+            (true, Phase::Open, 3 * SMSS, 25_000),
+            (true, Phase::FastRecovery, SMSS, 25_000),
+        ] {
+            recovery.flags.set(Flags::REORDERED, reordered);
+            (recovery.phase, recovery.sacked) = (phase, sacked);
+            assert_eq!(recovery.reo_wnd(SMSS, &rtt), wait, "{reordered} {phase:?} {sacked}");
+        }
+        for wait in [50_000, 75_000, 100_000, 100_000] {
+            recovery.widen_reordering(&sender);
+            recovery.widen_reordering(&sender); // In the same round trip.
+            assert_eq!(recovery.reo_wnd(SMSS, &rtt), wait);
+            recovery.flags -= Flags::DSACK_ROUND;
+        }
+        for _ in 1..PERSIST {
+            recovery.narrow_reordering();
+        }
+        assert_eq!(recovery.reo_wnd(SMSS, &rtt), 100_000);
+        recovery.narrow_reordering();
+        assert_eq!(recovery.reo_wnd(SMSS, &rtt), 25_000);
+        recovery.narrow_reordering();
+        assert_eq!(recovery.reo_wnd(SMSS, &rtt), 25_000);
+    }
 }

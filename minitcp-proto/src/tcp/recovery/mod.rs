@@ -47,7 +47,7 @@ pub(crate) enum Phase {
     Asking,
 }
 
-/// What the retransmission timer stands for.
+/// What the retransmission timer stands for: one thing at a time (RFC 8985 §8, R8985-15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Awaited {
     /// The RTO (RFC 6298).
@@ -193,14 +193,16 @@ impl Recovery {
         self.flags.contains(Flags::REORDERED)
     }
 
-    /// `pipe` of RFC 6675 §4: octets believed to be in the network.
+    /// `pipe` of RFC 6675 §4 (R6675-4), `inflight` of RFC 9937 §6.2 (R9937-7): octets believed to
+    /// be in the network.
     pub(crate) fn pipe(&self, sender: &Sender) -> u32 {
         let gone = self.sacked.saturating_add(self.lost).saturating_add(self.dup_acked);
         sender.flight().saturating_sub(gone)
     }
 
     /// How many octets may be in the network. What has arrived is not in it, so that each of the
-    /// first duplicate ACKs lets a new segment out (RFC 3042 §2).
+    /// first duplicate ACKs lets a new segment out (RFC 3042 §2; R3042-1), of the same `cwnd`
+    /// (R3042-2).
     pub(crate) fn window(&self, congestion: &AnyController) -> u32 {
         match self.phase {
             Phase::FastRecovery | Phase::Asking if self.limit > 0 => self.limit,

@@ -9,6 +9,7 @@ use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::heed::News;
 use crate::tcp::model::{self, Heard};
+use crate::tcp::repair::Repairs;
 use crate::tcp::send::prr::{Delivery, Prr};
 use crate::tcp::send::scoreboard::Sent;
 use crate::tcp::timeout::restart_timer;
@@ -38,7 +39,7 @@ pub(crate) fn on_calm_ack<O: Observer>(
 pub(crate) fn on_ack<O: Observer>(tcb: &mut Tcb, news: &News, cx: &mut Context<'_, O>) {
     if news.advanced {
         tcb.recovery.timeouts = 0;
-        // RFC 6582 §4, "Impatient": later partial acknowledgments let the timer run.
+        // RFC 6582 §4, "Impatient" (R6582-5): later partial acknowledgments let the timer run.
         if tcb.send.flight() > 0 && !tcb.recovery.is_impatient() {
             restart_timer(tcb, cx);
         }
@@ -51,6 +52,15 @@ impl Recovery {
     /// missing.
     fn is_impatient(&self) -> bool {
         self.flags.contains(Flags::BY_DUPLICATES | Flags::PARTIAL)
+    }
+
+    /// How many of `octets` count as delivered. RFC 9937 §6.2 (R9937-8): where duplicates alone
+    /// tell, no more in a recovery than was in flight, however many are made up.
+    fn credit(&self, octets: u32, repairs: &Repairs<'_>) -> u32 {
+        match repairs.get(self.repair.get()) {
+            Some(repair) if self.flags.contains(Flags::BY_DUPLICATES) => repair.prr.credit(octets),
+            _ => octets,
+        }
     }
 }
 
@@ -113,18 +123,19 @@ fn grow<O>(tcb: &mut Tcb, growth: &Growth, cx: &Context<'_, O>) {
 fn on_unusual<O: Observer>(tcb: &mut Tcb, news: &News, cx: &mut Context<'_, O>) {
     let was_doubting = tcb.recovery.phase == Phase::Doubting;
     let lost_before = tcb.recovery.lost;
-    let delivered = count_duplicates(tcb, news);
+    let delivered = count_duplicates(tcb, news, &cx.repairs);
     if tcb.recovery.flags.contains(Flags::DSACK_ROUND)
         && tcb.send.snd_una.at_or_after(tcb.recovery.dsack_round)
     {
         tcb.recovery.flags -= Flags::DSACK_ROUND;
     }
-    if news.twice.is_some() {
+    if news.twice.is_some_and(|twice| !tail::is_of_probe(&tcb.recovery, twice)) {
         tcb.recovery.widen_reordering(&tcb.send);
     }
     if tail::has_mended(tcb, news, cx) {
-        // RFC 8985 §7.4.1: as fast recovery does, which is over already.
-        on_congestion(tcb, Signal::Loss, tcb.send.flight(), cx);
+        // RFC 8985 §7.4.1: as fast recovery does, which is over already; of what was in flight
+        // then.
+        on_congestion(tcb, Signal::Loss, news.flight, cx);
     }
     if doubt::is_spurious(tcb, news, cx) {
         doubt::undo(tcb, news.twice.is_some(), cx);
@@ -146,7 +157,7 @@ fn on_unusual<O: Observer>(tcb: &mut Tcb, news: &News, cx: &mut Context<'_, O>) 
 }
 
 /// The peer tells which octets have arrived, and there is no doubt about what was lost: RACK can
-/// tell what is lost (RFC 8985 §4).
+/// tell what is lost (RFC 8985 §4, R8985-1), and nothing else does (R8985-13).
 fn tells_what(tcb: &Tcb) -> bool {
     let recovery = &tcb.recovery;
     tcb.receive.sack.is_permitted
@@ -174,7 +185,7 @@ fn listen<O>(tcb: &mut Tcb, news: &News, cx: &mut Context<'_, O>) -> Found {
 
 /// Takes down what duplicate acknowledgments tell where nothing else does; returns how many octets
 /// were delivered (RFC 9937 §6.2: `DeliveredData`).
-fn count_duplicates(tcb: &mut Tcb, news: &News) -> u32 {
+fn count_duplicates(tcb: &mut Tcb, news: &News, repairs: &Repairs<'_>) -> u32 {
     let smss = u32::from(tcb.send.smss);
     let recovery = &mut tcb.recovery;
     let known = recovery.dup_acked;
@@ -186,17 +197,20 @@ fn count_duplicates(tcb: &mut Tcb, news: &News) -> u32 {
         let counted = news.acked.saturating_sub(smss).min(known);
         let is_partial = recovery.phase == Phase::FastRecovery;
         recovery.dup_acked = if is_partial { known - counted } else { 0 };
-        return news.delivered.octets.saturating_sub(counted);
+        return recovery.credit(news.delivered.octets.saturating_sub(counted), repairs);
     }
-    let counts = matches!(recovery.phase, Phase::Open | Phase::FastRecovery);
-    if news.is_duplicate && counts && recovery.sacked == 0 {
-        recovery.dup_acked = known.saturating_add(smss).min(tcb.send.flight());
-        return smss;
+    // RFC 3042 §2 (R3042-3): where blocks tell, a duplicate without one tells nothing.
+    let counts = matches!(recovery.phase, Phase::Open | Phase::FastRecovery)
+        && !tcb.receive.sack.is_permitted;
+    if news.is_duplicate && counts {
+        let credit = recovery.credit(smss, repairs);
+        recovery.dup_acked = known.saturating_add(credit).min(tcb.send.flight());
+        return credit;
     }
     news.delivered.octets
 }
 
-/// The phases that an acknowledgment ends.
+/// The phases that an acknowledgment ends: R6675-8, R6582-3, R5682-2, R5682-3.
 fn advance<O: Observer>(tcb: &mut Tcb, news: &News, delivered: u32, cx: &mut Context<'_, O>) {
     let una = tcb.send.snd_una;
     let is_done = una.at_or_after(tcb.recovery.recover);
@@ -276,7 +290,7 @@ pub(super) fn on_loss<O: Observer>(
     let many = DUP_THRESHOLD.saturating_mul(tcb.send.smss.into());
     let recovery = &mut tcb.recovery;
     if recovery.phase == Phase::Open {
-        // RFC 6582 §3.2 step 2: these may be the echo of our own retransmissions.
+        // RFC 6582 §3.2 step 2 (R6582-1): these may be the echo of our own retransmissions.
         let is_fresh = tcb.send.snd_una.after(recovery.recover);
         if recovery.dup_acked >= many && recovery.lost == 0 && is_fresh {
             recovery.lose_head(&tcb.send, &mut cx.repairs);
@@ -286,7 +300,10 @@ pub(super) fn on_loss<O: Observer>(
             enter(tcb, delivered, cx);
         }
     } else if let Some(sent) = found.again {
-        // RFC 5681 §4.3: what was sent again is lost again.
+        // RFC 6298 §5 (R6298-8): the timer waits for what is about to leave once more.
+        restart_timer(tcb, cx);
+        let recovery = &mut tcb.recovery;
+        // RFC 5681 §4.3 (R5681-14, R8985-14): what was sent again is lost again.
         let reduced = cx.repairs.get(recovery.repair.get()).map(|repair| repair.reduced);
         if recovery.phase == Phase::FastRecovery && reduced.is_some_and(|then| !sent.before(then)) {
             recovery.forget_undo(&mut cx.repairs);
@@ -296,11 +313,12 @@ pub(super) fn on_loss<O: Observer>(
 }
 
 /// Fast recovery begins (RFC 5681 §3.2 step 2, RFC 6675 §5 step 4), perhaps once more.
+/// R5681-11, R6582-2, R6675-7.
 fn enter<O: Observer>(tcb: &mut Tcb, delivered: u32, cx: &mut Context<'_, O>) {
     if tcb.recovery.phase == Phase::Open {
         tcb.recovery.prepare_undo(&tcb.send, &tcb.congestion, &mut cx.repairs);
     }
-    // RFC 9937 §6.1: without what had arrived before.
+    // RFC 9937 §6.1 (R9937-2): without what had arrived before.
     let gone = tcb.recovery.sacked.saturating_add(tcb.recovery.dup_acked);
     let gone = gone.saturating_sub(delivered);
     let recover_fs = tcb.send.flight().saturating_sub(gone);
@@ -337,7 +355,8 @@ pub(super) fn on_congestion<O>(
     tcb.on_reduced();
 }
 
-/// Proportional rate reduction: the window follows what is delivered.
+/// Proportional rate reduction (R9937-1): the window follows what is delivered, and by partial
+/// acknowledgments, too (R6582-4).
 pub(super) fn reduce<O>(tcb: &mut Tcb, delivered: u32, is_safe: bool, cx: &mut Context<'_, O>) {
     // A model knows itself how much may be in flight.
     if tcb.recovery.phase != Phase::FastRecovery || tcb.congestion.modelled().is_some() {
@@ -353,8 +372,8 @@ pub(super) fn reduce<O>(tcb: &mut Tcb, delivered: u32, is_safe: bool, cx: &mut C
     };
 }
 
-/// A recovery ends: the window is that of the controller again (RFC 9937 §6.3, RFC 6582 §3.2
-/// step 3).
+/// A recovery ends: the window is that of the controller again (RFC 9937 §6.4, R9937-9; RFC 6582
+/// §3.2 step 3, R6582-6).
 fn finish<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     let recovery = &mut tcb.recovery;
     recovery.phase = Phase::Open;
@@ -370,6 +389,7 @@ fn finish<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
 
 /// The retransmission timer fired (RFC 6298 §5.4). Everything in flight may be lost; but if nothing
 /// was known to be lost before, first one segment goes, to see (RFC 5682 §2.1).
+/// R5682-1, R5682-5, R6582-7, R6675-11, R6675-12, R8961-1.
 pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
     let recovery = &mut tcb.recovery;
     // What lies beyond a window that has shrunk was dropped there: no doubt about that.
@@ -411,7 +431,7 @@ pub(crate) fn on_timeout<O: Observer>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
 }
 
 /// The timer that is next looks for what may be lost without an acknowledgment, if that comes
-/// before the RTO.
+/// before the RTO (RFC 8985 §6.2, step 5; R8985-6).
 pub(crate) fn await_reordering<O>(tcb: &mut Tcb, cx: &Context<'_, O>) {
     let due = cx.repairs.get(tcb.recovery.repair.get()).and_then(|repair| repair.due());
     let deadline = tcb.timers.deadline(Timer::Retransmit);

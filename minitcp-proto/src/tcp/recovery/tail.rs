@@ -15,7 +15,8 @@ const WORST_DELAYED_ACK: u32 = 200_000;
 /// microseconds it is the peer's scheduler that takes longest, as Linux has it, too.
 const LEAST: u32 = 10_000;
 
-/// The PTO in microseconds, if the tail may be probed (RFC 8985 §7.2, `TLP_calc_PTO`); without what
+/// The PTO in microseconds, if the tail may be probed (RFC 8985 §7.2, `TLP_calc_PTO`; R8985-8);
+/// without what
 /// one segment alone adds, as more may follow.
 #[inline]
 pub(crate) fn probe_timeout(tcb: &Tcb) -> Option<u32> {
@@ -25,7 +26,8 @@ pub(crate) fn probe_timeout(tcb: &Tcb) -> Option<u32> {
         && recovery.lost == 0
         && recovery.timeouts == 0
         && !recovery.flags.intersects(Flags::PROBING | Flags::PROBE_DUE);
-    if !nothing_amiss || !tcb.receive.sack.is_permitted {
+    // §7.3 (R8985-9): not twice with the same notion of how long a round trip takes.
+    if !nothing_amiss || !tcb.receive.sack.is_permitted || !tcb.rtt.has_sample_since_probe() {
         return None;
     }
     Some(tcb.rtt.srtt_micros()?.saturating_mul(2).max(LEAST))
@@ -95,15 +97,21 @@ impl Recovery {
     }
 }
 
-/// `TLP_process_ack` (RFC 8985 §7.4.2); `true` if the probe has mended a loss that nobody would
-/// hear of otherwise.
+/// What came `twice` is the probe: which shows that it left too early, and nothing of the order in
+/// which things arrive, as Linux has it.
+pub(super) fn is_of_probe(recovery: &Recovery, twice: (SeqNum, SeqNum)) -> bool {
+    recovery.flags.contains(Flags::PROBING | Flags::PROBE_RESENT) && twice.1 == recovery.probe_end
+}
+
+/// `TLP_process_ack` (RFC 8985 §7.4.2, R8985-12); `true` if the probe has mended a loss that nobody
+/// would hear of otherwise.
 pub(super) fn has_mended<O>(tcb: &mut Tcb, news: &News, _cx: &Context<'_, O>) -> bool {
     let recovery = &mut tcb.recovery;
     if !recovery.flags.contains(Flags::PROBING) || tcb.send.snd_una.before(recovery.probe_end) {
         return false;
     }
     let end = recovery.probe_end;
-    let came_twice = news.twice.is_some_and(|(_, to)| to == end);
+    let came_twice = news.twice.is_some_and(|twice| is_of_probe(recovery, twice));
     if !recovery.flags.contains(Flags::PROBE_RESENT) || came_twice {
         recovery.end_probe();
         return false;

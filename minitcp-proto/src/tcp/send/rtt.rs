@@ -21,14 +21,14 @@ impl RtoBounds {
             |span: core::time::Duration| u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
         Self {
             initial: micros(config.initial_rto).max(1),
-            min: micros(config.min_rto),
+            min: micros(config.min_rto).max(GRANULARITY),
             max: micros(config.max_rto),
         }
     }
 
     /// `base` doubled `times` times, at most the greatest RTO (RFC 6298 §2.5, §5.5), and never
     /// nothing, so that a timer that is armed again cannot be due at once.
-    /// MUST-19.
+    /// MUST-19, R6298-5.
     pub(crate) fn backed_off(&self, base: u32, times: u32) -> u32 {
         let doubled = u64::from(base) << times.min(31);
         u32::try_from(doubled).unwrap_or(u32::MAX).min(self.max).max(1)
@@ -37,6 +37,9 @@ impl RtoBounds {
 
 /// Samples, of which one is taken in each round trip.
 const LATELY: u8 = 64;
+
+/// G of RFC 6298 §2.3 (R6298-12): microseconds of the clock that samples are taken by.
+const GRANULARITY: u32 = 1;
 
 /// No octet is being timed.
 const UNTIMED: Instant = Instant::MAX;
@@ -66,12 +69,14 @@ pub(crate) struct RttEstimator {
     timed_at: Instant,
     /// The timer has fired since then: the sample counts only if that was not called for.
     is_doubtful: bool,
+    /// No sample was taken since a probe of the tail left (RFC 8985 §7.3).
+    is_probed: bool,
     /// Such a sample; 0 if there is none.
     doubtful: u32,
 }
 
 impl RttEstimator {
-    /// RFC 6298 §2.1: until a sample is taken, the initial RTO holds.
+    /// RFC 6298 §2.1 (R6298-1): until a sample is taken, the initial RTO holds.
     pub(crate) fn new(bounds: &RtoBounds) -> Self {
         Self {
             srtt: 0,
@@ -85,12 +90,13 @@ impl RttEstimator {
             timed_end: SeqNum(0),
             timed_at: UNTIMED,
             is_doubtful: false,
+            is_probed: false,
             doubtful: 0,
         }
     }
 
     /// A segment that ends at `end` leaves for the first time: time it, unless one is timed
-    /// already (one sample a round trip, RFC 6298 §3).
+    /// already (one sample a round trip, RFC 6298 §3; R6298-7).
     pub(crate) fn on_first_transmission(&mut self, end: SeqNum, now: Instant) {
         if self.timed_at == UNTIMED {
             (self.timed_end, self.timed_at) = (end, now);
@@ -98,7 +104,8 @@ impl RttEstimator {
         }
     }
 
-    /// Something is sent again: an acknowledgment would be ambiguous now (Karn, RFC 6298 §3).
+    /// Something is sent again: an acknowledgment would be ambiguous now (Karn, RFC 6298 §3;
+    /// R6298-6).
     pub(crate) const fn on_retransmission(&mut self) {
         self.timed_at = UNTIMED;
         self.doubtful = 0;
@@ -121,9 +128,9 @@ impl RttEstimator {
                 }
             }
         } else {
-            // Deviation: RFC 6298 §5 keeps all of the back-off until a sample is taken. While every
-            // second segment is lost there is hardly any, and the RTO would stay at its maximum. So
-            // much is kept that a path which has grown slower is learned.
+            // R8961-2. Deviation: RFC 6298 §5 keeps all of the back-off until a sample is taken.
+            // While every second segment is lost there is hardly any, and the RTO would stay at its
+            // maximum. So much is kept that a path which has grown slower is learned.
             self.backoff = self.backoff.min(u32::from(self.ambiguous) + 1);
         }
     }
@@ -141,7 +148,7 @@ impl RttEstimator {
         self.ambiguous = self.ambiguous.saturating_add(1);
     }
 
-    /// RFC 6298 §2.2 and §2.3, in the order of the text: RTTVAR before SRTT.
+    /// RFC 6298 §2.2 (R6298-2) and §2.3 (R6298-3), in the order of the text: RTTVAR before SRTT.
     fn sample(&mut self, rtt: u32, bounds: &RtoBounds) {
         if self.srtt == 0 {
             self.srtt = rtt;
@@ -154,6 +161,18 @@ impl RttEstimator {
         let margin = self.rttvar.saturating_mul(4).max(bounds.min);
         self.base = self.srtt.saturating_add(margin).min(bounds.max);
         (self.backoff, self.ambiguous) = (0, 0);
+        self.is_probed = false;
+    }
+
+    /// A probe of the tail leaves.
+    pub(crate) const fn on_probe(&mut self) {
+        self.is_probed = true;
+    }
+
+    /// A sample was taken since the last probe of the tail, if there was one.
+    #[inline]
+    pub(crate) const fn has_sample_since_probe(&self) -> bool {
+        !self.is_probed
     }
 
     /// RFC 8985 §6.2, step 1: the least of the last round trips, as many as [`LATELY`] to twice
@@ -189,7 +208,7 @@ impl RttEstimator {
         }
     }
 
-    /// RFC 6298 §5.7: after a lost SYN the RTO starts at 3 s for data.
+    /// RFC 6298 §5.7 (R6298-11): after a lost SYN the RTO starts at 3 s for data.
     pub(crate) fn on_lost_syn(&mut self) {
         self.base = self.base.max(3_000_000);
         self.backoff = 0;
@@ -250,6 +269,19 @@ mod tests {
                 (srtt, rttvar, rto),
                 "{samples:?}"
             );
+        }
+    }
+
+    /// R6298-12: the RTO is never SRTT alone, though a path may not vary and no floor be wanted.
+    #[test]
+    fn the_clock_has_a_granularity() {
+        let mut config = Config::new(Ipv4Addr::LOCALHOST, 32);
+        config.min_rto = core::time::Duration::ZERO;
+        let bounds = RtoBounds::new(&config);
+        let mut rtt = RttEstimator::new(&bounds);
+        for _ in 0..1000 {
+            rtt.sample(1, &bounds);
+            assert!(rtt.rto_micros(&bounds) > rtt.srtt, "{rtt:?}");
         }
     }
 

@@ -13,7 +13,8 @@ use crate::time::Instant;
 
 /// When something was sent, compared with other transmissions: `nxt` is SND.NXT after it, and
 /// what was sent again at the same SND.NXT was sent later. So the ends tell apart what a burst
-/// sends at the same time (RFC 8985 §6.2, `RACK_sent_after`).
+/// sends at the same time (RFC 8985 §6.2, `RACK_sent_after`). Deviation: not of what is sent again
+/// in one burst, which is one run of marks so; what is sent after it tells of its losses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) nxt: SeqNum,

@@ -74,6 +74,7 @@ fn a_paced_flow_with_little_to_send_does_not_grow() {
     }
 }
 
+/// R7661-3.
 #[test]
 fn an_unused_window_does_not_grow_and_idle_shrinks_it() {
     let mut reno = NewReno::resume(100_000, u32::MAX);
@@ -83,7 +84,7 @@ fn an_unused_window_does_not_grow_and_idle_shrinks_it() {
     assert_eq!((reno.cwnd(), reno.ssthresh()), (10_000, u32::MAX));
 }
 
-/// R7661-5, R6928-3.
+/// RFC 7661 §4.4.3 in spirit, R6928-3.
 #[test]
 fn after_idling_slow_start_leads_back() {
     let mut reno = NewReno::resume(100_000, 20_000);

@@ -284,7 +284,7 @@ fn a_path_that_has_become_longer_does_not_stop_the_clock() {
     assert!(flow.now.micros_since(window.epoch) >= 5_900_000);
 }
 
-/// R9438-15.
+/// R9438-8, R9438-15: what is left after a loss is a share of a window that was in use once.
 #[test]
 fn a_window_that_is_not_used_does_not_grow() {
     let mut flow = Flow::new(100);

@@ -95,8 +95,8 @@ proptest! {
     }
 }
 
-/// RFC 8985 §6.2: of what leaves at the same time, the end tells which was sent later; what is sent
-/// again is later than what was sent for the first time up to the same number.
+/// RFC 8985 §6.2 (R8985-2): of what leaves at the same time, the end tells which was sent later;
+/// what is sent again is later than what was sent for the first time up to the same number.
 #[test]
 fn transmissions_are_in_order() {
     let now = Instant::from_secs(1);
