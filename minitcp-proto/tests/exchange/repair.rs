@@ -232,6 +232,7 @@ fn an_echo_of_what_was_sent_first_undoes_the_recovery() {
         p.send(seg().ack(14_481).ts(4, echo));
         assert_eq!(p.stack.stats().spurious_recoveries, u64::from(is_spurious), "{echo}");
         assert_eq!(p.info().cwnd >= cwnd, is_spurious, "{echo}");
+        assert_eq!(p.info().reordering_seen, is_spurious, "it came late");
     }
 }
 

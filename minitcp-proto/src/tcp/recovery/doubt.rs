@@ -75,6 +75,11 @@ pub(super) fn undo<O: Observer>(tcb: &mut Tcb, has_both: bool, cx: &mut Context<
         repair.board.regain(marks, (snd_una, snd_nxt));
         (repair.reordering, repair.again_due) = (None, None);
     }
+    if !after_timeout {
+        // What was missing came late. RFC 8985 §6.2, step 3, asks for a segment that was not sent
+        // again, which there never is as long as three segments ahead of a hole send it again.
+        recovery.flags |= Flags::REORDERED;
+    }
     recovery.phase = Phase::Open;
     recovery.flags -= Flags::PARTIAL | Flags::BY_DUPLICATES;
     (recovery.limit, recovery.dup_acked) = (0, 0);
