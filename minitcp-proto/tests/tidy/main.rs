@@ -4,6 +4,7 @@
 
 mod arrows;
 mod floors;
+mod mechanisms;
 
 use std::fs;
 use std::path::{Path, PathBuf};
