@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use minitcp_driver_sim::{Burst, Link, Network, NodeId, Seen, Tap, Transfer, Way};
-use minitcp_proto::{Config, Congestion, Instant, Limits, Memory, Offload, Stack};
+use minitcp_proto::wire::{ip, tcp::Segment};
+use minitcp_proto::{Config, Congestion, Instant, Limits, Memory, Offload, SeqNum, Stack};
 
 /// What is special about a situation, beside a path of 20 Mbit/s and 40 ms with a queue of as much
 /// as that holds.
@@ -128,21 +129,47 @@ fn at(millis: u64) -> Instant {
     Instant::from_millis(millis)
 }
 
-/// Counts segments with data that the receiver gets for the second time.
+/// Counts segments with data that the receiver gets for the second time, and those that the sender
+/// repeats though it was told, by SACK, that they are there.
 #[derive(Default)]
 struct Twice {
-    receiver: Option<NodeId>,
-    seen: BTreeSet<[u8; 4]>,
+    ends: Option<(NodeId, NodeId)>,
+    arrived: BTreeSet<u32>,
     count: u64,
+    /// What was told: pairs of the first octet and the one behind the last.
+    told: Vec<(SeqNum, SeqNum)>,
+    told_and_repeated: u64,
 }
 
 impl Tap for Twice {
     fn packet(&mut self, seen: &Seen<'_>) {
-        const ADDED: usize = 20 + 60; // Headers, at most.
-        let arrives = matches!(seen.way, Way::In(_)) && Some(seen.node) == self.receiver;
-        if arrives && seen.bytes.len() > ADDED {
-            let seq = seen.bytes[24..28].try_into().unwrap();
-            self.count += u64::from(!self.seen.insert(seq));
+        let Ok(packet) = ip::parse(seen.bytes) else { return };
+        let Ok(segment) = Segment::parse(packet.payload) else { return };
+        let Some((from, to)) = self.ends else { return };
+        let has_data = !segment.payload.is_empty();
+        match seen.way {
+            Way::In(_) if seen.node == to && has_data => {
+                self.count += u64::from(!self.arrived.insert(segment.seq.0));
+            }
+            Way::In(_) if seen.node == from => {
+                let blocks = segment.options.sack.as_slice();
+                self.told.retain(|block| block.1.after(segment.ack));
+                self.told.extend(blocks.iter().filter(|block| block.0.after(segment.ack)));
+                self.told.sort_unstable_by_key(|block| block.0.0);
+                self.told.dedup_by(|next, block| {
+                    let joins = next.0.at_or_before(block.1);
+                    block.1 = if joins { block.1.latest(next.1) } else { block.1 };
+                    joins
+                });
+            }
+            Way::Out(_) if seen.node == from && has_data => {
+                let (first, end) = (segment.seq, segment.end());
+                let is_told = |block: &(SeqNum, SeqNum)| {
+                    first.at_or_after(block.0) && end.at_or_before(block.1)
+                };
+                self.told_and_repeated += u64::from(self.told.iter().any(is_told));
+            }
+            Way::In(_) | Way::Out(_) => {}
         }
     }
 }
@@ -164,7 +191,7 @@ fn run(case: &Case, seed: u64, congestion: Congestion) -> (u64, u64) {
     if case.merge > Duration::ZERO {
         network.merge_arrivals(to, case.merge);
     }
-    let twice = Arc::new(Mutex::new(Twice { receiver: Some(to), ..Twice::default() }));
+    let twice = Arc::new(Mutex::new(Twice { ends: Some((from, to)), ..Twice::default() }));
     network.tap(Arc::clone(&twice));
     let running = Transfer::new(BYTES).start(&mut network, from, to);
     network.run_until(at(2000));
@@ -174,7 +201,9 @@ fn run(case: &Case, seed: u64, congestion: Congestion) -> (u64, u64) {
     network.run_while(at(600_000), |_| !running.is_over());
     let outcome = running.outcome();
     assert!(outcome.is_success(), "{}, seed {seed}: {outcome}", case.name);
-    let count = twice.lock().unwrap().count;
+    let twice = twice.lock().unwrap();
+    assert_eq!(twice.told_and_repeated, 0, "{}, seed {seed}", case.name);
+    let count = twice.count;
     (outcome.goodput().unwrap() * 8 * 100 / RATE, count)
 }
 

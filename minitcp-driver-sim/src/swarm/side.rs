@@ -5,8 +5,8 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use minitcp_proto::{
-    CloseReason, Connection, ConnectionId, Instant, Keepalive, RecvError, SendError, State,
-    TcpOptions,
+    CloseReason, Congestion, Connection, ConnectionId, Instant, Keepalive, RecvError, SendError,
+    State, TcpOptions,
 };
 
 use crate::journal::text::log::RecordedStack;
@@ -24,6 +24,8 @@ pub(super) struct Side {
     habit: Habit,
     /// To be asked for with its first act.
     keepalive: Option<Keepalive>,
+    /// The controller, until it was told.
+    congestion: Option<Congestion>,
     outgoing: Stream,
     incoming: Stream,
     /// What the other end will have sent when it shuts its direction down.
@@ -68,6 +70,7 @@ impl Side {
             talk,
             habit,
             keepalive: tcp.keepalive,
+            congestion: Some(habit.congestion),
             outgoing: Stream::new(talk, port, is_client),
             incoming: Stream::new(talk, port, !is_client),
             expected: other.total,
@@ -116,6 +119,9 @@ impl Side {
         if let Some(keepalive) = self.keepalive.take() {
             let options = TcpOptions { keepalive: Some(keepalive), ..connection.options() };
             let _is_valid = connection.set_options(&options);
+        }
+        if let Some(congestion) = self.congestion.take() {
+            connection.set_congestion(congestion);
         }
         // Reading allows writing where they take turns.
         let mut ended = self.read(&mut connection, now)?;

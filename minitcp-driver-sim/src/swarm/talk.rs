@@ -4,7 +4,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use minitcp_proto::Keepalive;
+use minitcp_proto::{Congestion, Keepalive};
 
 use crate::swarm::draw::Draw;
 use crate::swarm::reduction::{Reduction, Without};
@@ -76,6 +76,7 @@ pub(super) struct Habit {
     pub(super) turns: Option<Turns>,
     pub(super) ending: Ending,
     pub(super) no_delay: bool,
+    pub(super) congestion: Congestion,
     /// Reads in place.
     pub(super) peeks: bool,
 }
@@ -132,7 +133,19 @@ impl Talk {
         if reduction.without.contains(Without::PAUSES) {
             content.hurry();
         }
+        content.draw_controllers(&mut Draw::new(seed, 30_000 + u64::from(number)));
         Self { number, client, server, content }
+    }
+}
+
+impl Content {
+    /// Each end has a congestion controller of its own.
+    fn draw_controllers(&mut self, draw: &mut Draw) {
+        if let Self::Tcp(tcp) = self {
+            for habit in [&mut tcp.client, &mut tcp.server] {
+                habit.congestion = Congestion::ALL[draw.index(Congestion::ALL.len())];
+            }
+        }
     }
 }
 
@@ -179,6 +192,7 @@ impl Talk {
         if reduction.without.contains(Without::PAUSES) {
             content.hurry();
         }
+        content.draw_controllers(&mut Draw::new(seed, 40_000));
         Self { number: LONG, client, server, content }
     }
 
@@ -272,6 +286,7 @@ fn draw_habit(draw: &mut Draw, total: u64, to_read: u64) -> Habit {
         turns: None,
         ending: Ending::HalfClose,
         no_delay: draw.percent(30),
+        congestion: Congestion::Cubic,
         peeks: draw.percent(30),
     };
     let step = |draw: &mut Draw, octets: u64| {
@@ -376,6 +391,7 @@ impl fmt::Display for Habit {
         if self.no_delay {
             f.write_str(", no delay")?;
         }
+        write!(f, ", {}", self.congestion.name())?;
         write!(f, ", {:?}", self.ending)
     }
 }
