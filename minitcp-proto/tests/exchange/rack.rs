@@ -131,6 +131,7 @@ fn no_second_probe_without_a_sample() {
     p.expect(seg().seq(at(9)).ack(1).text(1460));
     p.run(10);
     p.send(seg().ack(at(10)));
+    p.send(seg().ack(at(10)).sack(&[block(9, 10)])); // The probe came twice, and is over.
     p.write_text(14_601, 2 * 1460);
     assert_eq!(p.take_all().len(), 2);
     p.after(250);
