@@ -15,6 +15,7 @@ fn twenty_in_flight(congestion: Congestion) -> Peer {
     let mut p = agreed_with(false, |config| config.congestion = congestion);
     p.write_text(1, 60 * 1460);
     assert_eq!(p.take_all().len(), 10);
+    p.send(seg().ack(1 + 5 * MSS));
     p.send(seg().ack(1 + 10 * MSS));
     assert_eq!(p.take_all().len(), 20);
     p
