@@ -133,7 +133,8 @@ pub struct Config {
     /// Of their networks, as each packet's source is compared with them.
     broadcasts: heapless::Vec<Ipv4Addr, MAX_ADDRESSES>,
     /// Largest IP packet that the link takes, in octets; 576 to 65535 (smaller values count as
-    /// 576, the least an IPv4 host must take, RFC 1122 §3.3.2).
+    /// 576, the least an IPv4 host must take, RFC 1122 §3.3.2). Of a stack whose buffers cannot
+    /// hold the text of so large a packet, it is smaller.
     pub mtu: u16,
     /// TTL or hop limit of packets sent; 0 counts as 1.
     pub hop_limit: u8,

@@ -189,10 +189,13 @@ impl Half {
         let scaled = self.scale.is_some() && peer.scale.is_some();
         let shift = if scaled && !is_syn { self.scale.unwrap_or(0).min(14) } else { 0 };
         let edge = segment.ack.plus(u32::from(segment.window) << shift);
-        if self.right_edge.is_some_and(|old| edge.before(old)) {
+        // RFC 7323 §2.4: it may move by less than the field can say, as long as what was offered is
+        // taken.
+        let old = self.right_edge.unwrap_or(edge);
+        if old.after(edge) && old.since(edge) >= 1 << shift {
             return Err(Violation::WindowWithdrawn);
         }
-        self.right_edge = Some(edge);
+        self.right_edge = Some(edge.latest(old));
         Ok(())
     }
 

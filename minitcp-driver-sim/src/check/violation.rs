@@ -15,7 +15,8 @@ pub enum Violation {
     Gap,
     /// More than one octet beyond the largest right edge that the peer ever offered.
     BeyondWindow,
-    /// The right edge of the receive window moved left (RFC 9293 SHLD-14).
+    /// The right edge of the receive window moved left (RFC 9293 SHLD-14), by as much as the field
+    /// can say (RFC 7323 §2.4).
     WindowWithdrawn,
     /// The acknowledgment number moved back.
     AckWentBack,

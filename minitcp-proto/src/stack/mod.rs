@@ -94,7 +94,8 @@ impl<'m> Stack<'m> {
 impl<'m, O: Observer> Stack<'m, O> {
     /// A host with the addresses and settings of `config`, which lives in `memory` and never
     /// allocates again. All its entropy comes from `seed`.
-    pub fn with_observer(config: Config, memory: Memory<'m>, seed: Seed, observer: O) -> Self {
+    pub fn with_observer(mut config: Config, memory: Memory<'m>, seed: Seed, observer: O) -> Self {
+        config.mtu = config.mtu.min(most_that_fits(memory.bytes.len()));
         let (tcp, udp) = (TcpTables::new(memory.tcp), UdpTables::new(memory.udp));
         Self {
             schedule: Schedule::new(
@@ -214,6 +215,13 @@ impl<'m, O: Observer> Stack<'m, O> {
     fn advance_clock(&mut self, now: Instant) {
         self.cx.now = self.cx.now.max(now);
     }
+}
+
+/// The largest packet with a segment that a pool of so many octets can lend a block for: a peer
+/// that was told to send larger ones would send them for ever.
+fn most_that_fits(buffer_bytes: usize) -> u16 {
+    let block = buffer_bytes.checked_ilog2().map_or(0, |order| 1_usize << order);
+    u16::try_from(block.saturating_add(40)).unwrap_or(u16::MAX)
 }
 
 /// How many slots of each kind, and how many octets of buffer, are in use. All zero but for

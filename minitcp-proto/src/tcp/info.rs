@@ -6,7 +6,7 @@ use crate::seq::SeqNum;
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::ecn::Notices;
-use crate::tcp::output::rate;
+use crate::tcp::pacing::rate;
 use crate::tcp::recovery::Phase;
 use crate::tcp::state::State;
 use crate::time::Instant;

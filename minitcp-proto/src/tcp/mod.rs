@@ -21,6 +21,7 @@ pub(crate) mod keepalive;
 pub(crate) mod model;
 pub(crate) mod outgoing;
 pub(crate) mod output;
+pub(crate) mod pacing;
 pub(crate) mod path;
 pub(crate) mod patience;
 pub(crate) mod receive;

@@ -138,9 +138,12 @@ pub(crate) fn on_transmit<O>(
 }
 
 /// The application writes: if all that it wrote before has left and the window takes more, there
-/// was a gap.
+/// was a gap. Before the handshake is over there was nothing.
 #[inline]
 pub(crate) fn on_write<O>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
+    if !tcb.state().is_synchronized() {
+        return;
+    }
     with(tcb, cx, |course, tcb, _| {
         let flight = tcb.recovery.pipe(&tcb.send);
         if is_short(tcb, flight) {

@@ -7,15 +7,14 @@ use crate::config::Offload;
 use crate::observe::{Note, Observer};
 use crate::seq::SeqNum;
 use crate::tcp::configure::wake_writer;
-use crate::tcp::congestion::initial_window;
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::ecn::{self, Notices};
 use crate::tcp::model;
 use crate::tcp::outgoing::{Outgoing, SynOptions};
+use crate::tcp::pacing::{is_early, rate, spread};
 use crate::tcp::receive::ack_policy::Owed;
 use crate::tcp::recovery::{Phase, tail};
-use crate::tcp::send::pace::Rate;
 use crate::tcp::send::segmenting::{Decision, Offer, decide, whole_segments};
 use crate::tcp::send::sender::Fin;
 use crate::tcp::send::wait::SendWait;
@@ -277,24 +276,6 @@ fn offer<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> Offer {
     }
 }
 
-/// Enough has left for now.
-#[inline]
-fn is_early<O>(tcb: &Tcb, cx: &Context<'_, O>) -> bool {
-    tcb.pace.holds(tcb.last_sent, cx.now)
-}
-
-/// How fast data may leave.
-pub(crate) fn rate<O>(tcb: &Tcb, cx: &Context<'_, O>) -> Rate {
-    match tcb.rtt.srtt_micros() {
-        Some(srtt) if cx.config.pacing => {
-            // The smoothed one is slow to see that a path has become shorter.
-            let rtt = srtt.min(tcb.rtt.min_micros());
-            Rate::new(tcb.congestion.pacing_rate(tcb.send.smss.into(), rtt), rtt)
-        }
-        _ => Rate::UNBOUND,
-    }
-}
-
 /// Why what is there does not leave, unless an acknowledgment will let it.
 pub(crate) fn send_wait<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> SendWait {
     if !tcb.state().is_synchronized() {
@@ -375,9 +356,10 @@ fn segment<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>) -> O
     let (rcv_nxt, limit) = (tcb.receive.rcv_nxt, tcb.receive.limit(&cx.pool, smss));
     let is_keepalive = text.kind == Kind::KeepAlive;
     let window = if is_keepalive {
-        tcb.receive.window.field(rcv_nxt) // The peer does not look at it: nothing new is offered.
+        // The peer does not look at it: nothing new is offered.
+        tcb.receive.window.field_within(rcv_nxt, || tcb.receive.most())
     } else {
-        tcb.receive.window.update(rcv_nxt, limit, tcb.receive.cap, smss)
+        tcb.receive.offer(limit, smss)
     };
     let sack = match sack_count(tcb, cx) {
         0 => SackBlocks::EMPTY,
@@ -472,10 +454,7 @@ fn on_text_sent<O: Observer>(tcb: &mut Tcb, text: Text, cx: &mut Context<'_, O>)
         Kind::Probe | Kind::PureAck | Kind::KeepAlive => tcb.rtt.on_retransmission(),
     }
     tcb.send.snd_nxt = tcb.send.snd_nxt.latest(end);
-    let is_burst = is_first && tcb.congestion.modelled().is_none();
-    let first = is_burst.then(|| initial_window(tcb.send.smss.into()));
-    let rate = rate(tcb, cx);
-    tcb.pace.on_sent((text.len, first), rate, (tcb.last_sent, cx.now));
+    spread(tcb, text.len, cx);
     tcb.last_sent = cx.now;
     if tcb.settings.switches.contains(Switches::LOW_WATER) {
         wake_writer(tcb); // Fewer octets are unsent now.

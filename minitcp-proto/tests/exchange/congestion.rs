@@ -96,6 +96,20 @@ fn a_model_is_lent_from_the_first_octet_to_the_last() {
     }
 }
 
+/// What is queued before the handshake is over takes no model either.
+#[test]
+fn a_handshake_needs_no_model() {
+    let mut p = Peer::connecting(config_with(|config| config.congestion = Congestion::Bbr));
+    p.expect_syn(Flags::SYN);
+    p.write(vec![0; 1460]);
+    assert_eq!(p.stack.usage().models, 0);
+    p.send(seg().syn().ack(1).win(64_000).mss(1460));
+    p.take_all();
+    assert_eq!(p.stack.usage().models, 1);
+    p.conn().abort();
+    assert_eq!(p.stack.usage().models, 0);
+}
+
 #[test]
 fn who_finds_no_model_goes_on_with_cubic() {
     let mut p = modelled(0);

@@ -241,3 +241,16 @@ impl Peer {
         self.expect_data(b"dataearly");
     }
 }
+
+/// A pool of 60 KiB has no block for a segment of 34 KiB: the peer is not told to send such.
+#[test]
+fn no_segment_is_asked_for_that_no_block_can_hold() {
+    for (buffer_bytes, mss) in [(60 << 10, 32_768), (64 << 10, 33_960), (0, 536)] {
+        let config = config_with(|config| config.mtu = 34_000);
+        let mut p = Peer::new(config, &Limits { buffer_bytes, ..limits() });
+        p.listen(4);
+        p.send(seg().syn().win(64_000).mss(34_000));
+        let syn = p.expect_syn(Flags::SYN | Flags::ACK);
+        assert_eq!(syn.options.mss, Some(mss), "{buffer_bytes}");
+    }
+}

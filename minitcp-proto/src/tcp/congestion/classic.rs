@@ -36,6 +36,7 @@ pub(crate) trait WindowPolicy: Copy {
 /// A window with a policy for its first slow start and another for the rest. The state of the first
 /// one goes with it (RFC 9406 §4.3: in the initial slow start only).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)] // The windows lie where those of the others do: nobody asks which one it is.
 pub(crate) struct Classic<S, W> {
     cwnd: u32,
     ssthresh: u32,
@@ -138,14 +139,10 @@ impl<S: SlowStart, W: WindowPolicy> Controller for Classic<S, W> {
 
     /// Faster than the window goes round, so that the window is what bounds: it may double in a
     /// round trip of slow start, and grows slowly otherwise.
-    /// What may leave as one burst (RFC 6928 §2) may as well later.
-    fn pacing_rate(&self, smss: u32, srtt_micros: u32) -> u64 {
-        if self.cwnd <= initial_window(smss) {
-            return 0;
-        }
+    fn pacing_rate(&self, rtt_micros: u32) -> u64 {
         let percent = if self.cwnd < self.ssthresh { 200 } else { 120 };
         let micros = u64::from(self.cwnd) * percent * 10_000;
-        micros.checked_div(srtt_micros.into()).unwrap_or(0)
+        micros.checked_div(rtt_micros.into()).unwrap_or(0)
     }
 }
 

@@ -98,7 +98,7 @@ pub(crate) trait Controller: Copy {
     /// The slow-start threshold, in octets.
     fn ssthresh(&self) -> u32;
     /// Octets a second that the sender should not exceed; 0 for no bound.
-    fn pacing_rate(&self, smss: u32, srtt_micros: u32) -> u64;
+    fn pacing_rate(&self, rtt_micros: u32) -> u64;
 }
 
 /// The controllers, dispatched without a pointer so that connections stay plain data.
@@ -167,9 +167,9 @@ macro_rules! controllers {
                 }
             }
 
-            pub(crate) fn pacing_rate(&self, smss: u32, srtt_micros: u32) -> u64 {
+            pub(crate) fn pacing_rate(&self, rtt_micros: u32) -> u64 {
                 match self {
-                    $(Self::$name(controller) => controller.pacing_rate(smss, srtt_micros)),+
+                    $(Self::$name(controller) => controller.pacing_rate(rtt_micros)),+
                 }
             }
         }

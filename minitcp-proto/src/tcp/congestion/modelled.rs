@@ -8,6 +8,7 @@ use crate::time::Instant;
 
 /// The decisions of a model.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)] // As `Classic`.
 pub(crate) struct Modelled {
     cwnd: u32,
     ssthresh: u32,
@@ -49,7 +50,7 @@ impl Controller for Modelled {
         self.ssthresh
     }
 
-    fn pacing_rate(&self, _smss: u32, _rtt_micros: u32) -> u64 {
+    fn pacing_rate(&self, _: u32) -> u64 {
         self.pacing_rate
     }
 }

@@ -128,6 +128,20 @@ impl Receiver {
         self.rcv_nxt.plus(room)
     }
 
+    /// Beyond this, nothing may be offered, however windows are rounded.
+    #[inline]
+    pub(crate) fn most(&self) -> SeqNum {
+        self.rcv_nxt.plus(self.promised.saturating_sub(self.buffer.len()))
+    }
+
+    /// The window field of the next segment; the right edge goes to `limit`, if that is worth it.
+    #[inline]
+    pub(crate) fn offer(&mut self, limit: SeqNum, mss: u32) -> u16 {
+        let (rcv_nxt, promised, held) = (self.rcv_nxt, self.promised, self.buffer.len());
+        let most = || rcv_nxt.plus(promised.saturating_sub(held));
+        self.window.update(rcv_nxt, (limit, most), self.cap, mss)
+    }
+
     /// What memory is left for of `room`; the block held has some in any case.
     #[cold]
     fn scarce_room(&self, room: u32, pool: &Pool<'_>, mss: u32) -> u32 {

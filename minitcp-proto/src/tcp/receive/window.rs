@@ -65,21 +65,42 @@ impl Advertised {
     /// The window field of the next segment, moving the right edge to `limit` if that is a step
     /// worth making: silly-window avoidance in the receiver (RFC 9293 §3.8.6.2.2).
     ///
-    /// The field is rounded up, so that the edge as the peer computes it never moves left; the
-    /// few octets that this may offer too much (under `1 << rcv_wscale`) are dropped if they come
-    /// and do not fit.
+    /// The field is rounded up, so that the edge as the peer computes it never moves left, as long
+    /// as what that offers stays below `most`, where memory ends. Who sends tiny segments makes the
+    /// edge creep until there: then it moves left, by less than `1 << rcv_wscale` octets, which we
+    /// take all the same (RFC 7323 §2.4).
     /// SHLD-14, R7323-4.
-    pub(crate) fn update(&mut self, rcv_nxt: SeqNum, limit: SeqNum, cap: u32, mss: u32) -> u16 {
+    pub(crate) fn update(
+        &mut self,
+        rcv_nxt: SeqNum,
+        (limit, most): (SeqNum, impl FnOnce() -> SeqNum),
+        cap: u32,
+        mss: u32,
+    ) -> u16 {
         if limit.after(self.rcv_adv) && self.is_useful(limit, cap, mss) {
             self.rcv_adv = self.rcv_adv.latest(limit.earliest(self.furthest(rcv_nxt)));
         }
-        let field = self.field(rcv_nxt);
-        let edge_seen = rcv_nxt.plus(u32::from(field) << self.rcv_wscale);
-        self.rcv_adv = self.rcv_adv.latest(edge_seen);
+        let field = self.field_within(rcv_nxt, most);
+        self.rcv_adv = self.rcv_adv.latest(self.edge_of(rcv_nxt, field));
         field
     }
 
-    /// The window field that offers what was offered before, and no more than rounding demands.
+    /// The right edge that the peer sees.
+    fn edge_of(&self, rcv_nxt: SeqNum, field: u16) -> SeqNum {
+        rcv_nxt.plus(u32::from(field) << self.rcv_wscale)
+    }
+
+    /// The window field that offers what was offered before, and no more than rounding demands,
+    /// nor, where it is rounded, anything beyond `most`.
+    #[inline]
+    pub(crate) fn field_within(&self, rcv_nxt: SeqNum, most: impl FnOnce() -> SeqNum) -> u16 {
+        let field = self.field(rcv_nxt);
+        let edge = self.edge_of(rcv_nxt, field);
+        let is_too_much = edge.after(self.rcv_adv) && edge.after(most());
+        if is_too_much { field.saturating_sub(1) } else { field }
+    }
+
+    /// The same, for who takes no more.
     pub(crate) fn field(&self, rcv_nxt: SeqNum) -> u16 {
         let window = self.open(rcv_nxt).div_ceil(1 << self.rcv_wscale);
         u16::try_from(window).unwrap_or(u16::MAX)
@@ -147,13 +168,19 @@ mod tests {
         assert_eq!(announced_shift(1 << 18, &config), 0);
     }
 
+    const MOST: SeqNum = SeqNum(1 << 30);
+
     #[test]
     fn opens_in_useful_steps_only() {
         let mut adv = Advertised { rcv_adv: SeqNum(1000), rcv_wscale: 0 };
-        assert_eq!(adv.update(SeqNum(1000), SeqNum(1100), 65_535, 1460), 0, "silly");
-        assert_eq!(adv.update(SeqNum(1000), SeqNum(2460), 65_535, 1460), 1460);
+        assert_eq!(adv.update(SeqNum(1000), (SeqNum(1100), || MOST), 65_535, 1460), 0, "silly");
+        assert_eq!(adv.update(SeqNum(1000), (SeqNum(2460), || MOST), 65_535, 1460), 1460);
         let mut small = Advertised { rcv_adv: SeqNum(1000), rcv_wscale: 0 };
-        assert_eq!(small.update(SeqNum(1000), SeqNum(1100), 200, 1460), 100, "half the buffer");
+        assert_eq!(
+            small.update(SeqNum(1000), (SeqNum(1100), || MOST), 200, 1460),
+            100,
+            "half the buffer"
+        );
     }
 
     #[test]
@@ -171,15 +198,17 @@ mod tests {
     #[test]
     fn offers_no_more_than_the_field_can_say() {
         let mut adv = Advertised { rcv_adv: SeqNum(65_535), rcv_wscale: 0 };
-        assert_eq!(adv.update(SeqNum(1), SeqNum(262_144), 262_144, 1460), u16::MAX);
+        assert_eq!(adv.update(SeqNum(1), (SeqNum(262_144), || MOST), 262_144, 1460), u16::MAX);
         assert_eq!(adv.open(SeqNum(1)), 65_535);
     }
 
     proptest! {
-        /// The edge as the peer computes it never moves left, whatever happens on our side.
+        /// The edge as the peer computes it never moves left, whatever happens on our side, but
+        /// for less than a step where memory ends, beyond which nothing is ever offered.
         #[test]
         fn right_edge_is_never_withdrawn(
             shift in 0u8..=14,
+            spare in prop_oneof![0..20_u32, 0..70_000_u32],
             steps in proptest::collection::vec((0u32..5000, 0u32..5000), 1..50),
         ) {
             let mut nxt = SeqNum(u32::MAX - 20_000);
@@ -188,14 +217,20 @@ mod tests {
             let mut adv = Advertised { rcv_adv: nxt, rcv_wscale: shift };
             let mut edge = nxt;
             for (arrive, read) in steps {
-                let arrive = arrive.min(adv.open(nxt)).min(cap - unread);
+                let arrive = arrive.min(adv.open(nxt)).min(cap + spare - unread);
                 nxt = nxt.plus(arrive);
                 unread += arrive;
                 unread -= read.min(unread);
-                let field = adv.update(nxt, nxt.plus(cap - unread), cap, 1460);
+                let most = nxt.plus(cap + spare - unread);
+                let field = adv.update(nxt, (nxt.plus(cap.saturating_sub(unread)), || most), cap, 1460);
                 let seen = nxt.plus(u32::from(field) << shift);
-                prop_assert!(seen.at_or_after(edge), "withdrawn from {edge} to {seen}");
-                edge = seen;
+                prop_assert!(seen.at_or_before(most.latest(edge)), "{seen} beyond {most}");
+                let step = 1_u32 << shift;
+                let is_kept = seen.at_or_after(edge)
+                    || edge.since(seen) < step && seen.plus(step).after(most);
+                prop_assert!(is_kept, "withdrawn from {edge} to {seen}");
+                prop_assert!(adv.rcv_adv.at_or_after(edge), "what was offered is taken");
+                edge = edge.latest(seen);
             }
         }
     }

@@ -4,7 +4,7 @@
 use crate::time::Instant;
 
 /// Nobody can be woken so exactly that it would matter on shorter round trips, in microseconds.
-const LEAST_RTT_MICROS: u32 = 1_000;
+pub(crate) const LEAST_RTT_MICROS: u32 = 1_000;
 /// A driver that sleeps in whole milliseconds comes so late: what was due leaves at once then.
 const LEAST_CREDIT_NANOS: u64 = 1_000_000;
 const MOST_CREDIT_NANOS: u64 = 2_000_000;
@@ -75,27 +75,21 @@ impl Pace {
         self.0 > 0 && self.due(last_sent) > now
     }
 
-    /// So many `octets` leave now. What leaves when nothing is in flight may be a burst of `first`
-    /// octets (RFC 6928 §2): nothing is known to be in its way.
-    #[inline]
-    pub(crate) fn on_sent(
-        &mut self,
-        (octets, first): (u32, Option<u32>),
+    /// What it is when so many `octets` leave now.
+    pub(crate) fn after(
+        self,
+        octets: u32,
         rate: Rate,
         (last_sent, now): (Instant, Instant),
-    ) {
+    ) -> Self {
         if rate.octets == 0 {
-            self.0 = 0;
-            return;
+            return Self::default();
         }
         let elapsed = now.as_nanos().saturating_sub(last_sent.as_nanos());
-        // Time gives no more credit than that; what is left of a burst stays.
-        let least = self.0.min(clamped(rate.credit()).saturating_neg());
-        let mut after = self.0.saturating_sub(clamped(elapsed)).max(least);
-        if let Some(first) = first {
-            after = after.min(clamped(rate.nanos_of(first)).saturating_neg());
-        }
-        self.0 = after.saturating_add(clamped(rate.nanos_of(octets)));
+        // Time gives no more credit than that.
+        let least = clamped(rate.credit()).saturating_neg();
+        let due = self.0.saturating_sub(clamped(elapsed)).max(least);
+        Self(due.saturating_add(clamped(rate.nanos_of(octets))))
     }
 }
 
@@ -114,47 +108,32 @@ mod tests {
         Rate::new(1_000_000, srtt * 1_000)
     }
 
-    /// Sends segments of 1000 octets as soon as it may, from `from` to `to`, while `may`.
-    fn send(pace: &mut Pace, rate: Rate, first: Option<u32>, micros: [u64; 2]) -> Vec<u64> {
-        let mut times = Vec::new();
+    #[test]
+    fn octets_leave_at_the_rate_and_none_twice() {
+        let (mut pace, mut times) = (Pace::default(), Vec::new());
         let mut last_sent = Instant::ZERO;
-        let mut first = first;
-        for micros in micros[0]..micros[1] {
+        for micros in 100_000..120_000 {
             let now = Instant::from_micros(micros);
             while !pace.holds(last_sent, now) {
-                pace.on_sent((1_000, first.take()), rate, (last_sent, now));
+                pace = pace.after(1_000, rate(40), (last_sent, now));
                 last_sent = now;
                 times.push(micros);
             }
         }
-        times
-    }
-
-    #[test]
-    fn octets_leave_at_the_rate_and_none_twice() {
-        let times = send(&mut Pace::default(), rate(40), None, [100_000, 120_000]);
         // The credit of two milliseconds, and what is due now.
         assert_eq!(times[..4], [100_000, 100_000, 100_000, 101_000]);
         assert_eq!(times.len(), 22);
     }
 
     #[test]
-    fn what_leaves_first_may_be_a_burst() {
-        let times = send(&mut Pace::default(), rate(40), Some(10_000), [100_000, 103_000]);
-        assert_eq!(times.iter().filter(|time| **time == 100_000).count(), 11);
-        assert_eq!(times.len(), 13, "{times:?}");
-    }
-
-    #[test]
     fn who_wakes_late_makes_up_for_no_more_than_the_credit() {
         for (late, expected) in [(300, 1), (1_000, 2), (2_000, 3), (50_000, 3)] {
-            let mut pace = Pace::default();
-            let busy = send(&mut pace, rate(40), None, [100_000, 110_000]);
-            let last = *busy.last().unwrap();
-            let now = Instant::from_micros(last + 1_000 + late);
-            let (mut sent, mut last_sent) = (0, Instant::from_micros(last));
+            let mut pace = Pace(1_000_000);
+            let mut last_sent = Instant::from_millis(100);
+            let now = Instant::from_micros(101_000 + late);
+            let mut sent = 0;
             while !pace.holds(last_sent, now) {
-                pace.on_sent((1_000, None), rate(40), (last_sent, now));
+                pace = pace.after(1_000, rate(40), (last_sent, now));
                 (sent, last_sent) = (sent + 1, now);
             }
             assert_eq!(sent, expected, "{late} us late");
@@ -164,8 +143,7 @@ mod tests {
     #[test]
     fn short_round_trips_are_not_paced() {
         assert_eq!(Rate::new(1_000_000, 999), Rate::UNBOUND);
-        let mut pace = Pace(1);
-        pace.on_sent((u32::MAX, None), Rate::UNBOUND, (Instant::ZERO, Instant::ZERO));
+        let pace = Pace(1).after(u32::MAX, Rate::UNBOUND, (Instant::ZERO, Instant::ZERO));
         assert!(!pace.holds(Instant::ZERO, Instant::ZERO));
     }
 
@@ -174,8 +152,7 @@ mod tests {
         for octets in [0, 1, u32::MAX] {
             for rate in [Rate::new(1, u32::MAX), Rate::new(u64::MAX, 1_000), rate(40)] {
                 for now in [Instant::ZERO, Instant::from_secs(1), Instant::LAST] {
-                    let mut pace = Pace::default();
-                    pace.on_sent((octets, Some(octets)), rate, (Instant::ZERO, now));
+                    let pace = Pace(i32::MIN).after(octets, rate, (Instant::ZERO, now));
                     let wait = pace.due(now).since(now);
                     assert!(wait <= core::time::Duration::from_millis(2_148));
                     let _ = (rate.quantum(), rate.hold_micros());
