@@ -59,7 +59,7 @@ const CASES: &[Case] = &[
         name: "half of the ACKs lost",
         back: |link| link.loss(0.5),
         least: 40,
-        twice: 8,
+        twice: 12,
         ..PLAIN
     },
     Case { name: "ACKs in bunches", back: |link| link.jitter(ms(20)), least: 75, ..PLAIN },
@@ -91,7 +91,7 @@ const CASES: &[Case] = &[
         configure: |c| c.sack = false,
         there: |link| link.loss(0.001),
         least: 35,
-        twice: 700,
+        twice: 1000,
         ..PLAIN
     },
     Case {

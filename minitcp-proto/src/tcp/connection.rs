@@ -106,6 +106,9 @@ pub(crate) struct Tcb {
     pub(crate) ecn: Notices,
 }
 
+/// In octets.
+const MUCH_ROOM: u32 = 256 << 10;
+
 impl Tcb {
     /// A connection of which nothing has been sent: `Closed` until the caller advances it. Inlined,
     /// so that it is made where the caller wants it, and only what the caller leaves as it is.
@@ -263,9 +266,10 @@ impl Tcb {
         room.min(self.settings.low_water_room(self.send.unsent()))
     }
 
-    /// There is so much room that an application that waits for it should be told.
+    /// There is so much room that an application that waits for it should be told: a third, as
+    /// Linux has it, but of a large buffer not so much that the path could fall dry meanwhile.
     pub(crate) fn is_writable(&self) -> bool {
-        self.send.room() >= self.send.cap / 3
+        self.send.room() >= (self.send.cap / 3).min(MUCH_ROOM)
             && self.settings.is_below_low_water(self.send.unsent())
     }
 

@@ -137,24 +137,24 @@ pub(crate) fn on_transmit<O>(
     });
 }
 
-/// The application writes: if all that it wrote before has left and the window takes more, there
-/// was a gap. Before the handshake is over there was nothing.
+/// The application has written, `unsent` octets being there before: if that was less than a segment
+/// and the window takes more, there was a gap. Before the handshake is over there was nothing.
 #[inline]
-pub(crate) fn on_write<O>(tcb: &mut Tcb, cx: &mut Context<'_, O>) {
+pub(crate) fn on_write<O>(tcb: &mut Tcb, unsent: u32, cx: &mut Context<'_, O>) {
     if !tcb.state().is_synchronized() {
         return;
     }
     with(tcb, cx, |course, tcb, _| {
         let flight = tcb.recovery.pipe(&tcb.send);
-        if is_short(tcb, flight) {
+        if is_short(tcb, unsent, flight) {
             course.rate.on_app_limited(flight);
         }
     });
 }
 
 /// There is less to send than a segment, and the window would take more.
-fn is_short(tcb: &Tcb, flight: u32) -> bool {
-    tcb.send.unsent() < u32::from(tcb.send.smss)
+fn is_short(tcb: &Tcb, unsent: u32, flight: u32) -> bool {
+    unsent < u32::from(tcb.send.smss)
         && flight < tcb.congestion.cwnd()
         && tcb.recovery.first_is_sent()
 }
@@ -165,7 +165,7 @@ pub(crate) fn on_ack<O>(tcb: &mut Tcb, heard: Heard, cx: &mut Context<'_, O>) {
     with(tcb, cx, |course, tcb, now| {
         let (flight, smss) = (tcb.recovery.pipe(&tcb.send), u32::from(tcb.send.smss));
         let before = flight.saturating_add(heard.delivered).saturating_add(heard.lost);
-        if is_short(tcb, before) {
+        if is_short(tcb, tcb.send.unsent(), before) {
             course.rate.on_app_limited(before);
         }
         let arrival = Arrival {

@@ -290,7 +290,7 @@ pub(crate) fn send_wait<O: Observer>(tcb: &Tcb, cx: &Context<'_, O>) -> SendWait
         return SendWait::Echo;
     }
     let is_early = is_early(tcb, cx);
-    if is_early && tcb.recovery.is_due() {
+    if is_early && (tcb.recovery.is_due() || tcb.wait.reason == SendWait::Pace) {
         return SendWait::Pace;
     }
     if tcb.send.unsent() == 0 {

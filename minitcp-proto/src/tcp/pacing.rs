@@ -4,6 +4,7 @@ use crate::tcp::congestion::initial_window;
 use crate::tcp::connection::Tcb;
 use crate::tcp::context::Context;
 use crate::tcp::send::pace::{LEAST_RTT_MICROS, Pace, Rate};
+use crate::tcp::send::wait::SendWait;
 
 /// So many octets have left, and count. What may leave as one burst (RFC 6928 §2) does not, but to
 /// a model of the path.
@@ -21,10 +22,11 @@ fn is_burst(tcb: &Tcb) -> bool {
     tcb.recovery.pipe(&tcb.send) <= first && tcb.congestion.modelled().is_none()
 }
 
-/// Enough has left for now.
+/// Enough has left for now. Who waits, waits for its timer, so that it does not matter when else
+/// anybody asks.
 #[inline]
 pub(crate) fn is_early<O>(tcb: &Tcb, cx: &Context<'_, O>) -> bool {
-    tcb.pace.holds(tcb.last_sent, cx.now)
+    tcb.wait.reason == SendWait::Pace || tcb.pace.holds(tcb.last_sent, cx.now)
 }
 
 /// How fast data may leave.

@@ -24,14 +24,17 @@ pub(crate) fn send<O: Observer>(
     cx: &mut Context<'_, O>,
 ) -> Result<usize, SendError> {
     may_send(tcb)?;
-    model::on_write(tcb, cx);
     if u32::try_from(data.len()).map_or(true, |len| len > tcb.send.room()) {
         tcb.send.cap = tuning::send_cap(tcb, cx);
     }
     let room = usize::try_from(tcb.send_room()).unwrap_or(usize::MAX);
     let room = room.min(affordable(tcb, data.len(), &cx.pool));
     let taken = data.get(..room).unwrap_or(data);
+    let unsent = tcb.send.unsent();
     let count = tcb.send.buffer.append(&mut cx.pool, taken);
+    if count > 0 {
+        model::on_write(tcb, unsent, cx);
+    }
     if count < data.len() {
         tcb.write_blocked = true;
     }

@@ -62,6 +62,7 @@ const LIMITS: Limits = Limits {
     listeners: 64,
     udp_sockets: 0,
     datagrams: 16,
-    assemblies: 64,
+    assemblies: 256,
+    models: 64,
     buffer_bytes: 256 << 20,
 };
