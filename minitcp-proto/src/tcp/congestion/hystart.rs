@@ -26,14 +26,21 @@ pub(crate) struct HyStart {
     current_round_min_rtt: u32,
     /// `cssBaselineMinRtt`; infinite outside of conservative slow start.
     css_baseline_min_rtt: u32,
-    /// `rttSampleCount`, up to what is enough.
+    /// `rttSampleCount`; once there are enough, how many more than a multiple of what is enough.
     rtt_sample_count: u8,
-    /// Rounds in conservative slow start, the one in which it began included.
+    /// Rounds in conservative slow start, the one in which it began included; and [`LATE`].
     css_rounds: u8,
     /// The first round has begun.
     has_begun: bool,
     baseline: Baseline,
+    /// The least of the last samples, up to `N_RTT_SAMPLE` of them.
+    block_min_rtt: u32,
+    /// The greatest of those in this round.
+    late_rtt: u32,
 }
+
+/// Conservative slow start began because of `late_rtt`.
+const LATE: u8 = 0x80;
 
 /// Which round-trip time shows, in conservative slow start, that it was not called for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +65,8 @@ impl HyStart {
             css_rounds: 0,
             has_begun: false,
             baseline,
+            block_min_rtt: INFINITY,
+            late_rtt: 0,
         }
     }
 
@@ -65,16 +74,31 @@ impl HyStart {
         self.css_baseline_min_rtt != INFINITY
     }
 
+    const fn is_late(&self) -> bool {
+        self.css_rounds & LATE != 0
+    }
+
     /// RFC 9406 §4.2: which growth the next acknowledgment of this round has.
-    fn on_rtt(&mut self, rtt: u32) {
+    ///
+    /// Beside the RFC, for a sender that paces: what leaves in a round trip leaves in the first
+    /// half of it, at twice the rate, and where the path is more than half full, the last of it
+    /// finds a queue. As many samples in a row as a round must have tell so a round trip before all
+    /// of a round does: by then the window has become twice what the path takes, and where queues
+    /// are short, that is too late.
+    fn on_rtt(&mut self, rtt: u32, is_paced: bool) {
         self.current_round_min_rtt = self.current_round_min_rtt.min(rtt);
-        self.rtt_sample_count = self.rtt_sample_count.saturating_add(1);
+        self.block_min_rtt = self.block_min_rtt.min(rtt);
+        self.rtt_sample_count += 1;
         if self.rtt_sample_count < N_RTT_SAMPLE {
             return;
         }
+        if self.rtt_sample_count.is_multiple_of(N_RTT_SAMPLE) {
+            self.late_rtt = self.late_rtt.max(self.block_min_rtt);
+            (self.block_min_rtt, self.rtt_sample_count) = (INFINITY, N_RTT_SAMPLE);
+        }
         if self.is_conservative() {
             // R9406-5: the delay has gone, so it was jitter.
-            if self.current_round_min_rtt < self.css_baseline_min_rtt {
+            if !self.is_late() && self.current_round_min_rtt < self.css_baseline_min_rtt {
                 self.css_baseline_min_rtt = INFINITY;
             }
             return;
@@ -83,14 +107,16 @@ impl HyStart {
             return;
         }
         let last = self.last_round_min_rtt;
-        let threshold = (last / MIN_RTT_DIVISOR).clamp(MIN_RTT_THRESH, MAX_RTT_THRESH);
+        let limit =
+            last.saturating_add((last / MIN_RTT_DIVISOR).clamp(MIN_RTT_THRESH, MAX_RTT_THRESH));
         // R9406-3.
-        if self.current_round_min_rtt >= last.saturating_add(threshold) {
+        let is_longer = self.current_round_min_rtt >= limit;
+        if is_longer || is_paced && self.late_rtt >= limit {
             self.css_baseline_min_rtt = match self.baseline {
-                Baseline::CurrentRound => self.current_round_min_rtt,
-                Baseline::LastRound => last.saturating_add(threshold),
+                Baseline::CurrentRound if is_longer => self.current_round_min_rtt,
+                Baseline::CurrentRound | Baseline::LastRound => limit,
             };
-            self.css_rounds = 0;
+            self.css_rounds = if is_longer { 0 } else { LATE };
             // What led into it does not speak of what comes of it.
             self.rtt_sample_count = 0;
         }
@@ -111,11 +137,17 @@ impl HyStart {
         self.last_round_min_rtt = self.current_round_min_rtt;
         self.current_round_min_rtt = INFINITY;
         self.rtt_sample_count = 0;
+        let late_rtt = core::mem::replace(&mut self.late_rtt, 0);
+        self.block_min_rtt = INFINITY;
+        // As R9406-5, but the round in which it began tells nothing of what came of it.
+        if self.css_rounds > LATE && late_rtt < self.css_baseline_min_rtt {
+            self.css_baseline_min_rtt = INFINITY;
+        }
         if !self.is_conservative() {
             return false;
         }
         self.css_rounds = self.css_rounds.saturating_add(1);
-        self.css_rounds >= CSS_ROUNDS
+        self.css_rounds & !LATE >= CSS_ROUNDS
     }
 }
 
@@ -125,7 +157,7 @@ impl SlowStart for HyStart {
     fn on_ack(&mut self, acked: u32, sample: &AckSample) -> Growth {
         // R9406-9: each acknowledgment with a timestamp has one.
         if let Some(rtt) = sample.rtt_micros {
-            self.on_rtt(rtt);
+            self.on_rtt(rtt, sample.is_paced);
         }
         // R9406-4.
         let octets = if self.is_conservative() { acked / CSS_GROWTH_DIVISOR } else { acked };

@@ -189,7 +189,9 @@ fn count_duplicates(tcb: &mut Tcb, news: &News, repairs: &Repairs<'_>) -> u32 {
     let smss = u32::from(tcb.send.smss);
     let recovery = &mut tcb.recovery;
     let known = recovery.dup_acked;
-    if recovery.phase == Phase::Open && known == 0 && recovery.sacked <= news.delivered.octets {
+    // Where holes never end, as of a path that reorders, each is the first when it comes to it.
+    let is_first = news.advanced || recovery.sacked <= news.delivered.octets;
+    if recovery.phase == Phase::Open && known == 0 && is_first {
         recovery.limit = tcb.send.flight();
     }
     if news.advanced {
@@ -323,8 +325,9 @@ fn enter<O: Observer>(tcb: &mut Tcb, delivered: u32, cx: &mut Context<'_, O>) {
     let gone = gone.saturating_sub(delivered);
     let recover_fs = tcb.send.flight().saturating_sub(gone);
     let flight = match tcb.recovery.phase {
-        Phase::Open => tcb.recovery.limit,
-        _ => tcb.congestion.cwnd(), // Once more.
+        Phase::Open if tcb.recovery.limit > 0 => tcb.recovery.limit,
+        Phase::Open => tcb.send.flight(), // Right after another recovery.
+        _ => tcb.congestion.cwnd(),       // Once more.
     };
     on_congestion(tcb, Signal::Loss, flight, cx);
     let recovery = &mut tcb.recovery;

@@ -12,13 +12,16 @@ struct Rounds {
     una: SeqNum,
     /// Octets that slow start has added in the last round.
     grown: u32,
+    is_paced: bool,
+    /// Segments in a round.
+    window: u32,
 }
 
 impl Rounds {
     /// Near where sequence numbers wrap.
     fn new(baseline: Baseline) -> Self {
         let una = SeqNum(u32::MAX - 15_000);
-        Self { hystart: HyStart::with(baseline), una, grown: 0 }
+        Self { hystart: HyStart::with(baseline), una, grown: 0, is_paced: false, window: 10 }
     }
 
     fn ack(&mut self, rtt_ms: Option<u32>) -> Growth {
@@ -27,7 +30,8 @@ impl Rounds {
             smss: SMSS,
             acked: SMSS,
             snd_una: self.una,
-            snd_nxt: self.una.plus(10 * SMSS),
+            snd_nxt: self.una.plus(self.window * SMSS),
+            is_paced: self.is_paced,
             rtt_micros: rtt_ms.map(|ms| ms * 1000),
             ..AckSample::NOTHING
         };
@@ -44,6 +48,21 @@ impl Rounds {
             }
         }
         true
+    }
+
+    /// From the next round on there are `window` segments in each.
+    fn paced(&mut self, is_paced: bool, window: u32) {
+        (self.is_paced, self.window) = (is_paced, window);
+        assert!(self.round(100, 10));
+    }
+
+    /// A round whose samples are each of `rtts_ms`, so many times.
+    fn many(&mut self, rtts_ms: [u32; 2], times: u32) {
+        for rtt in rtts_ms {
+            for _ in 0..times {
+                self.ack(Some(rtt));
+            }
+        }
     }
 
     /// A round whose samples are `rtts_ms`.
@@ -205,4 +224,26 @@ fn without_a_loss_slow_start_ends_where_it_is() {
     }
     assert_eq!(reno.ssthresh(), reno.ssthresh().min(1000 * SMSS), "over");
     assert!(reno.cwnd() >= reno.ssthresh() && reno.cwnd() <= reno.ssthresh() + 2 * SMSS);
+}
+
+/// Beside the RFC: the last samples of a round tell, if the sender paces, where all of them do not
+/// yet; and if it was jitter, the next round does.
+#[test]
+fn a_paced_sender_sees_the_queue_at_the_end_of_a_round() {
+    for (is_paced, last, is_conservative) in
+        [(true, 113, true), (true, 112, false), (false, 113, false)]
+    {
+        let mut rounds = Rounds::after_100_ms(Baseline::CurrentRound);
+        rounds.paced(is_paced, 16);
+        rounds.many([100, last], 8);
+        assert_eq!(rounds.hystart.is_conservative(), is_conservative, "{is_paced} {last}");
+    }
+    for (last, is_conservative) in [(113, true), (112, false)] {
+        let mut rounds = Rounds::after_100_ms(Baseline::CurrentRound);
+        rounds.paced(true, 16);
+        for next in [113, last, last] {
+            rounds.many([100, next], 8);
+        }
+        assert_eq!(rounds.hystart.is_conservative(), is_conservative, "{last}");
+    }
 }
