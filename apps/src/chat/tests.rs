@@ -235,6 +235,10 @@ fn a_client_that_vanishes_leaves_nothing_behind() {
         stream.write_all(b"GET /bytes/100000000 HTTP/1.1\r\n\r\n").unwrap();
         stream.read_exact(&mut [0; 100_000]).unwrap();
         drop(stream); // With unread octets: a reset.
+        let limit = net.now().unwrap() + Duration::from_millis(100); // It has to get there.
+        while net.now().unwrap() < limit {
+            net.turn(Some(limit)).unwrap();
+        }
     });
     assert_eq!(left, 0);
     assert!(reports.iter().any(|line| line.contains("lost: ")), "{reports:?}");
